@@ -1,0 +1,1 @@
+"""The scenarios: one ladder each, line by line."""

@@ -1,0 +1,1 @@
+"""Requirements, checks, findings, verdicts: strangers to everything but traces."""

@@ -1,0 +1,1 @@
+"""Typed parameter trees of TR-069."""

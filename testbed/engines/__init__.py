@@ -1,0 +1,1 @@
+"""Who carries bytes and tells the time."""

@@ -1,0 +1,1 @@
+"""Real kernels: Mininet in Linux namespaces."""

@@ -1,0 +1,1 @@
+"""Third-party programs in the place of roles."""

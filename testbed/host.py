@@ -1,0 +1,322 @@
+"""All that a role may ask of the world: datagrams, streams, addresses, time.
+
+Roles see `Host` and nothing below it; each engine has a class that fits it.  `drive` runs one sans-IO
+machine over one port, the same on every engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Generic, Protocol, TypeVar
+
+from testbed.protocols.wire import Endpoint, Machine, Message
+from testbed.topology import Nat
+
+
+DatagramHandler = Callable[[bytes, Endpoint], None]
+"""Called with each datagram and its source.  An exception in it is the role's crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One interface of a node.
+
+    Attributes:
+        name: "eth0".
+        link: the link's name in the topology.
+        hardware_address: "02:00:00:00:00:01".
+    """
+
+    name: str
+    link: str
+    hardware_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsProfile:
+    """How a stream is protected.
+
+    Attributes:
+        context: made by the role's policy (certificates, roots, versions).
+        server_name: the name that a client checks against the server's certificate; None on servers.
+    """
+
+    context: ssl.SSLContext
+    server_name: str | None = None
+
+
+class Port(Protocol):
+    """A bound UDP port."""
+
+    local: Endpoint
+
+    def send(
+        self, data: bytes, destination: Endpoint, hardware_address: str | None = None
+    ) -> None:
+        """Send one datagram; never blocks.  What the network refuses is lost, as on any network.
+
+        With `hardware_address` the frame goes to that link-layer address without ARP.
+        """
+
+    def close(self) -> None:
+        """Give the port back; its handler is called no more."""
+
+
+class Stream(Protocol):
+    """An ordered byte stream: TCP, or TLS over it."""
+
+    local: Endpoint
+    remote: Endpoint
+
+    async def receive(self, most_octets: int = 65536) -> bytes:
+        """Some octets; b"" when the other side has closed.
+
+        Raises:
+            ConnectionError: reset, or broken.
+        """
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send all octets; waits while the other side does not read."""
+
+    async def close(self) -> None:
+        """Close in order (FIN; close_notify first under TLS)."""
+
+    def abort(self) -> None:
+        """Reset at once."""
+
+
+class Listener(Protocol):
+    """A listening TCP port; each connection runs its handler in a task of its own."""
+
+    local: Endpoint
+
+    def close(self) -> None:
+        """Stop listening; connections that are open stay."""
+
+
+class Timer(Protocol):
+    """A call that is yet to come."""
+
+    def cancel(self) -> None:
+        """It will not come."""
+
+
+StreamHandler = Callable[[Stream], Awaitable[None]]
+
+
+class Host(Protocol):
+    """One node, seen from its role."""
+
+    name: str
+    random: Random
+    """This host's own randomness, seeded by the run's seed and the host's name."""
+    interfaces: Mapping[str, Interface]
+    """By name: "eth0" first."""
+    names: dict[str, str]
+    """This node's hosts file: name to address."""
+
+    def now(self) -> float:
+        """Seconds of a monotonic clock."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run `work` until it ends or the node loses power.  Its exception fails the scenario."""
+        ...
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Write an event of this node into the trace ("FAILED", step=..., cause=...)."""
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Call back at that time of `now()`, unless cancelled or the node has lost power."""
+        ...
+
+    async def datagrams(
+        self,
+        local: Endpoint,
+        handler: DatagramHandler,
+        interface: str | None = None,
+        broadcast: bool = False,
+    ) -> Port:
+        """Bind a UDP port.
+
+        Args:
+            handler: called with each datagram.
+            local: "0.0.0.0" for any address; port 0 for any port.
+            interface: only this interface; works before it has an address.
+            broadcast: may send to, and receives, broadcasts.
+
+        Raises:
+            OSError: the port is taken, or the address is not ours.
+        """
+        ...
+
+    async def connect(
+        self, remote: Endpoint, tls: TlsProfile | None = None, local: str | None = None
+    ) -> Stream:
+        """Open a stream.
+
+        Raises:
+            OSError: refused, unreachable, timed out.  ssl.SSLError: the handshake failed.
+        """
+        ...
+
+    async def listen(
+        self, local: Endpoint, handler: StreamHandler, tls: TlsProfile | None = None
+    ) -> Listener:
+        """Accept streams; `handler` runs in a task of its own for each.
+
+        Raises:
+            OSError: the port is taken, or the address is not ours.
+        """
+        ...
+
+    def set_address(self, interface: str, address: str, prefix_length: int) -> None:
+        """Give the interface this address, in place of the one it had."""
+
+    def clear_address(self, interface: str) -> None:
+        """Take the interface's address away, and the routes that need it."""
+
+    def address_of(self, interface: str) -> str | None:
+        """The address the interface has now."""
+        ...
+
+    def set_default_route(self, router: str | None) -> None:
+        """Send what is for nobody near to `router`; None: no default route."""
+
+    def carrier(self, interface: str) -> bool:
+        """Whether the interface's link is up."""
+        ...
+
+    def on_carrier(self, callback: Callable[[str, bool], None]) -> None:
+        """Call back with (interface, up) each time a link of this node goes up or down."""
+
+    def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
+        """Forward between interfaces; what leaves by `outside` is translated as `nat` says."""
+
+
+M = TypeVar("M", bound=Message)
+E = TypeVar("E")
+
+
+@dataclass
+class Mend(Generic[M]):
+    """What stands between a machine and its port: faults change messages or octets here.
+
+    Attributes:
+        message: each gets a message and the destination and gives the messages to send instead.
+        octets: each gets the encoded datagram and gives the datagrams to send instead.
+    """
+
+    message: list[Callable[[M, Endpoint], Sequence[M]]] = field(default_factory=list)
+    octets: list[Callable[[bytes, Endpoint], Sequence[bytes]]] = field(default_factory=list)
+
+    def datagrams(self, message: M, destination: Endpoint) -> list[bytes]:
+        """The datagrams that go out for `message` after all faults have had their way."""
+        messages: list[M] = [message]
+        for change in self.message:
+            messages = [new for old in messages for new in change(old, destination)]
+        datagrams = [each.encode() for each in messages]
+        for cut in self.octets:
+            datagrams = [new for old in datagrams for new in cut(old, destination)]
+        return datagrams
+
+
+class Drive(Generic[M, E]):
+    """One machine on one port: sends what it wants sent, gives it datagrams and its deadlines.
+
+    Open it with `await Drive.open(...)`.  Whoever tells the machine something from outside calls
+    `flush` afterwards.
+    """
+
+    port: Port
+
+    def __init__(
+        self,
+        machine: Machine[M, E],
+        host: Host,
+        on_event: Callable[[E], None],
+        mend: Mend[M] | None = None,
+    ) -> None:
+        self.machine = machine
+        self.host = host
+        self.on_event = on_event
+        self.mend: Mend[M] = mend or Mend()
+        self._timer: Timer | None = None
+        self._flushing = False
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        machine: Machine[M, E],
+        host: Host,
+        local: Endpoint,
+        on_event: Callable[[E], None],
+        mend: Mend[M] | None = None,
+        interface: str | None = None,
+        broadcast: bool = False,
+    ) -> Drive[M, E]:
+        """Bind the port and start the machine.
+
+        Args:
+            machine: the protocol.
+            host: for port and time.
+            local: what to bind.
+            on_event: called with each event, in order.
+            mend: the faults at work on what it sends.
+            interface: only this interface; works before it has an address.
+            broadcast: may send to, and receives, broadcasts.
+        """
+        drive = cls(machine, host, on_event, mend)
+        drive.port = await host.datagrams(local, drive._received, interface, broadcast)
+        drive.flush()
+        return drive
+
+    def _received(self, data: bytes, source: Endpoint) -> None:
+        self.machine.receive(data, source, self.host.now())
+        self.flush()
+
+    def _ticked(self) -> None:
+        self._timer = None
+        self.machine.tick(self.host.now())
+        self.flush()
+
+    def flush(self) -> None:
+        """Send and report all that the machine has ready now, and set its next deadline."""
+        if self._flushing or self._closed:
+            return  # an event's callback told the machine something: the loop below sees it
+        self._flushing = True
+        try:
+            while True:
+                outgoing = self.machine.to_send()
+                events = self.machine.events()
+                if not outgoing and not events:
+                    break
+                for each in outgoing:
+                    for data in self.mend.datagrams(each.message, each.destination):
+                        self.port.send(data, each.destination, each.hardware_address)
+                for event in events:
+                    self.on_event(event)
+                if self._closed:
+                    return
+        finally:
+            self._flushing = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.machine.deadline()
+        if deadline is not None:
+            self._timer = self.host.call_at(deadline, self._ticked)
+
+    def close(self) -> None:
+        """Stop the machine and give the port back."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.port.close()

@@ -1,0 +1,1 @@
+"""One file per box of the ladder; roles drive machines and know no engine."""

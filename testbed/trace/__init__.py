@@ -1,0 +1,1 @@
+"""What happened on the wires: records, arrows, captures, ladders."""

@@ -1,0 +1,104 @@
+"""A record: one frame on one link at one time, or one event of a node; and the trace of them.
+
+Scenarios wait on a trace, judges read it, ladders draw it.  Knows no engine: whoever captures calls
+`Trace.add_frame`, whoever reads a file does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from testbed.errors import DecodeError
+from testbed.protocols.wire import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as its sender put it on a link.
+
+    Attributes:
+        time_ns: CLOCK_REALTIME, nanoseconds.
+        link: the link's name in the topology; a tunnel's inside is a link of its own.
+        node: who sent it.
+        interface: from where ("eth0").
+        data: from the link-layer header on (Ethernet; raw IP on tunnel interfaces).
+        link_type: pcap's number: 1 Ethernet, 101 raw IP.
+    """
+
+    time_ns: int
+    link: str
+    node: str
+    interface: str
+    data: bytes
+    link_type: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a node tells of itself: evidence of last resort, counted as such.
+
+    Attributes:
+        name: what happened ("FAILED", "BOUND").
+        fields: what is known of it.
+    """
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def summary(self) -> str:
+        """One line for a ladder."""
+        told = " ".join(f"{key}={value}" for key, value in self.fields.items())
+        return f"{self.name} {told}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One message on one link, or one event.
+
+    A frame that completes several messages of a stream gives several records, one that completes none
+    gives one without message.
+
+    Attributes:
+        number: its place in the trace, from 0; `#rN` in reports.
+        time_ns: CLOCK_REALTIME, nanoseconds.
+        link: link name; "" for an event.
+        sender: node that sent the frame on this link, or whose event it is.
+        receiver: node whose interface has the frame's destination address; None: broadcast, multicast
+            or unknown.
+        transport: "udp", "tcp", "icmp", "arp", "event", or the protocol's number as text.
+        source: IP source, with port where there is one (else port 0); None without IP.
+        destination: likewise.
+        message: decoded message, an `Event`, or None.
+        error: why the payload could not be decoded, though its port says what it is.
+        payload: transport payload; of a stream, the octets of this message.
+        frame: the frame that completed the message; None for an event.
+        marks: TCP flags ("SYN", "FIN"), "retransmission", and the like.
+        stream: ordinal of the TCP connection on this link; None elsewhere.
+    """
+
+    number: int
+    time_ns: int
+    link: str
+    sender: str
+    receiver: str | None
+    transport: str
+    source: Endpoint | None = None
+    destination: Endpoint | None = None
+    message: Any = None
+    error: DecodeError | None = None
+    payload: bytes = b""
+    frame: Frame | None = None
+    marks: frozenset[str] = frozenset()
+    stream: int | None = None
+
+    @property
+    def is_event(self) -> bool:
+        """Whether a node told it, rather than a wire."""
+        return self.transport == "event"
+
+
+MessageT = TypeVar("MessageT")
+Listener = Callable[[Record], None]

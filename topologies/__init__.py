@@ -1,0 +1,1 @@
+"""The topologies that scenarios run on."""
