@@ -320,3 +320,20 @@ class Drive(Generic[M, E]):
             self._timer.cancel()
             self._timer = None
         self.port.close()
+
+
+class World(Protocol):
+    """An engine with one topology in it: what a stage and a run may ask."""
+
+    hosts: Mapping[str, Host]
+    """By node name."""
+
+    def power(self, node: str, on: bool) -> None:
+        """Give the node power, or take it: all its tasks, ports and leased addresses are gone, and
+        nothing is said on the wire about it."""
+
+    def set_link(self, node: str, interface: str, up: bool) -> None:
+        """Plug the node's cable in or pull it out."""
+
+    async def flush(self) -> None:
+        """Wait until all that is on the wires by now is in the trace."""

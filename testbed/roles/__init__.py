@@ -1,1 +1,31 @@
 """One file per box of the ladder; roles drive machines and know no engine."""
+
+from __future__ import annotations
+
+import importlib
+
+from testbed.errors import unknown
+from testbed.host import Host
+from testbed.roles.role import Role
+from testbed.topology import Node
+
+ROLES = {
+    "hnb": "testbed.roles.hnb:Hnb",
+    "device": "testbed.roles.device:Device",
+    "gateway": "testbed.roles.gateway:Gateway",
+    "dns_server": "testbed.roles.dns_server:DnsServer",
+    "bystander": "testbed.roles.bystander:Bystander",
+}
+
+
+def make_role(node: Node, host: Host) -> Role:
+    """The role object that plays a node.
+
+    Raises:
+        BadInput: the topology names a role that nobody has written.
+    """
+    if node.role not in ROLES:
+        raise unknown("role", node.role, ROLES)
+    module, _, name = ROLES[node.role].partition(":")
+    made: Role = getattr(importlib.import_module(module), name)(host, node)
+    return made

@@ -1,0 +1,189 @@
+"""Many runs, some of them at the same time, each in a lab of its own; and what they come to together."""
+
+from __future__ import annotations
+
+import json
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testbed.conformance import judge
+from testbed.engines.emulation.lab import Lab, LabProcess, launch
+from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from testbed.report.junit import write_junit
+from testbed.report.result import Outcome, Result
+from testbed.report.verdicts import write_verdicts
+from testbed.run import Plan, perform
+from testbed.scenario import Scenario
+
+
+@dataclass
+class Progress:
+    """What a batch tells while it runs; each may be left as it is.
+
+    Attributes:
+        line: a line of a running ladder, and which plan's.
+        started: a plan has begun.
+        ended: a plan has ended, so many of so many.
+    """
+
+    line: Callable[[Plan, str], None] = lambda plan, line: None
+    started: Callable[[Plan], None] = lambda plan: None
+    ended: Callable[[Plan, Outcome, int, int], None] = lambda plan, outcome, done, all_plans: None
+
+
+@dataclass
+class _Running:
+    plan: Plan
+    process: LabProcess
+    outcome: Outcome | None = None
+    crash: str = ""
+
+
+@dataclass
+class Batch:
+    """Runs plans, `jobs` at a time.
+
+    Args:
+        scenarios: by name.
+        plans: what to run.
+        jobs: how many at a time.
+        progress: who is told.
+        work: replaces `perform` (a shell after a failure).
+    """
+
+    scenarios: dict[str, Scenario]
+    plans: Sequence[Plan]
+    jobs: int = 1
+    progress: Progress = field(default_factory=Progress)
+    work: Callable[[Plan, Scenario, Lab], int] | None = None
+    interrupted: bool = False
+    outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+
+    def run(self) -> list[Result]:
+        """Run all; gives the results by scenario, in order.
+
+        A KeyboardInterrupt ends the running labs in order and leaves the others out.
+        """
+        waiting = deque(self.plans)
+        running: dict[int, _Running] = {}
+        seconds: dict[str, list[float]] = {}
+        with selectors.DefaultSelector() as selector:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < self.jobs:
+                        started = self._launch(waiting.popleft())
+                        seconds.setdefault(started.plan.scenario, []).append(time.monotonic())
+                        descriptor = started.process.fileno()
+                        running[descriptor] = started
+                        selector.register(descriptor, selectors.EVENT_READ)
+                    for key, _ in selector.select():
+                        one = running[key.fd]
+                        self._read(one)
+                        if one.process.finished:
+                            selector.unregister(key.fd)
+                            del running[key.fd]
+                            self._end(one)
+                            seconds[one.plan.scenario].append(time.monotonic())
+            except KeyboardInterrupt:
+                self.interrupted = True
+                self._interrupt(list(running.values()))
+        return self._results(seconds)
+
+    def _launch(self, plan: Plan) -> _Running:
+        self.progress.started(plan)
+        scenario = self.scenarios[plan.scenario]
+        work = self.work or (lambda p, s, lab: perform(p, s, lab.tell))
+        process = launch(lambda lab: work(plan, scenario, lab), plan.title, keep=[plan.folder])
+        return _Running(plan, process)
+
+    def _read(self, one: _Running) -> None:
+        for message in one.process.messages():
+            if "line" in message:
+                self.progress.line(one.plan, message["line"])
+            elif "outcome" in message:
+                one.outcome = Outcome.from_json(message["outcome"])
+            elif "crash" in message:
+                one.crash = message["crash"]
+
+    def _end(self, one: _Running) -> None:
+        end = one.process.wait()
+        outcome = one.outcome
+        if outcome is None and end.signal is not None:
+            outcome = Outcome("killed", f"the lab was killed by signal {end.signal}")
+        elif outcome is None:
+            outcome = Outcome("crashed", one.crash or f"the lab ended with status {end.status}")
+        self.outcomes[one.plan.scenario, one.plan.variant] = outcome
+        self.progress.ended(one.plan, outcome, len(self.outcomes), len(self.plans))
+
+    def _interrupt(self, running: Sequence[_Running]) -> None:
+        for one in running:
+            one.process.interrupt()
+        for one in running:
+            try:
+                while not one.process.finished:
+                    self._read(one)
+                    with selectors.DefaultSelector() as selector:
+                        selector.register(one.process.fileno(), selectors.EVENT_READ)
+                        selector.select()
+                    self._read(one)
+            except KeyboardInterrupt:
+                for each in running:
+                    each.process.kill()
+            self._end(one)
+
+    def _results(self, seconds: dict[str, list[float]]) -> list[Result]:
+        results = []
+        for name in dict.fromkeys(plan.scenario for plan in self.plans):
+            plans = [plan for plan in self.plans if plan.scenario == name]
+            ended = {
+                plan.variant: self.outcomes[name, plan.variant]
+                for plan in plans
+                if (name, plan.variant) in self.outcomes
+            }
+            if not ended:
+                continue
+            not_run = [v for v in self.scenarios[name].variants if v not in ended]
+            judgements = judge(
+                name,
+                {variant: outcome.found for variant, outcome in ended.items()},
+                sum(outcome.drops for outcome in ended.values()),
+                not_run,
+            )
+            times = seconds.get(name) or [0.0]
+            folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
+            results.append(Result(name, ended, judgements, max(times) - min(times), folder))
+        return results
+
+    def status(self, results: Sequence[Result]) -> int:
+        """The exit status that all of it comes to."""
+        if self.interrupted:
+            return EXIT_INTERRUPTED
+        return EXIT_FAILED if any(result.failed for result in results) else EXIT_OK
+
+
+def write_results(results: Sequence[Result], out: Path) -> None:
+    """verdicts.json and junit.xml of each scenario, and one junit.xml for all."""
+    for result in results:
+        result.folder.mkdir(parents=True, exist_ok=True)
+        write_verdicts(result.folder / "verdicts.json", result.scenario, result.judgements)
+        write_junit(result.folder / "junit.xml", [result])
+    write_junit(out / "junit.xml", results)
+
+
+def write_summary(results: Sequence[Result], out: Path) -> None:
+    """results.json: what the table at the end says, for programs."""
+    rows = [
+        {
+            "scenario": result.scenario,
+            "verdict": result.verdict,
+            "seconds": round(result.seconds, 3),
+            "folder": str(result.folder),
+            "variants": {name: outcome.kind for name, outcome in result.outcomes.items()},
+        }
+        for result in results
+    ]
+    (out / "results.json").write_text(json.dumps(rows, indent=2) + "\n")

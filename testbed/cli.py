@@ -1,0 +1,100 @@
+"""The command line: names of commands, and the one place where errors become exit statuses.
+
+Each command is a small module of `testbed.commands`, imported when it is called, so that `--help`
+answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from testbed import __version__
+from testbed.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    TestbedError,
+    unknown,
+)
+
+COMMANDS = {
+    "list": "What there is: scenarios, topologies, roles, checks, nats.",
+    "run": "Play scenarios and judge them.",
+    "draw": "Draw the ladder of a run or a capture.",
+    "requirements": "Every requirement, and who checks it.",
+    "doctor": "What this machine has, what each gap costs, how to mend it.",
+    "shell": "A topology with its roles up, and Mininet's prompt in it.",
+}
+
+EXAMPLES = """\b
+Examples:
+  testbed doctor
+  testbed list scenarios
+  testbed run lan_connectivity
+  testbed run --all --jobs 4 --out results
+  testbed draw results/lan_connectivity --svg ladder.svg
+  testbed shell home_behind_nat --set homes=2
+
+\b
+Exit status: 0 all as expected, 1 a FAIL, a missed step or a crash, 2 bad usage or input,
+3 this machine lacks something (named), 130 Ctrl-C.
+"""
+
+
+class LazyGroup(click.Group):
+    """Commands by name; a command's module is imported when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and give the command.
+
+        Raises:
+            BadInput: nobody is called that; names the nearest.
+        """
+        if cmd_name not in COMMANDS:
+            raise unknown("command", cmd_name, COMMANDS)
+        name = {"list": "listing"}.get(cmd_name, cmd_name)
+        module = importlib.import_module(f"testbed.commands.{name}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyGroup, epilog=EXAMPLES, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="testbed")
+def cli() -> None:
+    """Femtocells, their gateways and their managers: emulated, captured, judged."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status; an error is one sentence on stderr."""
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        status = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        status = EXIT_BAD_INPUT
+    except TestbedError as error:
+        sys.stderr.write(f"testbed: {error}\n")
+        status = error.exit_status
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is left to be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = EXIT_FAILED
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,94 @@
+"""`testbed list`: what there is."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from testbed.conformance import load_checks, register
+from testbed.errors import unknown
+from testbed.registry import load_scenarios, load_topologies
+from testbed.roles import ROLES
+from testbed.topology import Nat
+
+
+def _scenarios() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": each.name,
+            "about": each.title,
+            "variants": {name: v.title for name, v in each.variants.items() if name},
+            "topology": each.topology.__name__,
+        }
+        for each in load_scenarios().values()
+    ]
+
+
+def _topologies() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "about": (inspect.getdoc(function) or "").split("\n")[0],
+            "settings": {
+                parameter.name: str(parameter.default)
+                for parameter in inspect.signature(function).parameters.values()
+            },
+        }
+        for name, function in load_topologies().items()
+    ]
+
+
+def _roles() -> list[dict[str, Any]]:
+    return [{"name": name, "about": f"played by {place}"} for name, place in ROLES.items()]
+
+
+def _checks() -> list[dict[str, Any]]:
+    return [
+        {"name": name, "about": register()[name].text, "check": each.name}
+        for name, each in load_checks().items()
+    ]
+
+
+def _nats() -> list[dict[str, Any]]:
+    return [{"name": each.value, "about": each.name.lower()} for each in Nat]
+
+
+KINDS = {
+    "scenarios": _scenarios,
+    "topologies": _topologies,
+    "roles": _roles,
+    "checks": _checks,
+    "nats": _nats,
+}
+
+
+@click.command("list", epilog="\b\nExamples:\n  testbed list\n  testbed list scenarios --json")
+@click.argument("kind", default="", metavar="[scenarios|topologies|roles|checks|nats]")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+def listing(kind: str, as_json: bool) -> int:
+    """What there is, by kind; all kinds without a word."""
+    if kind and kind not in KINDS:
+        raise unknown("kind of thing", kind, KINDS)
+    found = {name: give() for name, give in KINDS.items() if kind in ("", name)}
+    if as_json:
+        click.echo(json.dumps(found[kind] if kind else found, indent=2))
+        return 0
+    console = Console(highlight=False)
+    for name, rows in found.items():
+        table = Table(title=name, title_justify="left", box=None, show_header=False, pad_edge=False)
+        table.add_column(no_wrap=True)
+        table.add_column()
+        for row in rows:
+            table.add_row(row["name"], row["about"])
+            for variant, about in row.get("variants", {}).items():
+                table.add_row(f"{row['name']}/{variant}", about)
+            for setting, default in row.get("settings", {}).items():
+                table.add_row(f"  --set {setting}={default}", "")
+        console.print(table)
+        console.print()
+    return 0

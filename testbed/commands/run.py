@@ -1,0 +1,196 @@
+"""`testbed run`: play scenarios and judge them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from testbed.batch import Batch, Progress, write_results, write_summary
+from testbed.errors import BadInput
+from testbed.registry import find_scenario, load_scenarios
+from testbed.report.result import Outcome
+from testbed.report.terminal import show_results
+from testbed.run import Plan
+from testbed.scenario import Scenario
+from testbed.settings import build_topology, parse_settings
+
+EXAMPLES = """\b
+Examples:
+  testbed run lan_connectivity                the scenario with all its variants
+  testbed run lan_connectivity/nak            one variant
+  testbed run lan_connectivity/               the main run alone
+  testbed run --all --jobs 4 --out results
+  testbed run lan_connectivity --set homes=3 --seed 7
+  testbed run --again results/lan_connectivity
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("names", nargs=-1, metavar="NAME[/VARIANT]...")
+@click.option("--all", "everything", is_flag=True, help="Every scenario there is.")
+@click.option("--again", type=click.Path(path_type=Path), help="Repeat the run of that folder.")
+@click.option("--engine", default="emulation", metavar="ENGINE", help="emulation (default).")
+@click.option("--nat", metavar="KIND", help="What every translating gateway does.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the topology."
+)
+@click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
+@click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Labs at the same time.")
+@click.option("--quiet", is_flag=True, help="Only the table at the end.")
+@click.option("--json", "as_json", is_flag=True, help="The results as JSON on standard output.")
+@click.option("--shell-on-fail", is_flag=True, help="Mininet's prompt in the world that failed.")
+def run(
+    names: tuple[str, ...],
+    everything: bool,
+    again: Path | None,
+    engine: str,
+    nat: str | None,
+    settings: tuple[str, ...],
+    seed: str | None,
+    out: Path | None,
+    jobs: int,
+    quiet: bool,
+    as_json: bool,
+    shell_on_fail: bool,
+) -> int:
+    """Play scenarios, each run in a lab of its own, and judge them by their requirements."""
+    if engine != "emulation":
+        raise BadInput(f"no engine is called {engine!r} (emulation)")
+    if shell_on_fail and (jobs > 1 or not sys.stdin.isatty()):
+        raise BadInput("--shell-on-fail needs a terminal and --jobs 1")
+    out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).absolute()
+    given = parse_settings(settings)
+    if again is not None:
+        if names or everything or given or nat or seed:
+            raise BadInput("--again repeats a run as it was: give no names or settings with it")
+        plans = _plans_again(again, out)
+    else:
+        seed = seed if seed is not None else str(secrets.randbelow(1_000_000))
+        plans = _plans(_wanted(names, everything), engine, seed, given, nat, out)
+    _check_writable(out)
+    quiet = quiet or as_json
+    # Output that a program reads stays clean: progress goes to standard error.
+    console = Console(stderr=as_json, highlight=False)
+    if not quiet:
+        console.print(f"seed {plans[0].seed}, engine {engine}, results in {out}", soft_wrap=True)
+    batch = Batch(
+        {plan.scenario: find_scenario(plan.scenario) for plan in plans},
+        plans,
+        jobs,
+        Progress() if quiet else _progress(console, len(plans), jobs),
+    )
+    if shell_on_fail:
+        from testbed.commands.shell import perform_with_shell
+
+        batch.work = perform_with_shell
+    results = batch.run()
+    write_results(results, out)
+    write_summary(results, out)
+    if as_json:
+        click.echo((out / "results.json").read_text(), nl=False)
+    else:
+        show_results(console, results, str(out))
+    return batch.status(results)
+
+
+def _wanted(names: tuple[str, ...], everything: bool) -> list[tuple[Scenario, list[str]]]:
+    """Scenarios and their variants, as named."""
+    if everything and names:
+        raise BadInput("give names or --all, not both")
+    if everything:
+        return [(each, list(each.variants)) for each in load_scenarios().values()]
+    if not names:
+        raise BadInput("name a scenario, or give --all; `testbed list scenarios` shows them")
+    wanted: dict[str, tuple[Scenario, list[str]]] = {}
+    for word in names:
+        name, slash, variant = word.partition("/")
+        scenario = find_scenario(name)
+        variants = [scenario.find(variant).name] if slash else list(scenario.variants)
+        kept = wanted.setdefault(name, (scenario, []))[1]
+        kept.extend(each for each in variants if each not in kept)
+    return list(wanted.values())
+
+
+def _plans(
+    wanted: list[tuple[Scenario, list[str]]],
+    engine: str,
+    seed: str,
+    given: dict[str, str],
+    nat: str | None,
+    out: Path,
+) -> list[Plan]:
+    """One plan a variant; settings are tried on the topology before any lab is built."""
+    plans = []
+    for scenario, variants in wanted:
+        for name in variants:
+            variant = scenario.find(name)
+            build_topology(scenario.topology, variant.settings, given, nat)
+            folder = out / scenario.name / name if name else out / scenario.name
+            plans.append(Plan(scenario.name, name, engine, seed, given, nat, folder))
+    return plans
+
+
+def _plans_again(folder: Path, out: Path) -> list[Plan]:
+    """The plans that a folder's run.json files tell.
+
+    Raises:
+        BadInput: it holds no run, or one that this testbed does not know.
+    """
+    files = [folder / "run.json"] if (folder / "run.json").exists() else []
+    files.extend(sorted(folder.glob("*/run.json")))
+    files.extend(sorted(folder.glob("*/*/run.json")) if not files else [])
+    if not files:
+        raise BadInput(f"{folder} holds no run.json: it is not the folder of a run")
+    plans = []
+    for file in files:
+        try:
+            told = json.loads(file.read_text())
+            name, variant = told["scenario"], told["variant"]
+            engine, seed = told["engine"], told["seed"]
+            settings, nat = told["settings"], told["nat"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInput(f"{file} is not a run's description: {error!r}") from error
+        scenario = find_scenario(name)
+        build_topology(scenario.topology, scenario.find(variant).settings, settings, nat)
+        place = out / name / variant if variant else out / name
+        plans.append(Plan(name, variant, engine, seed, settings, nat, place))
+    return plans
+
+
+def _check_writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BadInput(f"results cannot be written to {out}: {error.strerror}") from error
+
+
+def _progress(console: Console, count: int, jobs: int) -> Progress:
+    """Ladders line by line for one lab at a time; a line a run beside that."""
+
+    def line(plan: Plan, text: str) -> None:
+        if jobs == 1:
+            console.print(text, markup=False, soft_wrap=True)
+
+    def started(plan: Plan) -> None:
+        if jobs == 1:
+            console.print(f"\n{plan.title}", style="bold", markup=False)
+
+    def ended(plan: Plan, outcome: Outcome, done: int, of: int) -> None:
+        console.print(
+            f"[{done}/{of}] {plan.title}: {outcome.kind}, {outcome.records} records, "
+            f"{outcome.seconds:.2f} s",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    return Progress(line, started, ended)

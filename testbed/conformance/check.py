@@ -1,0 +1,158 @@
+"""Checks: one requirement each, as a function of a trace; and the sum of what they find."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from testbed.conformance.register import Requirement, for_scenario, register
+from testbed.conformance.verdict import Finding, Note, Verdict
+from testbed.trace.trace import Trace
+
+CheckFunction = Callable[[Trace], Iterator[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check.
+
+    Attributes:
+        requirements: ids of the entries that it decides.
+        function: yields findings.
+        needs: variants that must each have given a finding before PASS.
+        observed: "wire" (seen between nodes), "read back" (a parameter over CWMP), or "told" (what a
+            role says of itself: evidence of last resort).
+    """
+
+    requirements: tuple[str, ...]
+    function: CheckFunction
+    needs: tuple[str, ...]
+    observed: str
+
+    @property
+    def name(self) -> str:
+        """Module and function: where to read it."""
+        module = self.function.__module__.rpartition(".")[2]
+        return f"{module}.{self.function.__name__}"
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(
+    *requirements: str, needs: Sequence[str] = (), observed: str = "wire"
+) -> Callable[[CheckFunction], CheckFunction]:
+    """Register the function below as the check of these requirements."""
+
+    def enter(function: CheckFunction) -> CheckFunction:
+        entry = Check(requirements, function, tuple(needs), observed)
+        for requirement in requirements:
+            assert requirement in register(), f"{requirement} is not in the register"
+            assert requirement not in CHECKS, f"{requirement} has two checks"
+            CHECKS[requirement] = entry
+        return function
+
+    return enter
+
+
+def load_checks() -> Mapping[str, Check]:
+    """Import every module of checks; gives all checks by requirement."""
+    import testbed.conformance.checks as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return CHECKS
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A requirement, its verdict, and why.
+
+    Attributes:
+        requirement: the entry.
+        verdict: the sum of the findings.
+        notes: the findings of all sub-runs, in order.
+        reason: one sentence: the first fault, or why nothing could be said, or what was seen.
+    """
+
+    requirement: Requirement
+    verdict: Verdict
+    notes: tuple[Note, ...]
+    reason: str
+
+
+def examine(scenario: str, trace: Trace, variant: str = "") -> dict[str, list[Note]]:
+    """What the checks of a scenario's requirements find in one trace, by requirement."""
+    load_checks()
+    found: dict[str, list[Note]] = {}
+    done: dict[str, list[Note]] = {}
+    for requirement in for_scenario(scenario):
+        entry = CHECKS.get(requirement.id)
+        if entry is None:
+            continue
+        if entry.name not in done:
+            done[entry.name] = [
+                Note(each.ok, variant, each.record.number, each.text)
+                for each in entry.function(trace)
+            ]
+        found[requirement.id] = done[entry.name]
+    return found
+
+
+def judge(
+    scenario: str,
+    found: Mapping[str, Mapping[str, Sequence[Note]]],
+    drops: int = 0,
+    not_run: Collection[str] = (),
+) -> list[Judgement]:
+    """Sum up a scenario's requirements over its sub-runs.
+
+    Args:
+        scenario: its name; entries of the register that name it are judged.
+        found: by variant ("" is the main run) what `examine` gave.
+        drops: frames that the captures lost.
+        not_run: variants that the scenario has and that were not run to their end.
+    """
+    load_checks()
+    return [
+        _judge_one(
+            requirement,
+            [note for notes in found.values() for note in notes.get(requirement.id, ())],
+            drops,
+            not_run,
+        )
+        for requirement in for_scenario(scenario)
+    ]
+
+
+def _judge_one(
+    requirement: Requirement, notes: Sequence[Note], drops: int, not_run: Collection[str]
+) -> Judgement:
+    def judged(verdict: Verdict, reason: str) -> Judgement:
+        return Judgement(requirement, verdict, tuple(notes), reason)
+
+    entry = CHECKS.get(requirement.id)
+    if entry is None:
+        return judged(Verdict.INCONCLUSIVE, "no check exists for it yet")
+    faults = [note for note in notes if not note.ok]
+    if faults:
+        first = faults[0]
+        where = f"{first.variant}, " if first.variant else ""
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        return judged(Verdict.FAIL, f"{where}record {first.record}: {first.text}{more}")
+    if drops:
+        return judged(
+            Verdict.INCONCLUSIVE,
+            f"{drops} frames were lost by the capture, a violation may be among them",
+        )
+    if not notes:
+        return judged(Verdict.INCONCLUSIVE, "never exercised in this run")
+    seen = {note.variant for note in notes}
+    missing = [variant for variant in entry.needs if variant not in seen]
+    if missing:
+        why = "not run" if all(each in not_run for each in missing) else "nothing observed there"
+        return judged(Verdict.INCONCLUSIVE, f"needs the variants {', '.join(missing)}: {why}")
+    times = "once" if len(notes) == 1 else f"{len(notes)} times"
+    return judged(Verdict.PASS, f"observed {times}")

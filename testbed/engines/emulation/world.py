@@ -1,0 +1,119 @@
+"""One topology in a lab: network, hosts and capture, joined into what a stage asks for.
+
+Runs inside the lab's namespaces (`lab.py`), as the only process that holds sockets of nodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from testbed.engines.emulation.capture import Capture
+from testbed.engines.emulation.host import EmulatedHost
+from testbed.engines.emulation.network import Network
+from testbed.host import Interface
+from testbed.topology import Topology, hardware_address, interface_name
+from testbed.trace.record import Frame
+from testbed.trace.trace import Trace
+
+
+class EmulationWorld:
+    """Linux namespaces, wired by Mininet, captured at every interface.
+
+    Args:
+        topology: what to build.
+        trace: gets every frame and every event.
+        seed: of all hosts' randomness.
+        on_frame: called with each frame before the trace has it (a packet log).
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        trace: Trace,
+        seed: str,
+        on_frame: Callable[[Frame], None] | None = None,
+    ) -> None:
+        self.topology = topology
+        self.trace = trace
+        self.crashes: list[tuple[str, BaseException]] = []
+        self.crashed = asyncio.Event()
+        self._on_frame = on_frame
+        self.network = Network(topology)
+        self.network.start()
+        self.hosts: dict[str, EmulatedHost] = {
+            name: EmulatedHost(
+                name,
+                self.network.nodes[name].namespace,
+                interfaces_of(topology, name),
+                seed,
+                self.tell,
+                self._role_crashed,
+            )
+            for name in topology.nodes
+        }
+        for name, node in topology.nodes.items():
+            for number, attachment in enumerate(node.attachments):
+                if attachment.address:
+                    fields = {"interface": interface_name(number), "address": attachment.address}
+                    self.tell(name, "ADDRESS", fields)
+        self._links = {
+            (name, interface.name): interface.link
+            for name, host in self.hosts.items()
+            for interface in host.interfaces.values()
+        }
+        self.capture = Capture(
+            {name: self.network.nodes[name].namespace for name in topology.nodes},
+            lambda node, interface: self._links.get((node, interface)),
+            self._frame,
+            trace.arrived,
+        )
+        self.capture.start()
+
+    def tell(self, node: str, event: str, fields: Mapping[str, Any]) -> None:
+        """Write a node's event into the trace, now."""
+        self.trace.add_event(node, event, fields, time.time_ns())
+
+    def _frame(self, frame: Frame) -> None:
+        if self._on_frame is not None:
+            self._on_frame(frame)
+        self.trace.add_frame(frame)
+
+    def _role_crashed(self, node: str, error: BaseException) -> None:
+        self.crashes.append((node, error))
+        self.crashed.set()
+
+    def power(self, node: str, on: bool) -> None:
+        """Give the node power, or take it."""
+        if on:
+            self.hosts[node].power_on()
+        else:
+            self.hosts[node].power_off()
+
+    def set_link(self, node: str, interface: str, up: bool) -> None:
+        """Plug the node's cable in or pull it out."""
+        self.network.set_link(node, interface, up)
+
+    async def flush(self) -> None:
+        """Wait until all that is on the wires by now is in the trace."""
+        await self.capture.flush()
+
+    def stop(self) -> None:
+        """Take all power away and let the namespaces go."""
+        for host in self.hosts.values():
+            host.power_off()
+        self.capture.stop()
+        self.trace.drops = sum(self.capture.drops.values())
+        self.network.stop()
+
+
+def interfaces_of(topology: Topology, node: str) -> dict[str, Interface]:
+    """The interfaces of a node, by name."""
+    return {
+        interface_name(number): Interface(
+            interface_name(number), attachment.link, hardware_address(topology, node, number)
+        )
+        for number, attachment in enumerate(topology.nodes[node].attachments)
+    }

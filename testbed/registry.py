@@ -1,0 +1,59 @@
+"""What there is by name: scenarios and topologies, found in the project's own folders."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+
+import scenarios as scenario_package
+import topologies as topology_package
+from testbed.errors import unknown
+from testbed.scenario import SCENARIOS, Scenario
+from testbed.topology import Topology, TopologyFunction
+
+
+def load_scenarios() -> Mapping[str, Scenario]:
+    """Import every module of scenarios; gives all by name."""
+    for module in pkgutil.iter_modules(scenario_package.__path__):
+        importlib.import_module(f"scenarios.{module.name}")
+    return dict(sorted(SCENARIOS.items()))
+
+
+def find_scenario(name: str) -> Scenario:
+    """The scenario of that name.
+
+    Raises:
+        BadInput: there is none; names the nearest.
+    """
+    known = load_scenarios()
+    if name not in known:
+        raise unknown("scenario", name, known)
+    return known[name]
+
+
+def load_topologies() -> Mapping[str, TopologyFunction]:
+    """Every public function of `topologies` that gives a Topology, by name."""
+    found: dict[str, TopologyFunction] = {}
+    for entry in pkgutil.iter_modules(topology_package.__path__):
+        module = importlib.import_module(f"topologies.{entry.name}")
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                found[name] = function
+    return dict(sorted(found.items()))
+
+
+def find_topology(name: str) -> TopologyFunction:
+    """The topology function of that name.
+
+    Raises:
+        BadInput: there is none; names the nearest.
+    """
+    known = load_topologies()
+    if name not in known:
+        raise unknown("topology", name, known)
+    return known[name]
+
+
+__all__ = ["Topology", "find_scenario", "find_topology", "load_scenarios", "load_topologies"]

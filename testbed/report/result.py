@@ -1,0 +1,84 @@
+"""What a run and a scenario came to: plain data that every report reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testbed.conformance import Judgement, Note, Verdict
+from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+
+
+@dataclass
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        kind: "completed", "missed", "violated", "crashed", "interrupted" or "killed".
+        text: why, for all but "completed".
+        found: notes of the checks, by requirement.
+        drops: frames that the capture lost.
+        records: how many the trace has.
+        seconds: of the ladder itself, by the trace's clock.
+    """
+
+    kind: str
+    text: str = ""
+    found: dict[str, list[Note]] = field(default_factory=dict)
+    drops: int = 0
+    records: int = 0
+    seconds: float = 0.0
+
+    @property
+    def status(self) -> int:
+        """The exit status that this alone would give."""
+        if self.kind == "completed":
+            return EXIT_OK
+        return EXIT_INTERRUPTED if self.kind == "interrupted" else EXIT_FAILED
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        """From plain data."""
+        found = {key: [Note(**note) for note in notes] for key, notes in data["found"].items()}
+        return cls(**{**data, "found": found})
+
+
+@dataclass
+class Result:
+    """One scenario with all its sub-runs, judged.
+
+    Attributes:
+        scenario: its name.
+        outcomes: by variant.
+        judgements: of its requirements.
+        seconds: from the first launch to the last end, by the wall clock.
+        folder: where its results lie.
+    """
+
+    scenario: str
+    outcomes: dict[str, Outcome]
+    judgements: list[Judgement]
+    seconds: float
+    folder: Path
+
+    @property
+    def failed(self) -> bool:
+        """A missed step, a crash, a FAIL."""
+        return any(outcome.kind != "completed" for outcome in self.outcomes.values()) or any(
+            each.verdict is Verdict.FAIL for each in self.judgements
+        )
+
+    @property
+    def verdict(self) -> Verdict:
+        """FAIL where anything failed; PASS where something was judged and nothing failed."""
+        if self.failed:
+            return Verdict.FAIL
+        if any(each.verdict is Verdict.PASS for each in self.judgements):
+            return Verdict.PASS
+        return Verdict.INCONCLUSIVE

@@ -1,0 +1,71 @@
+"""What the terminal shows at the end: one row a scenario, and every requirement that failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from testbed.conformance import Verdict
+from testbed.report.result import Result
+
+STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}
+
+
+def show_results(console: Console, results: Sequence[Result], out: str) -> None:
+    """Failures in full, then the table, then where the results lie."""
+    for result in results:
+        _show_failures(console, result)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("scenario")
+    table.add_column("verdict")
+    table.add_column("requirements")
+    table.add_column("sub-runs")
+    table.add_column("time", justify="right")
+    for result in results:
+        completed = sum(outcome.kind == "completed" for outcome in result.outcomes.values())
+        table.add_row(
+            result.scenario,
+            Text(result.verdict, style=STYLES[result.verdict]),
+            _counts(result),
+            f"{completed} of {len(result.outcomes)}",
+            f"{result.seconds:.2f} s",
+        )
+    console.print(table)
+    console.print(f"results    {escape(out)}", soft_wrap=True, highlight=False)
+
+
+def _counts(result: Result) -> str:
+    counts = Counter(each.verdict for each in result.judgements)
+    told = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
+    return ", ".join(told) or "none"
+
+
+def _show_failures(console: Console, result: Result) -> None:
+    for variant, outcome in result.outcomes.items():
+        if outcome.kind == "completed":
+            continue
+        title = f"{result.scenario}/{variant}" if variant else result.scenario
+        folder = result.folder / variant if variant else result.folder
+        console.print(Text(f"{title}: {outcome.text}"), soft_wrap=True, highlight=False)
+        console.print(
+            Text(f"  see        {folder}      again   testbed run --again {folder}\n"),
+            soft_wrap=True,
+            highlight=False,
+        )
+    for each in result.judgements:
+        if each.verdict is Verdict.FAIL:
+            console.print(
+                Text(f"{result.scenario}: FAIL {each.requirement.id}: {each.reason}"),
+                soft_wrap=True,
+                highlight=False,
+            )
+            console.print(
+                Text(f"  {each.requirement.level}       {each.requirement.text}\n"),
+                soft_wrap=True,
+                highlight=False,
+            )

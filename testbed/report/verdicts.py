@@ -1,0 +1,35 @@
+"""verdicts.json: every requirement that a scenario was judged by, with the evidence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed.conformance import Judgement
+
+
+def write_verdicts(path: Path, scenario: str, judgements: Sequence[Judgement]) -> None:
+    """Write the file; records are numbered as in the trace of their variant."""
+    rows = [
+        {
+            "requirement": each.requirement.id,
+            "source": each.requirement.source,
+            "level": each.requirement.level,
+            "roles": list(each.requirement.roles),
+            "text": each.requirement.text,
+            "verdict": each.verdict,
+            "reason": each.reason,
+            "findings": [
+                {
+                    "ok": note.ok,
+                    "variant": note.variant,
+                    "record": note.record,
+                    "text": note.text,
+                }
+                for note in each.notes
+            ],
+        }
+        for each in judgements
+    ]
+    path.write_text(json.dumps({"scenario": scenario, "verdicts": rows}, indent=2) + "\n")

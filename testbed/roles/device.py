@@ -1,0 +1,71 @@
+"""A LAN device behind a gateway: connectivity, and one name resolved to prove it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+from testbed.host import Host
+from testbed.protocols import dhcp
+from testbed.roles.lan import LanConnectivity
+from testbed.roles.resolve import resolve
+from testbed.roles.role import Role
+from testbed.topology import Node
+
+INTERFACE = "eth0"
+
+
+class Device(Role):
+    """DHCP on its only interface; then resolves `first_name`, where it has one.
+
+    Attributes:
+        dhcp_policy: may be changed before power is given.
+        lan: its connectivity.
+        first_name: the name it resolves once it is connected; None: none.
+    """
+
+    starts_off = True
+
+    def __init__(self, host: Host, node: Node) -> None:
+        super().__init__(host, node)
+        self.first_name: str | None = node.settings.get("first_name")
+        self.dhcp_policy = dhcp.ClientPolicy(host_name=node.name)
+        self.lan = LanConnectivity(host, INTERFACE, self.dhcp_policy, self._lease_changed)
+        self._contact: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Power is on: get connected."""
+        await self.lan.start()
+
+    def stop(self) -> None:
+        """Power is about to go."""
+        self.lan.stop()
+        self._contact = None
+
+    def set_dhcp(self, **changes: object) -> None:
+        """Change the DHCP client's policy; holds from the next start."""
+        self.lan.policy = self.dhcp_policy = dataclasses.replace(
+            self.dhcp_policy,
+            **changes,  # type: ignore[arg-type]  # names are checked by replace itself
+        )
+
+    def release(self) -> None:
+        """Give the address back."""
+        self.lan.release()
+
+    def _lease_changed(self, lease: dhcp.Lease | None) -> None:
+        if self._contact is not None:
+            self._contact.cancel()
+            self._contact = None
+        if lease is not None:
+            self._contact = self.host.spawn(self.first_contact(lease), f"{self.name} contacts")
+
+    async def first_contact(self, lease: dhcp.Lease) -> None:
+        """What the box does as soon as it is connected: resolve its first name."""
+        if self.first_name is None:
+            return
+        result = await resolve(self.host, lease.dns_servers, self.first_name)
+        if result.addresses:
+            self.host.tell("RESOLVED", name=self.first_name, addresses=list(result.addresses))
+        else:
+            self.host.tell("FAILED", step="2", cause=f"{self.first_name}: {result.cause}")

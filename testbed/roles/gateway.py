@@ -1,0 +1,86 @@
+"""A home gateway: DHCP server and DNS proxy inside, translation to the outside."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from testbed.host import Drive, Host
+from testbed.protocols import dhcp
+from testbed.protocols.wire import Endpoint
+from testbed.roles.dns_proxy import DnsProxy
+from testbed.roles.role import Role
+from testbed.topology import Nat, Node
+
+SERVER_PORT = 67
+INSIDE, OUTSIDE = "eth0", "eth1"
+
+
+class Gateway(Role):
+    """Interface eth0 is its home, eth1 the outside.
+
+    Settings of the node: `lease_s`, `dns_servers` (what it names to its clients), `dns_proxy` (it
+    names itself and forwards to the first of them), `domain_name`.
+
+    Attributes:
+        dhcp_policy: may be changed while it runs (`set_dhcp`).
+    """
+
+    def __init__(self, host: Host, node: Node) -> None:
+        super().__init__(host, node)
+        inside = node.attachments[0]
+        assert inside.address is not None, f"{node.name} needs a fixed address inside"
+        self.inside_address = inside.address
+        self.upstream: tuple[str, ...] = tuple(node.settings.get("dns_servers", ()))
+        self.is_proxy: bool = bool(node.settings.get("dns_proxy", False))
+        self.nat = node.nat or Nat.NONE
+        self.dhcp_policy = dhcp.ServerPolicy(
+            address=inside.address,
+            prefix_length=inside.prefix_length,
+            routers=(inside.address,),
+            dns_servers=(inside.address,) if self.is_proxy else self.upstream,
+            domain_name=node.settings.get("domain_name"),
+            lease_s=int(node.settings.get("lease_s", 3600)),
+        )
+        self.server: dhcp.DhcpServer | None = None
+        self._drive: Drive[dhcp.Message, dhcp.ServerEvent] | None = None
+        self._proxy: DnsProxy | None = None
+
+    async def start(self) -> None:
+        """Power is on: translate, lease, forward."""
+        self.host.translate(self.nat, [INSIDE], OUTSIDE)
+        self.server = dhcp.DhcpServer(self.dhcp_policy, self.host.random)
+        self._drive = await Drive.open(
+            self.server,
+            self.host,
+            Endpoint("0.0.0.0", SERVER_PORT),
+            self._happened,
+            interface=INSIDE,
+            broadcast=True,
+        )
+        if self.is_proxy:
+            self._proxy = DnsProxy(self.host, self.node, self.inside_address, self.upstream[0])
+            await self._proxy.start()
+
+    def stop(self) -> None:
+        """Power is about to go: leases are forgotten, as in a gateway without memory for them."""
+        if self._drive is not None:
+            self._drive.close()
+        if self._proxy is not None:
+            self._proxy.stop()
+        self._drive = self._proxy = self.server = None
+
+    def set_dhcp(self, **changes: object) -> None:
+        """Change the DHCP server's policy, now."""
+        self.dhcp_policy = dataclasses.replace(
+            self.dhcp_policy,
+            **changes,  # type: ignore[arg-type]  # names are checked by replace itself
+        )
+        if self.server is not None:
+            self.server.policy = self.dhcp_policy
+
+    def _happened(self, event: dhcp.ServerEvent) -> None:
+        match event:
+            case dhcp.ServerMalformed(error, source):
+                self.host.tell("MALFORMED", source=str(source), error=str(error))
+            case _:
+                pass

@@ -1,0 +1,122 @@
+"""Step 1 of both discovery flows: LAN connectivity by DHCP, kept while the link lives.
+
+Shared by every box behind a gateway.  The DHCP machine knows the protocol; this part gives its lease
+to the host (address, default route) and starts it again when the cable comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from testbed.host import Drive, Host
+from testbed.protocols import dhcp
+from testbed.protocols.wire import Endpoint
+
+CLIENT_PORT = 68
+
+
+class LanConnectivity:
+    """The DHCP client of one interface.
+
+    Args:
+        host: the node.
+        interface: where.
+        policy: the client's timers and options.
+        on_lease: called with each new lease that brings an address, and with None when it is gone.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        interface: str,
+        policy: dhcp.ClientPolicy,
+        on_lease: Callable[[dhcp.Lease | None], None],
+    ) -> None:
+        self.host = host
+        self.interface = interface
+        self.policy = policy
+        self.lease: dhcp.Lease | None = None
+        self._on_lease = on_lease
+        self._drive: Drive[dhcp.Message, dhcp.ClientEvent] | None = None
+        self._client: dhcp.DhcpClient | None = None
+
+    async def start(self) -> None:
+        """Ask for an address, and go on until `stop`."""
+        hardware_address = self.host.interfaces[self.interface].hardware_address
+        self._client = dhcp.DhcpClient(hardware_address, self.host.random, self.policy)
+        self._drive = await Drive.open(
+            self._client,
+            self.host,
+            Endpoint("0.0.0.0", CLIENT_PORT),
+            self._happened,
+            interface=self.interface,
+            broadcast=True,
+        )
+        self.host.on_carrier(self._carrier)
+        if self.host.carrier(self.interface):
+            self._client.start(self.host.now())
+            self._drive.flush()
+
+    def stop(self) -> None:
+        """Forget the lease, without a word on the wire."""
+        if self._drive is not None:
+            self._drive.close()
+        self._drive = self._client = self.lease = None
+
+    def release(self) -> None:
+        """Give the address back (DHCPRELEASE) and be without."""
+        if self._drive is not None and self._client is not None:
+            self._client.release(self.host.now())
+            self._drive.flush()
+            self._gone("released")
+
+    def _carrier(self, interface: str, up: bool) -> None:
+        if interface != self.interface or self._drive is None or self._client is None:
+            return
+        self.host.tell("LINK", interface=interface, up=up)
+        if up:
+            self._client.restart(self.host.now())
+            self._drive.flush()
+
+    def _happened(self, event: dhcp.ClientEvent) -> None:
+        match event:
+            case dhcp.Bound(lease) | dhcp.Renewed(lease):
+                self._leased(lease, renewed=isinstance(event, dhcp.Renewed))
+            case dhcp.Refused(message):
+                self.host.tell("REFUSED", by=message.server_identifier)
+                self._gone("refused")
+            case dhcp.Expired(lease):
+                self.host.tell("EXPIRED", address=lease.address)
+                self._gone("expired")
+            case dhcp.NoOffer(attempts):
+                cause = f"no DHCP offer to {attempts} attempts"
+                self.host.tell("FAILED", step="1", cause=cause)
+            case dhcp.Malformed(error, source):
+                self.host.tell("MALFORMED", source=str(source), error=str(error))
+            case _:
+                pass
+
+    def _leased(self, lease: dhcp.Lease, renewed: bool) -> None:
+        before, self.lease = self.lease, lease
+        same = before is not None and before.address == lease.address
+        if not same:
+            self.host.set_address(self.interface, lease.address, lease.prefix_length)
+        self.host.set_default_route(lease.routers[0] if lease.routers else None)
+        self.host.tell(
+            "RENEWED" if renewed else "CONNECTED",
+            address=lease.address,
+            router=lease.routers[0] if lease.routers else None,
+            dns_servers=list(lease.dns_servers),
+            lease_s=lease.lease_s,
+        )
+        if not (renewed and same):
+            self._on_lease(lease)
+
+    def _gone(self, cause: str) -> None:
+        if self.lease is None:
+            return
+        self.lease = None
+        self.host.set_default_route(None)
+        self.host.clear_address(self.interface)
+        self.host.tell("DISCONNECTED", cause=cause)
+        self._on_lease(None)

@@ -1,0 +1,213 @@
+"""One run from start to end, inside its world, and its folder.
+
+A run is one variant of one scenario: world up, roles made, the ladder played, the trace drained, the
+checks applied, everything written.  Many runs, and what they come to together, are `batch.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed import __version__
+from testbed.conformance import examine
+from testbed.errors import (
+    RoleCrashed,
+    StepMissed,
+    TestbedError,
+)
+from testbed.facts import versions
+from testbed.report.result import Outcome
+from testbed.roles import make_role
+from testbed.scenario import Scenario, Stage
+from testbed.settings import build_topology
+from testbed.topology import Topology
+from testbed.trace.files import write_events
+from testbed.trace.ladder import LadderPrinter
+from testbed.trace.pcapng import PacketLog
+from testbed.trace.trace import Trace
+
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run: enough to run it again.
+
+    Attributes:
+        scenario: its name.
+        variant: "" is the main run.
+        engine: "emulation".
+        seed: of all randomness.
+        settings: of the topology, as the user gave them (text).
+        nat: kind for every gateway that translates; None: as the topology says.
+        folder: where its results go.
+    """
+
+    scenario: str
+    variant: str
+    engine: str
+    seed: str
+    settings: Mapping[str, str]
+    nat: str | None
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        """Scenario and variant, as the command line takes them."""
+        return f"{self.scenario}/{self.variant}" if self.variant else self.scenario
+
+
+def perform(
+    plan: Plan, scenario: Scenario, tell: Tell, on_fail: Callable[[Any, Stage], None] | None = None
+) -> int:
+    """Run the plan here, in the namespaces of a lab; gives the exit status.
+
+    Args:
+        plan: what to run.
+        scenario: the one that the plan names.
+        tell: gets {"line": ...} for each line of the ladder, {"outcome": ...} at the end.
+        on_fail: called in the world that failed, before it is taken down (`--shell-on-fail`).
+    """
+    variant = scenario.find(plan.variant)
+    topology = build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
+    return asyncio.run(_perform(plan, scenario, topology, tell, on_fail))
+
+
+async def _perform(
+    plan: Plan,
+    scenario: Scenario,
+    topology: Topology,
+    tell: Tell,
+    on_fail: Callable[[Any, Stage], None] | None,
+) -> int:
+    from testbed.engines.emulation.world import EmulationWorld
+
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    trace = Trace()
+    trace.set_topology(topology)
+    printer = LadderPrinter(trace, list(topology.nodes), lambda line: tell({"line": line}))
+    with PacketLog(plan.folder / "trace.pcapng", _comment(plan)) as log:
+        world = EmulationWorld(topology, trace, plan.seed, log.add)
+        try:
+            roles = {
+                name: make_role(node, world.hosts[name])
+                for name, node in topology.nodes.items()
+            }
+            stage = Stage(world, topology, trace, roles, plan.variant, scenario.step_s)
+            outcome = await _play(plan, scenario, stage, world)
+            if outcome.kind not in ("completed", "interrupted") and on_fail is not None:
+                await asyncio.to_thread(on_fail, world, stage)
+        finally:
+            world.stop()
+        printer.finish()
+        outcome.drops = trace.drops
+        outcome.records = len(trace.records)
+        if trace.records:
+            first, last = trace.records[0].time_ns, trace.records[-1].time_ns
+            outcome.seconds = (last - first) / 1e9
+        if outcome.kind != "interrupted":
+            outcome.found = examine(scenario.name, trace, plan.variant)
+    write_events(plan.folder / "events.jsonl", trace)
+    _write_run_json(plan, topology, outcome)
+    tell({"outcome": outcome.to_json()})
+    return outcome.status
+
+
+async def _play(
+    plan: Plan, scenario: Scenario, stage: Stage, world: Any
+) -> Outcome:
+    """The ladder itself, and what it came to."""
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupted.set)
+    script = asyncio.ensure_future(_script(scenario, plan.variant, stage))
+    crash = asyncio.ensure_future(world.crashed.wait())
+    stop = asyncio.ensure_future(interrupted.wait())
+    try:
+        await asyncio.wait([script, crash, stop], return_when=asyncio.FIRST_COMPLETED)
+        if stop.done():
+            return Outcome("interrupted", "interrupted")
+        if not script.done() and crash.done():
+            script.cancel()
+        try:
+            await script
+        except asyncio.CancelledError:
+            pass
+        except (StepMissed, TestbedError) as error:
+            if not world.crashes:
+                return Outcome("missed", str(error))
+        except Exception as error:
+            return Outcome("crashed", f"the scenario itself: {_told(error)}")
+        await world.flush()
+        if world.crashes:
+            node, error = world.crashes[0]
+            return Outcome("crashed", f"role {node}: {_told(error)}")
+        broken = stage.violated()
+        if broken:
+            wanted, record = broken[0]
+            text = f"{wanted.step}: this must never appear and did, as record {record.number}"
+            return Outcome("violated", f"{text}\n  never      {wanted.describe()}")
+        return Outcome("completed")
+    finally:
+        for task in (script, crash, stop):
+            task.cancel()
+
+
+def _script(scenario: Scenario, variant: str, stage: Stage) -> Awaitable[None]:
+    """Power for the infrastructure, then the scenario's own lines."""
+    for player in stage.players.values():
+        if not player.role.starts_off:
+            player.power_on()
+    return scenario.find(variant).function(stage)
+
+
+def _told(error: BaseException) -> str:
+    """A crash is a defect of the testbed: its place is told, for the report."""
+    if isinstance(error, RoleCrashed):
+        return str(error)
+    return "".join(traceback.format_exception(error)).rstrip()
+
+
+def _comment(plan: Plan) -> str:
+    return f"{plan.title}, engine {plan.engine}, seed {plan.seed}, testbed {__version__}"
+
+
+def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
+    text = json.dumps(
+        {
+            "scenario": plan.scenario,
+            "variant": plan.variant,
+            "engine": plan.engine,
+            "seed": plan.seed,
+            "settings": dict(plan.settings),
+            "nat": plan.nat,
+            "cast": {name: "ours" for name in topology.nodes},
+            "faults": [],
+            "topology": topology.title,
+            "links": {name: str(link.subnet) for name, link in topology.links.items()},
+            "nodes": {
+                name: {
+                    "role": node.role,
+                    "nat": node.nat.value if node.nat else None,
+                    "interfaces": [[a.link, a.address] for a in node.attachments],
+                }
+                for name, node in topology.nodes.items()
+            },
+            "outcome": outcome.kind,
+            "text": outcome.text,
+            "drops": outcome.drops,
+            "records": outcome.records,
+            "seconds": round(outcome.seconds, 6),
+            "versions": versions(),
+        },
+        indent=2,
+    )
+    (plan.folder / "run.json").write_text(text + "\n")

@@ -1,0 +1,404 @@
+"""The language of scenarios: the ladder of the spec, line by line.
+
+A scenario is an async function of a `Stage`.  `sees` waits for the next record that fits; other records
+may lie between.  `never` is judged on the drained trace, after the scenario's end: an end is an event,
+nobody sleeps to see whether something still comes.  Variants are named sub-runs, each in a world of
+its own.  Knows no engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import linecache
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from testbed.errors import BadInput, StepMissed, unknown
+from testbed.host import Host, World
+from testbed.roles.role import Role
+from testbed.topology import Topology, TopologyFunction
+from testbed.trace.record import Event, Record
+from testbed.trace.select import end_to_end, matches
+from testbed.trace.trace import Trace
+
+ScenarioFunction = Callable[["Stage"], Awaitable[None]]
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+@dataclass
+class Variant:
+    """One way to run a scenario.
+
+    Attributes:
+        name: "" for the main run.
+        function: the ladder.
+        settings: of the topology, under what `--set` says.
+        title: first line of its docstring.
+    """
+
+    name: str
+    function: ScenarioFunction
+    settings: Mapping[str, Any]
+    title: str
+
+
+@dataclass
+class Scenario:
+    """A scenario and its variants.
+
+    Attributes:
+        name: the register's.
+        topology: what it runs on.
+        variants: by name; "" is the main run, and first.
+        step_s: how long a step may take unless it says otherwise.
+    """
+
+    name: str
+    topology: TopologyFunction
+    step_s: float
+    variants: dict[str, Variant] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """First line of the main run's docstring."""
+        return self.variants[""].title
+
+    def variant(self, name: str, **settings: Any) -> Callable[[ScenarioFunction], ScenarioFunction]:
+        """Add the function below as the variant of that name."""
+
+        def enter(function: ScenarioFunction) -> ScenarioFunction:
+            assert name not in self.variants, f"{self.name} has two variants {name!r}"
+            self.variants[name] = Variant(name, function, settings, _title(function))
+            return function
+
+        return enter
+
+    def find(self, variant: str) -> Variant:
+        """The variant of that name.
+
+        Raises:
+            BadInput: there is none; names the nearest.
+        """
+        if variant not in self.variants:
+            raise unknown(f"variant of {self.name}", variant, [v for v in self.variants if v])
+        return self.variants[variant]
+
+
+def _title(function: ScenarioFunction) -> str:
+    return (function.__doc__ or "").strip().split("\n")[0]
+
+
+def scenario(
+    topology: TopologyFunction, step_s: float = 30.0, **settings: Any
+) -> Callable[[ScenarioFunction], Scenario]:
+    """Make the function below a scenario, named after it.
+
+    Args:
+        topology: what it runs on.
+        step_s: how long a step may take unless it says otherwise.
+        settings: of the topology, under what `--set` says.
+    """
+
+    def enter(function: ScenarioFunction) -> Scenario:
+        name = function.__name__
+        known = SCENARIOS.get(name)
+        if known is not None:
+            raise BadInput(f"two scenarios are called {name!r}")
+        made = Scenario(name, topology, step_s)
+        made.variants[""] = Variant("", function, settings, _title(function))
+        SCENARIOS[name] = made
+        return made
+
+    return enter
+
+
+class Player:
+    """A node on the stage: its role, and its power switch.  Unknown attributes are the role's."""
+
+    def __init__(self, stage: Stage, role: Role) -> None:
+        self._stage = stage
+        self.role = role
+        self.name = role.name
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.role, name)
+
+    @property
+    def host(self) -> Host:
+        """What the role sees of the world."""
+        return self.role.host
+
+    def power_on(self) -> None:
+        """Give the node power: its role starts."""
+        self._stage.power(self.name, True)
+
+    def power_off(self) -> None:
+        """Take its power: nothing is said on the wire about it."""
+        self._stage.power(self.name, False)
+
+    def unplug(self, interface: str = "eth0") -> None:
+        """Pull the cable."""
+        self._stage.world.set_link(self.name, interface, False)
+
+    def plug(self, interface: str = "eth0") -> None:
+        """Plug the cable in."""
+        self._stage.world.set_link(self.name, interface, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a step waits for, or what must never be.
+
+    Attributes:
+        step: the number of the step in the spec, or of the line in the scenario.
+        origin: node that says it.
+        end: node that it is said to; None for events.
+        message_type: class of the decoded message, or the event's name.
+        fields: attribute values; see `testbed.trace.select.matches`.
+        since: number of the first record that counts.
+    """
+
+    step: str
+    origin: str
+    end: str | None
+    message_type: type | str
+    fields: Mapping[str, Any]
+    since: int
+
+    def describe(self) -> str:
+        """One line: who, to whom, what."""
+        kind = self.message_type if isinstance(self.message_type, str) else _protocol_name(self)
+        told = "  ".join(f"{key}={_shown(value)}" for key, value in self.fields.items())
+        arrow = f"{self.origin} -> {self.end}" if self.end else self.origin
+        return f"{arrow}   {kind}   {told}".rstrip()
+
+
+def _protocol_name(expectation: Expectation) -> str:
+    kind = expectation.message_type
+    assert isinstance(kind, type)
+    protocol = kind.__module__.removeprefix("testbed.protocols.").split(".")[0]
+    return f"{protocol}.{kind.__name__}"
+
+
+def _shown(value: object) -> str:
+    if callable(value):
+        return (getattr(value, "__doc__", None) or "(a condition)").strip().split("\n")[0]
+    return str(value)
+
+
+class Stage:
+    """What a scenario holds: the players by name, the waiting, the switches.
+
+    Args:
+        world: the engine with the topology in it.
+        topology: what is wired to what.
+        trace: grows while the scenario runs.
+        roles: by node name.
+        variant: which sub-run this is.
+        step_s: how long a step may take unless it says otherwise.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        topology: Topology,
+        trace: Trace,
+        roles: Mapping[str, Role],
+        variant: str = "",
+        step_s: float = 30.0,
+    ) -> None:
+        self.world = world
+        self.topology = topology
+        self.trace = trace
+        self.variant = variant
+        self.step_s = step_s
+        self.players = {name: Player(self, role) for name, role in roles.items()}
+        self.prohibitions: list[Expectation] = []
+        self.cursor = 0
+        self.last_step: Record | None = None
+        self._grown = asyncio.Event()
+        trace.listeners.append(lambda _record: self._grown.set())
+
+    def __getattr__(self, name: str) -> Player:
+        players: dict[str, Player] = self.__dict__.get("players", {})
+        if name not in players:
+            raise AttributeError(f"the stage has no node {name!r}: it has {', '.join(players)}")
+        return players[name]
+
+    def all(self, role: str) -> list[Player]:
+        """Every player of that role, in the topology's order."""
+        return [p for n, p in self.players.items() if self.topology.nodes[n].role == role]
+
+    def power(self, node: str, on: bool) -> None:
+        """Switch a node; see `Player`."""
+        player = self.players[node]
+        if on:
+            self.world.power(node, True)
+            player.host.spawn(player.role.start(), f"{node} starts")
+        else:
+            player.role.stop()
+            self.world.power(node, False)
+
+    async def sees(
+        self,
+        left: Player,
+        direction: str,
+        right: Player,
+        message_type: type,
+        within_s: float | None = None,
+        step: str | None = None,
+        **fields: Any,
+    ) -> Record:
+        """Wait for the next message between two nodes that fits; gives its record.
+
+        Args:
+            left: one node.
+            direction: "->" or "<-".
+            right: the other.
+            message_type: class of the decoded message.
+            within_s: how long to wait; the scenario's `step_s` by default.
+            step: the step's number; else the comment at the end of the calling line, else its number.
+            fields: attribute values of the message; `port`, `source_port` of the datagram.
+
+        Raises:
+            StepMissed: it did not come; the text tells what came instead.
+        """
+        origin, end = _directed(left, direction, right)
+        wanted = Expectation(
+            step or _calling_step(), origin.name, end.name, message_type, fields, self.cursor
+        )
+        return await self._wait(wanted, within_s)
+
+    async def tells(
+        self,
+        player: Player,
+        event: str,
+        within_s: float | None = None,
+        step: str | None = None,
+        **fields: Any,
+    ) -> Record:
+        """Wait for the next event of that name that the node tells; gives its record.
+
+        Raises:
+            StepMissed: it did not come.
+        """
+        wanted = Expectation(
+            step or _calling_step(), player.name, None, event, fields, self.cursor
+        )
+        return await self._wait(wanted, within_s)
+
+    def never(
+        self, left: Player, direction: str, right: Player, message_type: type, **fields: Any
+    ) -> None:
+        """From here on no such message may appear; judged at the end, on the drained trace."""
+        origin, end = _directed(left, direction, right)
+        self.prohibitions.append(
+            Expectation(
+                _calling_step(), origin.name, end.name, message_type, fields, len(self.trace.records)
+            )
+        )
+
+    def fits(self, wanted: Expectation, record: Record) -> bool:
+        """Whether the record is what the expectation describes."""
+        if isinstance(wanted.message_type, str):
+            return (
+                record.is_event
+                and record.sender == wanted.origin
+                and isinstance(record.message, Event)
+                and record.message.name == wanted.message_type
+                and all(
+                    _same(record.message.fields.get(key), value)
+                    for key, value in wanted.fields.items()
+                )
+            )
+        if not matches(record, wanted.message_type, **wanted.fields):
+            return False
+        assert wanted.end is not None
+        return end_to_end(self.trace, record, wanted.origin, wanted.end)
+
+    def violated(self) -> list[tuple[Expectation, Record]]:
+        """Every prohibition that was broken, with the first record that broke it."""
+        broken = []
+        for wanted in self.prohibitions:
+            for record in self.trace.records[wanted.since :]:
+                if self.fits(wanted, record):
+                    broken.append((wanted, record))
+                    break
+        return broken
+
+    async def _wait(self, wanted: Expectation, within_s: float | None) -> Record:
+        within_s = self.step_s if within_s is None else within_s
+        try:
+            async with asyncio.timeout(within_s):
+                position = wanted.since
+                while True:
+                    self._grown.clear()
+                    while position < len(self.trace.records):
+                        record = self.trace.records[position]
+                        position += 1
+                        if self.fits(wanted, record):
+                            self.cursor = position
+                            self.last_step = record
+                            return record
+                    await self._grown.wait()
+        except TimeoutError:
+            raise StepMissed(self._missed(wanted, within_s)) from None
+
+    def _missed(self, wanted: Expectation, within_s: float) -> str:
+        lines = [f"step {wanted.step} did not happen within {within_s:g} s"]
+        lines.append(f"  expected   {wanted.describe()}")
+        since = self._happened_since(wanted)
+        for number, line in enumerate(since[:8]):
+            lines.append(f"  {'since' if number == 0 else '     '}      {line}")
+        if not since:
+            lines.append("  since      nothing was on the wires")
+        elif len(since) > 8:
+            lines.append(f"             and {len(since) - 8} more")
+        return "\n".join(lines)
+
+    def _happened_since(self, wanted: Expectation) -> list[str]:
+        """The distinct messages since the last step, each with the times at which it came."""
+        start = self.trace.records[0].time_ns if self.trace.records else 0
+        times: dict[tuple[str, str | None, str], list[float]] = {}
+        for record in self.trace.records[wanted.since :]:
+            if record.message is None and record.error is None:
+                continue
+            said = record.message.summary() if record.message else f"malformed: {record.error}"
+            key = (record.sender, None if record.is_event else record.receiver or "all", said)
+            times.setdefault(key, []).append((record.time_ns - start) / 1e9)
+        lines = []
+        for (sender, receiver, said), seconds in times.items():
+            way = f"{sender} -> {receiver}" if receiver else sender
+            again = ""
+            if len(seconds) > 1:
+                again = f", and again at {', '.join(f'{s:.1f}' for s in seconds[1:6])} s"
+            lines.append(f"{way}   {said}   at {seconds[0]:.3f} s{again}")
+        return lines
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    return bool(wanted(value)) if callable(wanted) else bool(value == wanted)
+
+
+def _directed(left: Player, direction: str, right: Player) -> tuple[Player, Player]:
+    if direction == "->":
+        return left, right
+    if direction == "<-":
+        return right, left
+    raise BadInput(f"a step's direction is '->' or '<-', not {direction!r}")
+
+
+def _calling_step() -> str:
+    """The comment at the end of the scenario's line ("2.1"), else "at line N"."""
+    frame = sys._getframe(2)
+    positions = list(frame.f_code.co_positions())
+    last = positions[frame.f_lasti // 2][1] or frame.f_lineno
+    line = linecache.getline(frame.f_code.co_filename, last)
+    comment = line.rpartition("#")[2].strip() if "#" in line else ""
+    return comment or f"at line {frame.f_lineno}"
