@@ -1,4 +1,4 @@
-"""Many runs, some of them at the same time, each in a lab of its own; and what they come to together."""
+"""Many runs, several at a time, each in a lab of its own; and what they come to together."""
 
 from __future__ import annotations
 
@@ -162,7 +162,12 @@ class Batch:
         """The exit status that all of it comes to."""
         if self.interrupted:
             return EXIT_INTERRUPTED
-        return EXIT_FAILED if any(result.failed for result in results) else EXIT_OK
+        if any(result.failed for result in results):
+            return EXIT_FAILED
+        return max(
+            (outcome.status for result in results for outcome in result.outcomes.values()),
+            default=EXIT_OK,
+        )
 
 
 def write_results(results: Sequence[Result], out: Path) -> None:

@@ -1,8 +1,8 @@
 """Every error of the testbed, by owner and by exit status.
 
-Two families: `LocalError` for our user's misuse and for what this machine lacks, `PeerError` for what
-the other side of a wire sent.  Bugs are asserts.  Knows nothing else of the testbed, so that every
-layer may use it.
+Two families: `LocalError` for our user's misuse and for what this machine lacks, `PeerError` for
+what the other side of a wire sent.  Bugs are asserts.  Knows nothing else of the testbed, so that
+every layer may use it.
 """
 
 from __future__ import annotations

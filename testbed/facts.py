@@ -1,4 +1,4 @@
-"""Versions of what a run rests on, for its report: the machine's kernel, Python, libraries, programs."""
+"""Versions of what a run rests on: kernel, Python, libraries."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """All that a role may ask of the world: datagrams, streams, addresses, time.
 
-Roles see `Host` and nothing below it; each engine has a class that fits it.  `drive` runs one sans-IO
-machine over one port, the same on every engine.
+Roles see `Host` and nothing below it; each engine has a class that fits it.  `drive` runs one
+sans-IO machine over one port, the same on every engine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from testbed.protocols.wire import Endpoint, Machine, Message
 from testbed.topology import Nat
-
 
 DatagramHandler = Callable[[bytes, Endpoint], None]
 """Called with each datagram and its source.  An exception in it is the role's crash."""
@@ -42,7 +41,8 @@ class TlsProfile:
 
     Attributes:
         context: made by the role's policy (certificates, roots, versions).
-        server_name: the name that a client checks against the server's certificate; None on servers.
+        server_name: the name that a client checks against the server's certificate; None on
+            servers.
     """
 
     context: ssl.SSLContext
@@ -54,9 +54,7 @@ class Port(Protocol):
 
     local: Endpoint
 
-    def send(
-        self, data: bytes, destination: Endpoint, hardware_address: str | None = None
-    ) -> None:
+    def send(self, data: bytes, destination: Endpoint, hardware_address: str | None = None) -> None:
         """Send one datagram; never blocks.  What the network refuses is lost, as on any network.
 
         With `hardware_address` the frame goes to that link-layer address without ARP.

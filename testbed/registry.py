@@ -11,7 +11,7 @@ import scenarios as scenario_package
 import topologies as topology_package
 from testbed.errors import unknown
 from testbed.scenario import SCENARIOS, Scenario
-from testbed.topology import Topology, TopologyFunction
+from testbed.topology import TopologyFunction
 
 
 def load_scenarios() -> Mapping[str, Scenario]:
@@ -38,9 +38,11 @@ def load_topologies() -> Mapping[str, TopologyFunction]:
     found: dict[str, TopologyFunction] = {}
     for entry in pkgutil.iter_modules(topology_package.__path__):
         module = importlib.import_module(f"topologies.{entry.name}")
-        for name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ == module.__name__ and not name.startswith("_"):
-                found[name] = function
+        found |= {
+            name: function
+            for name, function in inspect.getmembers(module, inspect.isfunction)
+            if function.__module__ == module.__name__ and not name.startswith("_")
+        }
     return dict(sorted(found.items()))
 
 
@@ -54,6 +56,3 @@ def find_topology(name: str) -> TopologyFunction:
     if name not in known:
         raise unknown("topology", name, known)
     return known[name]
-
-
-__all__ = ["Topology", "find_scenario", "find_topology", "load_scenarios", "load_topologies"]

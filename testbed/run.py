@@ -1,7 +1,7 @@
 """One run from start to end, inside its world, and its folder.
 
-A run is one variant of one scenario: world up, roles made, the ladder played, the trace drained, the
-checks applied, everything written.  Many runs, and what they come to together, are `batch.py`.
+A run is one variant of one scenario: world up, roles made, the ladder played, the trace drained,
+the checks applied, everything written.  Many runs, and what they come to together, are `batch.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,8 @@ from typing import Any
 
 from testbed import __version__
 from testbed.conformance import examine
-from testbed.errors import (
-    RoleCrashed,
-    StepMissed,
-    TestbedError,
-)
+from testbed.engines.emulation.world import EmulationWorld
+from testbed.errors import MissingFeature, RoleCrashed, StepMissed, TestbedError
 from testbed.facts import versions
 from testbed.report.result import Outcome
 from testbed.roles import make_role
@@ -34,6 +31,7 @@ from testbed.trace.pcapng import PacketLog
 from testbed.trace.trace import Trace
 
 Tell = Callable[[Mapping[str, Any]], None]
+OnFail = Callable[[Any, Stage, asyncio.AbstractEventLoop], None]
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,7 @@ class Plan:
         return f"{self.scenario}/{self.variant}" if self.variant else self.scenario
 
 
-def perform(
-    plan: Plan, scenario: Scenario, tell: Tell, on_fail: Callable[[Any, Stage], None] | None = None
-) -> int:
+def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None = None) -> int:
     """Run the plan here, in the namespaces of a lab; gives the exit status.
 
     Args:
@@ -77,7 +73,12 @@ def perform(
     """
     variant = scenario.find(plan.variant)
     topology = build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
-    return asyncio.run(_perform(plan, scenario, topology, tell, on_fail))
+    try:
+        return asyncio.run(_perform(plan, scenario, topology, tell, on_fail))
+    except TestbedError as error:
+        kind = "unable" if isinstance(error, MissingFeature) else "crashed"
+        tell({"outcome": Outcome(kind, str(error)).to_json()})
+        return error.exit_status
 
 
 async def _perform(
@@ -85,10 +86,8 @@ async def _perform(
     scenario: Scenario,
     topology: Topology,
     tell: Tell,
-    on_fail: Callable[[Any, Stage], None] | None,
+    on_fail: OnFail | None,
 ) -> int:
-    from testbed.engines.emulation.world import EmulationWorld
-
     plan.folder.mkdir(parents=True, exist_ok=True)
     trace = Trace()
     trace.set_topology(topology)
@@ -97,13 +96,12 @@ async def _perform(
         world = EmulationWorld(topology, trace, plan.seed, log.add)
         try:
             roles = {
-                name: make_role(node, world.hosts[name])
-                for name, node in topology.nodes.items()
+                name: make_role(node, world.hosts[name]) for name, node in topology.nodes.items()
             }
             stage = Stage(world, topology, trace, roles, plan.variant, scenario.step_s)
             outcome = await _play(plan, scenario, stage, world)
             if outcome.kind not in ("completed", "interrupted") and on_fail is not None:
-                await asyncio.to_thread(on_fail, world, stage)
+                await asyncio.to_thread(on_fail, world, stage, asyncio.get_running_loop())
         finally:
             world.stop()
         printer.finish()
@@ -120,9 +118,7 @@ async def _perform(
     return outcome.status
 
 
-async def _play(
-    plan: Plan, scenario: Scenario, stage: Stage, world: Any
-) -> Outcome:
+async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Outcome:
     """The ladder itself, and what it came to."""
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -189,7 +185,7 @@ def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
             "seed": plan.seed,
             "settings": dict(plan.settings),
             "nat": plan.nat,
-            "cast": {name: "ours" for name in topology.nodes},
+            "cast": dict.fromkeys(topology.nodes, "ours"),
             "faults": [],
             "topology": topology.title,
             "links": {name: str(link.subnet) for name, link in topology.links.items()},

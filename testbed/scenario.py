@@ -1,9 +1,9 @@
 """The language of scenarios: the ladder of the spec, line by line.
 
-A scenario is an async function of a `Stage`.  `sees` waits for the next record that fits; other records
-may lie between.  `never` is judged on the drained trace, after the scenario's end: an end is an event,
-nobody sleeps to see whether something still comes.  Variants are named sub-runs, each in a world of
-its own.  Knows no engine.
+A scenario is an async function of a `Stage`.  `sees` waits for the next record that fits; other
+records may lie between.  `never` is judged on the drained trace, after the scenario's end: an end
+is an event, nobody sleeps to see whether something still comes.  Variants are named sub-runs, each
+in a world of its own.  Knows no engine.
 """
 
 from __future__ import annotations
@@ -263,7 +263,8 @@ class Stage:
             right: the other.
             message_type: class of the decoded message.
             within_s: how long to wait; the scenario's `step_s` by default.
-            step: the step's number; else the comment at the end of the calling line, else its number.
+            step: the step's number; else the comment at the end of the calling line, else its
+                number.
             fields: attribute values of the message; `port`, `source_port` of the datagram.
 
         Raises:
@@ -288,9 +289,7 @@ class Stage:
         Raises:
             StepMissed: it did not come.
         """
-        wanted = Expectation(
-            step or _calling_step(), player.name, None, event, fields, self.cursor
-        )
+        wanted = Expectation(step or _calling_step(), player.name, None, event, fields, self.cursor)
         return await self._wait(wanted, within_s)
 
     def never(
@@ -300,7 +299,12 @@ class Stage:
         origin, end = _directed(left, direction, right)
         self.prohibitions.append(
             Expectation(
-                _calling_step(), origin.name, end.name, message_type, fields, len(self.trace.records)
+                _calling_step(),
+                origin.name,
+                end.name,
+                message_type,
+                fields,
+                len(self.trace.records),
             )
         )
 

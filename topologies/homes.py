@@ -1,9 +1,9 @@
 """Homes behind their gateways, on the Internet and before an operator's core.
 
-    hnb ---+                                   +--- outer_dns
-           +--- gateway ---[ internet ]--------+
-    device-+    (NAT, DHCP)                    +--- segw ---[ core ]--- inner_dns, initial_hms
-           home
+hnb ---+                                   +--- outer_dns
+       +--- gateway ---[ internet ]--------+
+device-+    (NAT, DHCP)                    +--- segw ---[ core ]--- inner_dns, initial_hms
+       home
 """
 
 from __future__ import annotations

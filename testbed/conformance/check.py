@@ -22,8 +22,8 @@ class Check:
         requirements: ids of the entries that it decides.
         function: yields findings.
         needs: variants that must each have given a finding before PASS.
-        observed: "wire" (seen between nodes), "read back" (a parameter over CWMP), or "told" (what a
-            role says of itself: evidence of last resort).
+        observed: "wire" (seen between nodes), "read back" (a parameter over CWMP), or "told" (what
+            a role says of itself: evidence of last resort).
     """
 
     requirements: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""Protocols as machines without clock and socket: bytes and time come in, bytes and events go out."""
+"""Protocols as machines without clock and socket: bytes and time in, bytes and events out."""

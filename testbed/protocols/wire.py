@@ -55,7 +55,8 @@ class Outgoing(Generic[M_co]):
         message: what to send, still decoded, so that a fault may change it.
         destination: where to.
         hardware_address: link-layer address to send to without asking ARP ("02:00:00:00:00:01"),
-            for a DHCP answer to an address that its client does not hold yet; None: the stack's way.
+            for a DHCP answer to an address that its client does not hold yet; None: the stack's
+            way.
     """
 
     message: M_co

@@ -38,9 +38,7 @@ def _suite(root: ElementTree.Element, result: Result) -> None:
         suite.set(attribute, str(sum(case.find(what) is not None for case in cases)))
 
 
-def _run_case(
-    suite: ElementTree.Element, scenario: str, variant: str, outcome: Outcome
-) -> None:
+def _run_case(suite: ElementTree.Element, scenario: str, variant: str, outcome: Outcome) -> None:
     case = ElementTree.SubElement(
         suite,
         "testcase",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.conformance import Judgement, Note, Verdict
-from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK
 
 
 @dataclass
@@ -16,7 +16,8 @@ class Outcome:
     """What a run came to.
 
     Attributes:
-        kind: "completed", "missed", "violated", "crashed", "interrupted" or "killed".
+        kind: "completed", "missed", "violated", "crashed", "interrupted", "killed", or "unable"
+            (this machine lacks something that the run needs).
         text: why, for all but "completed".
         found: notes of the checks, by requirement.
         drops: frames that the capture lost.
@@ -36,7 +37,7 @@ class Outcome:
         """The exit status that this alone would give."""
         if self.kind == "completed":
             return EXIT_OK
-        return EXIT_INTERRUPTED if self.kind == "interrupted" else EXIT_FAILED
+        return {"interrupted": EXIT_INTERRUPTED, "unable": EXIT_MISSING}.get(self.kind, EXIT_FAILED)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -70,7 +71,7 @@ class Result:
     @property
     def failed(self) -> bool:
         """A missed step, a crash, a FAIL."""
-        return any(outcome.kind != "completed" for outcome in self.outcomes.values()) or any(
+        return any(outcome.status == EXIT_FAILED for outcome in self.outcomes.values()) or any(
             each.verdict is Verdict.FAIL for each in self.judgements
         )
 

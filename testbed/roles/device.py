@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from typing import Any
 
 from testbed.host import Host
 from testbed.protocols import dhcp
 from testbed.roles.lan import LanConnectivity
-from testbed.roles.resolve import resolve
+from testbed.roles.resolve import ResolverPolicy, resolve
 from testbed.roles.role import Role
 from testbed.topology import Node
 
@@ -30,6 +31,7 @@ class Device(Role):
         super().__init__(host, node)
         self.first_name: str | None = node.settings.get("first_name")
         self.dhcp_policy = dhcp.ClientPolicy(host_name=node.name)
+        self.resolver_policy = ResolverPolicy()
         self.lan = LanConnectivity(host, INTERFACE, self.dhcp_policy, self._lease_changed)
         self._contact: asyncio.Task[None] | None = None
 
@@ -42,12 +44,13 @@ class Device(Role):
         self.lan.stop()
         self._contact = None
 
-    def set_dhcp(self, **changes: object) -> None:
+    def set_dhcp(self, **changes: Any) -> None:
         """Change the DHCP client's policy; holds from the next start."""
-        self.lan.policy = self.dhcp_policy = dataclasses.replace(
-            self.dhcp_policy,
-            **changes,  # type: ignore[arg-type]  # names are checked by replace itself
-        )
+        self.lan.policy = self.dhcp_policy = dataclasses.replace(self.dhcp_policy, **changes)
+
+    def set_resolver(self, **changes: Any) -> None:
+        """Change how names are asked for; holds from the next name."""
+        self.resolver_policy = dataclasses.replace(self.resolver_policy, **changes)
 
     def release(self) -> None:
         """Give the address back."""
@@ -64,7 +67,9 @@ class Device(Role):
         """What the box does as soon as it is connected: resolve its first name."""
         if self.first_name is None:
             return
-        result = await resolve(self.host, lease.dns_servers, self.first_name)
+        result = await resolve(
+            self.host, lease.dns_servers, self.first_name, policy=self.resolver_policy
+        )
         if result.addresses:
             self.host.tell("RESOLVED", name=self.first_name, addresses=list(result.addresses))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from testbed.host import Drive, Host
 from testbed.protocols import dhcp
@@ -69,12 +70,9 @@ class Gateway(Role):
             self._proxy.stop()
         self._drive = self._proxy = self.server = None
 
-    def set_dhcp(self, **changes: object) -> None:
+    def set_dhcp(self, **changes: Any) -> None:
         """Change the DHCP server's policy, now."""
-        self.dhcp_policy = dataclasses.replace(
-            self.dhcp_policy,
-            **changes,  # type: ignore[arg-type]  # names are checked by replace itself
-        )
+        self.dhcp_policy = dataclasses.replace(self.dhcp_policy, **changes)
         if self.server is not None:
             self.server.policy = self.dhcp_policy
 

@@ -1,7 +1,7 @@
 """Step 1 of both discovery flows: LAN connectivity by DHCP, kept while the link lives.
 
-Shared by every box behind a gateway.  The DHCP machine knows the protocol; this part gives its lease
-to the host (address, default route) and starts it again when the cable comes back.
+Shared by every box behind a gateway.  The DHCP machine knows the protocol; this part gives its
+lease to the host (address, default route) and starts it again when the cable comes back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A network namespace, held by a descriptor, and the way in and out of it.
 
-A socket belongs to the namespace that it was born in; so one process holds the sockets of every node.
-Between enter and exit only synchronous calls may stand: no await, no new thread (it would stay
-inside), no name look-up.
+A socket belongs to the namespace that it was born in; so one process holds the sockets of every
+node. Between enter and exit only synchronous calls may stand: no await, no new thread (it would
+stay inside), no name look-up.
 """
 
 from __future__ import annotations

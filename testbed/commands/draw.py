@@ -1,0 +1,40 @@
+"""`testbed draw`: the ladder of a run or a capture."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from testbed.errors import BadInput
+from testbed.trace.files import load
+from testbed.trace.ladder import draw_text
+from testbed.trace.ladder_svg import draw_svg
+
+
+@click.command(
+    epilog="\b\nExamples:\n  testbed draw runs/20261121-120000/lan_connectivity\n"
+    "  testbed draw field.pcapng --svg ladder.svg"
+)
+@click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_CAPTURE")
+@click.option("--svg", type=click.Path(path_type=Path), help="Write the drawing there.")
+@click.option("--all", "everything", is_flag=True, help="Bare TCP segments and ARP too.")
+@click.option("--width", type=click.IntRange(40, 1000), help="Columns; the terminal's by default.")
+def draw(source: Path, svg: Path | None, everything: bool, width: int | None) -> int:
+    """Draw who said what to whom: decoded messages, lifelines, what the NAT rewrote."""
+    if not source.exists():
+        raise BadInput(f"{source} does not exist")
+    trace, nodes = load(source)
+    if svg is not None:
+        try:
+            svg.write_text(draw_svg(trace, nodes, everything=everything))
+        except OSError as error:
+            raise BadInput(f"{svg} cannot be written: {error.strerror}") from error
+        click.echo(f"drawn      {svg}")
+        return 0
+    columns = width or (shutil.get_terminal_size((120, 40)).columns if sys.stdout.isatty() else 120)
+    for line in draw_text(trace, nodes, width=columns, everything=everything):
+        click.echo(line)
+    return 0
