@@ -284,6 +284,11 @@ class Drive(Generic[M, E]):
         self.machine.tick(self.host.now())
         self.flush()
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called; an event's callback may do that."""
+        return self._closed
+
     def flush(self) -> None:
         """Send and report all that the machine has ready now, and set its next deadline."""
         if self._flushing or self._closed:
@@ -300,7 +305,7 @@ class Drive(Generic[M, E]):
                         self.port.send(data, each.destination, each.hardware_address)
                 for event in events:
                     self.on_event(event)
-                if self._closed:
+                if self.closed:
                     return
         finally:
             self._flushing = False

@@ -1,0 +1,99 @@
+"""report.html: verdict, requirements, each sub-run's ladder and logs, in one self-contained file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from testbed.report.result import Outcome, Result
+
+LOG_OCTETS = 20_000
+"""The end of a log that is shown; the whole lies in its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    title: str
+    anchor: str
+    about: str
+    outcome: Outcome
+    folder: str
+    ladder: Markup
+    logs: list[_Log]
+
+
+def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
+    """Write the report of one scenario.
+
+    Args:
+        path: the file.
+        result: what it came to.
+        titles: one sentence about each variant.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    source = resources.files("testbed.report").joinpath("report.html").read_text()
+    runs = [
+        _run(result, variant, outcome, titles.get(variant, ""))
+        for variant, outcome in result.outcomes.items()
+    ]
+    text = environment.from_string(source).render(result=result, runs=runs, facts=_facts(result))
+    path.write_text(text)
+
+
+def _run(result: Result, variant: str, outcome: Outcome, about: str) -> _Run:
+    folder = result.folder / variant if variant else result.folder
+    anchor = variant or "main"
+    return _Run(
+        title=variant or result.scenario,
+        anchor=anchor,
+        about=about,
+        outcome=outcome,
+        folder=f"{variant}/" if variant else "",
+        ladder=_ladder(folder / "ladder.svg", anchor),
+        logs=[
+            _Log(file.name, file.read_text(errors="replace")[-LOG_OCTETS:])
+            for file in sorted((folder / "logs").glob("*"))
+            if file.is_file()
+        ],
+    )
+
+
+def _ladder(file: Path, anchor: str) -> Markup:
+    """The drawing, its record anchors told apart from those of the other sub-runs."""
+    if not file.exists():
+        return Markup("<p>No ladder was drawn.</p>")
+    drawing = file.read_text()
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r'id="(r\d+)"', rf'id="{anchor}-\1"', drawing)
+    return Markup(drawing)  # our own drawing, escaped where it was made
+
+
+def _facts(result: Result) -> dict[str, str]:
+    """What the run rested on, from the first run.json there is."""
+    for variant in result.outcomes:
+        file = (result.folder / variant if variant else result.folder) / "run.json"
+        if file.exists():
+            told = json.loads(file.read_text())
+            nats = {n["nat"] for n in told["nodes"].values() if n["nat"]}
+            return {
+                "engine": told["engine"],
+                "seed": told["seed"],
+                "NAT": ", ".join(sorted(nats)) or "none",
+                "cast": ", ".join(f"{k}={v}" for k, v in told["cast"].items() if v != "ours")
+                or "all ours",
+                **told["versions"],
+            }
+    return {}
