@@ -1,4 +1,4 @@
-"""report.html: verdict, requirements, each sub-run's ladder and logs, in one self-contained file."""
+"""report.html: verdict, requirements, the ladder and logs of each sub-run, in one file."""
 
 from __future__ import annotations
 
