@@ -71,8 +71,10 @@ class LinkState:
     master: int
 
 
-def _hardware(value: str) -> bytes:
-    return bytes.fromhex(value.replace(":", ""))
+def _hardware_address(value: str | None) -> bytes:
+    if value is None:
+        return b""
+    return attribute(_LINK_ADDRESS, bytes.fromhex(value.replace(":", "")))
 
 
 def _link_header(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
@@ -104,8 +106,8 @@ class Netlink(RouteSocket):
         name: str,
         peer_name: str,
         peer_namespace: Namespace,
-        mac: str,
-        peer_mac: str,
+        mac: str | None = None,
+        peer_mac: str | None = None,
         *,
         up: bool = False,
         group: int = 0,
@@ -116,15 +118,15 @@ class Netlink(RouteSocket):
             name: of the end that is in this namespace.
             peer_name: of the other end.
             peer_namespace: where the other end comes into being.
-            mac: hardware address of this end.
-            peer_mac: hardware address of the other end.
+            mac: hardware address of this end; None: the kernel's choice.
+            peer_mac: hardware address of the other end, likewise.
             up: set this end up as well (the other end cannot be, in one request).
             group: of this end, for `delete_group`.
         """
         peer = (
             _link_header()
             + text_attribute(_LINK_NAME, peer_name)
-            + attribute(_LINK_ADDRESS, _hardware(peer_mac))
+            + _hardware_address(peer_mac)
             + number_attribute(_LINK_NAMESPACE, peer_namespace.descriptor)
             + _ONE_QUEUE
         )
@@ -133,7 +135,7 @@ class Netlink(RouteSocket):
         body = (
             _link_header(flags=flags, change=flags)
             + text_attribute(_LINK_NAME, name)
-            + attribute(_LINK_ADDRESS, _hardware(mac))
+            + _hardware_address(mac)
             + number_attribute(_LINK_GROUP, group)
             + _ONE_QUEUE
             + attribute(_LINK_INFO, text_attribute(_INFO_KIND, "veth") + data)
@@ -187,9 +189,7 @@ class Netlink(RouteSocket):
     def set_hardware_address(self, name: str, hardware_address: str) -> None:
         """Change the hardware address; the interface may be up."""
         body = (
-            _link_header()
-            + text_attribute(_LINK_NAME, name)
-            + attribute(_LINK_ADDRESS, _hardware(hardware_address))
+            _link_header() + text_attribute(_LINK_NAME, name) + _hardware_address(hardware_address)
         )
         self._ask(_NEW_LINK, 0, body, f"set {name}'s hardware address {hardware_address}")
 

@@ -10,6 +10,7 @@ import fcntl
 import os
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -69,6 +70,8 @@ def read_attributes(data: bytes, offset: int) -> dict[int, bytes]:
 class RouteSocket:
     """A netlink socket in a namespace, and the requests that wait for being sent on it.
 
+    Threads may share it; a batch keeps the others waiting until it is sent.
+
     Args:
         namespace: where the socket is born.
     """
@@ -80,6 +83,7 @@ class RouteSocket:
         )
         for option in (_CAP_ACK, _EXT_ACK, _STRICT_CHECK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
+        self._lock = threading.RLock()
         self._sequence = 0
         self._pending: list[tuple[int, int, bytes, str]] = []
         self._depth = 0
@@ -98,16 +102,17 @@ class RouteSocket:
         Raises:
             NetlinkError: the first request that the kernel refused; the others were done.
         """
-        self._depth += 1
-        try:
-            yield
-        except BaseException:
-            self._pending.clear()
-            raise
-        finally:
-            self._depth -= 1
-        if not self._depth:
-            self.flush()
+        with self._lock:
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._pending.clear()
+                raise
+            finally:
+                self._depth -= 1
+            if not self._depth:
+                self.flush()
 
     def flush(self) -> None:
         """Send what a batch has collected so far."""
@@ -121,9 +126,10 @@ class RouteSocket:
             raise first
 
     def _ask(self, kind: int, flags: int, body: bytes, subject: str) -> None:
-        self._pending.append((kind, flags | _REQUEST, body, subject))
-        if not self._depth:
-            self.flush()
+        with self._lock:
+            self._pending.append((kind, flags | _REQUEST, body, subject))
+            if not self._depth:
+                self.flush()
 
     def _exchange(self, requests: list[tuple[int, int, bytes, str]]) -> NetlinkError | None:
         """Send the requests; only the last is acknowledged, every refusal is told."""
@@ -151,22 +157,25 @@ class RouteSocket:
         self, kind: int, body: bytes, flags: int = DUMP, subject: str = "list"
     ) -> list[bytes]:
         """The answers to a question, headers left off."""
-        self.flush()
-        self._sequence += 1
-        header = struct.pack("=IHHII", 16 + len(body), kind, flags | _REQUEST, self._sequence, 0)
-        self._socket.send(header + body)
-        found: list[bytes] = []
-        while True:
-            for answer, sequence, data in self._receive():
-                if sequence != self._sequence:
-                    continue
-                if answer == _ERROR:
-                    raise self._refusal(-struct.unpack_from("=i", data)[0], subject, data)
-                if answer == _DONE:
-                    return found
-                found.append(data)
-                if flags != DUMP:
-                    return found
+        with self._lock:
+            self.flush()
+            self._sequence += 1
+            header = struct.pack(
+                "=IHHII", 16 + len(body), kind, flags | _REQUEST, self._sequence, 0
+            )
+            self._socket.send(header + body)
+            found: list[bytes] = []
+            while True:
+                for answer, sequence, data in self._receive():
+                    if sequence != self._sequence:
+                        continue
+                    if answer == _ERROR:
+                        raise self._refusal(-struct.unpack_from("=i", data)[0], subject, data)
+                    if answer == _DONE:
+                        return found
+                    found.append(data)
+                    if flags != DUMP:
+                        return found
 
     def _receive(self) -> Iterator[tuple[int, int, bytes]]:
         """(type, sequence, body) of each message of the next datagram from the kernel."""
@@ -185,8 +194,9 @@ class RouteSocket:
         return NetlinkError(number, f"{text}: {words}" if words else text)
 
     def _control(self, request: int, argument: bytes, subject: str) -> bytes:
-        if self._makes_names:
-            self.flush()
+        with self._lock:
+            if self._makes_names:
+                self.flush()
         try:
             return fcntl.ioctl(self._socket, request, argument)
         except OSError as error:
