@@ -1,0 +1,307 @@
+"""A topology as a Mininet network: Mininet's `Topo`, API and prompt, our nodes and links under it.
+
+Every link of the topology is a switch, point-to-point links as well: pulling a cable is then what
+it is outside, a carrier lost while the interface stays up with its address and its routes; an
+interface set down (all that a bare pair of virtual interfaces could do) loses its routes.
+"""
+# ruff: noqa: N802 -- the names of overridden methods are Mininet's
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import resource
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from mininet.log import output
+from mininet.net import Mininet
+from mininet.topo import Topo
+
+from testbed.engines.emulation.links import LabIntf, LabLink
+from testbed.engines.emulation.namespace import Namespace
+from testbed.engines.emulation.netlink import Netlink, NetlinkError
+from testbed.engines.emulation.nodes import LabNode, LabSwitch
+from testbed.errors import BadInput, LocalError, unknown
+from testbed.topology import Topology, hardware_address, interface_name
+
+_PORTS_MOST = 1023
+"""Ports of a Linux bridge (BR_MAX_PORTS less the one it keeps)."""
+
+_READY_WITHIN_S = 10.0
+"""After this long without carrier something is broken; it takes milliseconds."""
+
+_DESCRIPTORS_EACH = 8
+"""What a node may hold open: namespaces, netlink, shell, and its role's sockets."""
+
+_groups = itertools.count(0x6C6162)
+
+
+class _InOrder(Topo):  # type: ignore[misc]  # Mininet has no types
+    """Nodes and links in the order in which they were named, not in that of their names."""
+
+    @staticmethod
+    def sorted(items: Any) -> list[Any]:
+        """Mininet sorts here."""
+        return list(items)
+
+
+def to_mininet(topology: Topology) -> Topo:
+    """The topology for Mininet: a host for each node and a switch for each link.
+
+    Stock Mininet can build it too, with its own `Host` and `LinuxBridge`.  Interfaces inside the
+    hosts are eth0, eth1, ... with the topology's hardware addresses; static addresses and default
+    routes are given, others left out.
+
+    Raises:
+        BadInput: a link and a node have the same name, or a link has more attachments than a bridge
+            has ports.
+    """
+    topo = _InOrder()
+    for node in topology.nodes.values():
+        route = f"via {node.router}" if node.router else None
+        topo.addHost(node.name, ip=None, defaultRoute=route)
+    for number, link in enumerate(topology.links, 1):
+        if link in topology.nodes:
+            raise BadInput(
+                f"topology: a node and a link are both called {link!r}; at Mininet's prompt they "
+                "share their names: rename one"
+            )
+        attachments = topology.on_link(link)
+        if len(attachments) > _PORTS_MOST:
+            raise BadInput(
+                f"link {link}: {len(attachments)} attachments, and a Linux bridge has "
+                f"{_PORTS_MOST} ports; use --engine simulation for more"
+            )
+        topo.addSwitch(link, dpid=f"{number:016x}")
+    ports = {link: itertools.count(1) for link in topology.links}
+    for node in topology.nodes.values():
+        for number, attachment in enumerate(node.attachments):
+            address = attachment.address
+            topo.addLink(
+                node.name,
+                attachment.link,
+                port1=number,
+                port2=next(ports[attachment.link]),
+                intfName1=interface_name(number),
+                addr1=hardware_address(topology, node.name, number),
+                params1={"ip": f"{address}/{attachment.prefix_length}" if address else None},
+            )
+    return topo
+
+
+class LabMininet(Mininet):  # type: ignore[misc]  # Mininet has no types
+    """Mininet with our classes under it, for the namespace that this thread is in.
+
+    Everything that it makes bears one mark, so that stopping is one request to the kernel.
+    """
+
+    def __init__(self, topo: Topo | None = None, **params: Any) -> None:
+        # Else Mininet writes sysctls of the machine, which outlive it.
+        Mininet.inited = True
+        self.root = Namespace.current("lab")
+        self.netlink = Netlink(self.root)
+        self.group = next(_groups)
+        defaults = {
+            "host": LabNode,
+            "switch": LabSwitch,
+            "link": LabLink,
+            "intf": LabIntf,
+            "controller": None,
+        }
+        super().__init__(topo, **{**defaults, **params})
+
+    def addSwitch(self, name: str, cls: Any = None, **params: Any) -> Any:
+        """Add a switch; ours share one way into the root namespace."""
+        if cls is None and self.switch is LabSwitch:
+            params.update(namespace=self.root, netlink=self.netlink, group=self.group)
+        return super().addSwitch(name, cls, **params)
+
+    def addLink(self, node1: Any, node2: Any, *args: Any, **params: Any) -> Any:
+        """Add a link."""
+        if params.get("cls") is None and self.link is LabLink:
+            params["group"] = self.group
+        return super().addLink(node1, node2, *args, **params)
+
+    def stop(self) -> None:
+        """Take everything down.  Interfaces are gone on return, namespaces a moment later."""
+        if self.root.descriptor < 0:
+            return
+        with contextlib.suppress(NetlinkError):  # nothing was made
+            self.netlink.delete_group(self.group)
+        for link in self.links:
+            if isinstance(link, LabLink):
+                link.forget()
+        super().stop()
+        self.netlink.close()
+        self.root.close()
+
+    def configLinkStatus(self, src: str, dst: str, status: str) -> None:
+        """Set the links between two nodes up or down: both their interfaces, as in Mininet.
+
+        Two nodes that are alone on a link are neighbours, although its switch is between them.
+
+        Raises:
+            BadInput: no such node, or no such link; names the links that both are on.
+        """
+        for name in (src, dst):
+            if name not in self.nameToNode:
+                raise unknown("node", name, self.nameToNode)
+        first, second = self.nameToNode[src], self.nameToNode[dst]
+        pairs = first.connectionsTo(second)
+        if not pairs:
+            for switch in self._switches_between(first, second):
+                pairs += switch.connectionsTo(first) + switch.connectionsTo(second)
+        # The far end first, so that the near one, which comes up last, sends at once.
+        for one, other in pairs:
+            other.ifconfig(status)
+            one.ifconfig(status)
+
+    def _switches_between(self, first: Any, second: Any) -> list[Any]:
+        both = [
+            switch
+            for switch in self.switches
+            if first.connectionsTo(switch) and second.connectionsTo(switch)
+        ]
+        alone = [switch for switch in both if len(switch.intfList()) == 3]  # lo and two ports
+        if alone:
+            return alone
+        if both:
+            raise BadInput(
+                f"others are on link {both[0]} with {first} and {second}: "
+                f"say 'link {first} {both[0]} down' for the cable of {first}"
+            )
+        raise BadInput(f"{first} and {second} are on no common link")
+
+    def ping(self, hosts: Any = None, timeout: Any = None) -> Any:
+        """Ping between those hosts; of all hosts, between those that have an address."""
+        if not hosts:
+            output("*** Ping: testing ping reachability\n")
+            hosts = [host for host in self.hosts if host.intfs and host.IP()]
+            left_out = [host.name for host in self.hosts if host not in hosts]
+            if left_out:
+                output(f"*** Without an address, left out: {' '.join(left_out)}\n")
+        return super().ping(hosts, timeout)
+
+
+class Network:
+    """A topology, wired up in the lab's namespace.
+
+    Args:
+        topology: what is wired to what.
+
+    Attributes:
+        topology: the same.
+        mininet: Mininet's own object for it, built by `start`.
+        nodes: the topology's nodes by name, from `start` on.
+
+    Raises:
+        BadInput: the topology cannot be wired with bridges.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.mininet = LabMininet(to_mininet(topology), build=False)
+        self._nodes: dict[str, LabNode] = {}
+
+    @property
+    def nodes(self) -> Mapping[str, LabNode]:
+        """The topology's nodes by name."""
+        return MappingProxyType(self._nodes)
+
+    def start(self) -> None:
+        """Make namespaces, links, static addresses and default routes; frames pass on return.
+
+        Raises:
+            MissingFeature: the kernel gives no namespace.
+            NetlinkError: the kernel refused a request.
+            LocalError: too few descriptors, or a link stays without carrier.
+        """
+        _allow_descriptors(len(self.topology.nodes) * _DESCRIPTORS_EACH)
+        _prepare_root()
+        self.mininet.start()
+        self._nodes.update((name, self.mininet[name]) for name in self.topology.nodes)
+        self._await_ready({str(link.intf2) for link in self.mininet.links})
+
+    def stop(self) -> None:
+        """Take everything down; may follow a start that failed."""
+        self.mininet.stop()
+        self._nodes.clear()
+
+    def set_link(self, node: str, interface: str, up: bool) -> None:
+        """Put the cable into the interface, or pull it out: only its carrier changes.
+
+        Raises:
+            BadInput: no such node or interface.
+        """
+        if node not in self._nodes:
+            raise unknown("node", node, self._nodes)
+        near = self._nodes[node]
+        if interface not in near.nameToIntf:
+            raise unknown(f"interface of {node}", interface, near.nameToIntf)
+        link = near.nameToIntf[interface].link
+        port = str(link.intf2)
+        self.mininet.netlink.set_up(port, up)
+        if up and near.netlink.link(interface).up:
+            self._await_ready({port})
+        # To ask makes the kernel tell the node of its carrier now instead of within a second.
+        near.netlink.link(interface)
+
+    def _await_ready(self, ports: set[str]) -> None:
+        """Wait until each of these ports of switches passes frames."""
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while True:
+            states = self.mininet.netlink.links()
+            missing = sorted(port for port in ports if not states[port].ready)
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                raise LocalError(
+                    f"network: {len(missing)} of {len(ports)} ports have no carrier after "
+                    f"{_READY_WITHIN_S:.0f} s, the first is {missing[0]}"
+                )
+            time.sleep(0.001)  # the kernel's own worker does it
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Raise this process's limit of open files where it is too low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted += 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            raise LocalError(
+                f"network: needs {wanted} open files, and this user may have {hard}; "
+                "raise 'nofile' in /etc/security/limits.conf"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _prepare_root() -> None:
+    """Settings of the lab's root namespace, where the bridges are.
+
+    Frames that a bridge forwards are not for this namespace's packet filter, which would break
+    hairpin NAT; and bridges speak no IPv6 of their own.
+    """
+    for name, value in (
+        ("bridge/bridge-nf-call-iptables", "0"),
+        ("bridge/bridge-nf-call-ip6tables", "0"),
+        ("bridge/bridge-nf-call-arptables", "0"),
+        ("ipv6/conf/default/disable_ipv6", "1"),
+    ):
+        try:
+            with open(f"/proc/sys/net/{name}", "r+") as file:
+                if file.read().strip() != value:
+                    file.seek(0)
+                    file.write(value)
+        except FileNotFoundError:
+            pass  # a kernel without bridge filtering, or without IPv6
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            raise LocalError(
+                f"network: may not set net.{name.replace('/', '.')}: {error.strerror}; "
+                "it must run in a lab, whose network namespace is its own"
+            ) from None
