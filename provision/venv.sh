@@ -37,7 +37,7 @@ if [[ ${made%%$'\n'*} != "$where" ]]; then
     echo 'provision: makes the virtual environment .venv'
     rm -rf .venv
     "$python" -m venv .venv 9>&- || fail "$python -m venv cannot make .venv (see above)"
-    ln -s "$mininet" .venv/lib/python3*/site-packages/mininet
+    ln -s "$mininet" "$(echo .venv/lib/python3*/site-packages)/mininet"
     echo "$where" >"$stamp"
 fi
 
