@@ -6,7 +6,7 @@ Scenarios wait on a trace, judges read it, ladders draw it.  Knows no engine: wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -58,16 +58,16 @@ class Event:
 class Record:
     """One message on one link, or one event.
 
-    A frame that completes several messages of a stream gives several records, one that completes none
-    gives one without message.
+    A frame that completes several messages of a stream gives several records, one that completes
+    none gives one without message.
 
     Attributes:
         number: its place in the trace, from 0; `#rN` in reports.
         time_ns: CLOCK_REALTIME, nanoseconds.
         link: link name; "" for an event.
         sender: node that sent the frame on this link, or whose event it is.
-        receiver: node whose interface has the frame's destination address; None: broadcast, multicast
-            or unknown.
+        receiver: node whose interface has the frame's destination address; None: broadcast,
+            multicast or unknown.
         transport: "udp", "tcp", "icmp", "arp", "event", or the protocol's number as text.
         source: IP source, with port where there is one (else port 0); None without IP.
         destination: likewise.
