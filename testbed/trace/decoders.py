@@ -1,0 +1,155 @@
+"""Which port speaks which protocol: the registry of payload decoders.
+
+Decoders are imported when their port is first seen, so that a trace costs nothing that it does not
+show.  Whoever adds a protocol adds one line here, or calls `register_datagram` / `register_stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, runtime_checkable
+
+from testbed.errors import DecodeError
+
+DatagramDecoder = Callable[[bytes], Any]
+"""Gives the message, or raises DecodeError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One message of a stream, with its own octets.
+
+    Attributes:
+        message: the decoded message, or why it could not be decoded.
+        octets: what it was on the wire.
+    """
+
+    message: Any
+    octets: bytes
+
+
+class StreamDecoder(Protocol):
+    """One direction of one connection, cut into messages."""
+
+    def feed(self, octets: bytes) -> Sequence[Any]:
+        """Take the next octets, in order and without gaps.
+
+        Returns:
+            What they complete: messages, DecodeErrors in the place of messages, or either inside a
+            `Piece` that tells its octets.
+
+        Raises:
+            DecodeError: the stream cannot be followed any further.
+        """
+        ...
+
+
+@runtime_checkable
+class EndingStreamDecoder(Protocol):
+    """A decoder that also wants to know that the sender has closed its direction."""
+
+    def end(self) -> Sequence[Any]:
+        """What the end completes, or a DecodeError for a message that was cut off."""
+        ...
+
+
+StreamFactory = Callable[[bool], StreamDecoder]
+"""Makes the decoder of one direction; its argument: whether the octets go to the port."""
+
+
+class LengthPrefixed:
+    """Messages that each follow two octets of length: DNS over TCP (RFC 1035 section 4.2.2).
+
+    Args:
+        decode: for one message without the length.
+        subject: what the messages are, for errors.
+    """
+
+    def __init__(self, decode: DatagramDecoder, subject: str) -> None:
+        self._decode = decode
+        self._subject = subject
+        self._held = bytearray()
+
+    def feed(self, octets: bytes) -> Sequence[Piece]:
+        """Every message that is now whole."""
+        self._held += octets
+        pieces = []
+        while len(self._held) >= 2:
+            end = 2 + int.from_bytes(self._held[:2], "big")
+            if len(self._held) < end:
+                break
+            data = bytes(self._held[2:end])
+            del self._held[:end]
+            try:
+                pieces.append(Piece(self._decode(data), data))
+            except DecodeError as error:
+                pieces.append(Piece(error, data))
+        return pieces
+
+    def end(self) -> Sequence[Piece]:
+        """An error where the last message is not whole."""
+        if not self._held:
+            return ()
+        held = bytes(self._held)
+        if len(held) < 2:
+            measure = "its length needs 2 octets, 1 came"
+        else:
+            measure = f"its length says {int.from_bytes(held[:2], 'big')}, {len(held) - 2} came"
+        sentence = f"{self._subject}: the stream ended inside it: {measure}"
+        return (Piece(DecodeError(sentence), held),)
+
+
+def _late(module: str) -> DatagramDecoder:
+    """The `decode` of a protocol module, imported when it is first called."""
+
+    def decode(data: bytes) -> Any:
+        return import_module(module).decode(data)
+
+    return decode
+
+
+_dns = _late("testbed.protocols.dns")
+_dhcp = _late("testbed.protocols.dhcp")
+
+
+class Decoders:
+    """Payload decoders by port.
+
+    Args:
+        usual: begin with the protocols that the testbed knows at their registered ports.
+    """
+
+    def __init__(self, usual: bool = True) -> None:
+        self._datagrams: dict[int, DatagramDecoder] = {}
+        self._streams: dict[int, StreamFactory] = {}
+        if usual:
+            self.register_datagram(53, _dns)
+            self.register_datagram(67, _dhcp)
+            self.register_datagram(68, _dhcp)
+            self.register_stream(53, lambda _: LengthPrefixed(_dns, "DNS message over TCP"))
+
+    def register_datagram(self, port: int, decode: DatagramDecoder) -> None:
+        """Decode UDP payloads to or from that port by `decode`; the last registration counts."""
+        self._datagrams[port] = decode
+
+    def register_stream(self, port: int, factory: StreamFactory) -> None:
+        """Decode TCP connections to that port by decoders of `factory`, one a direction."""
+        self._streams[port] = factory
+
+    def datagram(self, source_port: int, destination_port: int) -> DatagramDecoder | None:
+        """The decoder of a datagram: by destination port first, as most go to a server."""
+        return self._datagrams.get(destination_port) or self._datagrams.get(source_port)
+
+    def stream(self, source_port: int, destination_port: int) -> StreamDecoder | None:
+        """A new decoder for one direction of a connection."""
+        if destination_port in self._streams:
+            return self._streams[destination_port](True)
+        if source_port in self._streams:
+            return self._streams[source_port](False)
+        return None
+
+    def knows_stream(self, source_port: int, destination_port: int) -> bool:
+        """Whether connections between these ports are decoded."""
+        return source_port in self._streams or destination_port in self._streams
