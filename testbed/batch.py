@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from testbed.conformance import judge
-from testbed.engines.emulation.lab import Lab, LabProcess, launch
+from testbed.engines.emulation.lab import Interrupts, Lab, LabProcess, launch
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from testbed.report.junit import write_junit
 from testbed.report.result import Outcome, Result
@@ -66,31 +66,28 @@ class Batch:
     def run(self) -> list[Result]:
         """Run all; gives the results by scenario, in order.
 
-        A KeyboardInterrupt ends the running labs in order and leaves the others out.
+        Ctrl-C ends the running labs in order, a second one at once; the others are left out.
         """
         waiting = deque(self.plans)
         running: dict[int, _Running] = {}
         seconds: dict[str, list[float]] = {}
-        with selectors.DefaultSelector() as selector:
-            try:
-                while waiting or running:
-                    while waiting and len(running) < self.jobs:
-                        started = self._launch(waiting.popleft())
-                        seconds.setdefault(started.plan.scenario, []).append(time.monotonic())
-                        descriptor = started.process.fileno()
-                        running[descriptor] = started
-                        selector.register(descriptor, selectors.EVENT_READ)
-                    for key, _ in selector.select():
-                        one = running[key.fd]
-                        self._read(one)
-                        if one.process.finished:
-                            selector.unregister(key.fd)
-                            del running[key.fd]
-                            self._end(one)
-                            seconds[one.plan.scenario].append(time.monotonic())
-            except KeyboardInterrupt:
-                self.interrupted = True
-                self._interrupt(list(running.values()))
+        with selectors.DefaultSelector() as selector, Interrupts() as interrupts:
+            while running or (waiting and not interrupts.count):
+                while waiting and len(running) < self.jobs and not interrupts.count:
+                    started = self._launch(waiting.popleft())
+                    seconds.setdefault(started.plan.scenario, []).append(time.monotonic())
+                    descriptor = started.process.fileno()
+                    running[descriptor] = started
+                    selector.register(descriptor, selectors.EVENT_READ)
+                for key, _ in selector.select():
+                    one = running[key.fd]
+                    self._read(one)
+                    if one.process.finished:
+                        selector.unregister(key.fd)
+                        del running[key.fd]
+                        self._end(one)
+                        seconds[one.plan.scenario].append(time.monotonic())
+            self.interrupted = interrupts.count > 0
         return self._results(seconds)
 
     def _launch(self, plan: Plan) -> _Running:
@@ -106,34 +103,20 @@ class Batch:
                 self.progress.line(one.plan, message["line"])
             elif "outcome" in message:
                 one.outcome = Outcome.from_json(message["outcome"])
-            elif "crash" in message:
-                one.crash = message["crash"]
+            else:
+                one.crash = message.get("crash") or message.get("error") or one.crash
 
     def _end(self, one: _Running) -> None:
         end = one.process.wait()
         outcome = one.outcome
         if outcome is None and end.signal is not None:
             outcome = Outcome("killed", f"the lab was killed by signal {end.signal}")
+        elif outcome is None and end.status == EXIT_INTERRUPTED:
+            outcome = Outcome("interrupted", "interrupted")
         elif outcome is None:
             outcome = Outcome("crashed", one.crash or f"the lab ended with status {end.status}")
         self.outcomes[one.plan.scenario, one.plan.variant] = outcome
         self.progress.ended(one.plan, outcome, len(self.outcomes), len(self.plans))
-
-    def _interrupt(self, running: Sequence[_Running]) -> None:
-        for one in running:
-            one.process.interrupt()
-        for one in running:
-            try:
-                while not one.process.finished:
-                    self._read(one)
-                    with selectors.DefaultSelector() as selector:
-                        selector.register(one.process.fileno(), selectors.EVENT_READ)
-                        selector.select()
-                    self._read(one)
-            except KeyboardInterrupt:
-                for each in running:
-                    each.process.kill()
-            self._end(one)
 
     def _results(self, seconds: dict[str, list[float]]) -> list[Result]:
         results = []

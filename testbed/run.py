@@ -18,16 +18,16 @@ from typing import Any
 from testbed import __version__
 from testbed.conformance import examine
 from testbed.engines.emulation.world import EmulationWorld
-from testbed.errors import MissingFeature, RoleCrashed, StepMissed, TestbedError
+from testbed.errors import EXIT_FAILED, MissingFeature, RoleCrashed, StepMissed, TestbedError
 from testbed.facts import versions
 from testbed.report.result import Outcome
 from testbed.roles import make_role
 from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
-from testbed.topology import Topology
-from testbed.trace.files import write_events
+from testbed.topology import Topology, places, static_addresses
+from testbed.trace.folder import RunWriter
 from testbed.trace.ladder import LadderPrinter
-from testbed.trace.pcapng import PacketLog
+from testbed.trace.ladder_svg import draw_svg
 from testbed.trace.trace import Trace
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -89,30 +89,31 @@ async def _perform(
     on_fail: OnFail | None,
 ) -> int:
     plan.folder.mkdir(parents=True, exist_ok=True)
-    trace = Trace()
-    trace.set_topology(topology)
+    trace = Trace(arrivals=True)
+    trace.set_nodes(places(topology), static_addresses(topology))
+    trace.set_roles({name: node.role for name, node in topology.nodes.items()})
     printer = LadderPrinter(trace, list(topology.nodes), lambda line: tell({"line": line}))
-    with PacketLog(plan.folder / "trace.pcapng", _comment(plan)) as log:
-        world = EmulationWorld(topology, trace, plan.seed, log.add)
-        try:
-            roles = {
-                name: make_role(node, world.hosts[name]) for name, node in topology.nodes.items()
-            }
-            stage = Stage(world, topology, trace, roles, plan.variant, scenario.step_s)
-            outcome = await _play(plan, scenario, stage, world)
-            if outcome.kind not in ("completed", "interrupted") and on_fail is not None:
-                await asyncio.to_thread(on_fail, world, stage, asyncio.get_running_loop())
-        finally:
-            world.stop()
-        printer.finish()
-        outcome.drops = trace.drops
-        outcome.records = len(trace.records)
-        if trace.records:
-            first, last = trace.records[0].time_ns, trace.records[-1].time_ns
-            outcome.seconds = (last - first) / 1e9
-        if outcome.kind != "interrupted":
-            outcome.found = examine(scenario.name, trace, plan.variant)
-    write_events(plan.folder / "events.jsonl", trace)
+    writer = RunWriter(plan.folder, trace, _notes(plan))
+    world = EmulationWorld(topology, trace, plan.seed)
+    try:
+        roles = {name: make_role(node, world.hosts[name]) for name, node in topology.nodes.items()}
+        stage = Stage(world, topology, trace, roles, plan.variant, scenario.step_s)
+        outcome = await _play(plan, scenario, stage, world)
+        if outcome.status == EXIT_FAILED and on_fail is not None:
+            await asyncio.to_thread(on_fail, world, stage, asyncio.get_running_loop())
+    finally:
+        world.stop()
+        trace.close()
+        writer.close()
+    printer.finish()
+    outcome.drops = trace.drops
+    outcome.records = len(trace.records)
+    if trace.records:
+        first, last = trace.records[0].time_ns, trace.records[-1].time_ns
+        outcome.seconds = (last - first) / 1e9
+    if outcome.kind != "interrupted":
+        outcome.found = examine(scenario.name, trace, plan.variant)
+    (plan.folder / "ladder.svg").write_text(draw_svg(trace, list(topology.nodes)))
     _write_run_json(plan, topology, outcome)
     tell({"outcome": outcome.to_json()})
     return outcome.status
@@ -172,8 +173,13 @@ def _told(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)).rstrip()
 
 
-def _comment(plan: Plan) -> str:
-    return f"{plan.title}, engine {plan.engine}, seed {plan.seed}, testbed {__version__}"
+def _notes(plan: Plan) -> dict[str, object]:
+    return {
+        "scenario": plan.title,
+        "engine": plan.engine,
+        "seed": plan.seed,
+        "testbed": __version__,
+    }
 
 
 def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:

@@ -311,20 +311,13 @@ class Stage:
     def fits(self, wanted: Expectation, record: Record) -> bool:
         """Whether the record is what the expectation describes."""
         if isinstance(wanted.message_type, str):
-            return (
-                record.is_event
-                and record.sender == wanted.origin
-                and isinstance(record.message, Event)
-                and record.message.name == wanted.message_type
-                and all(
-                    _same(record.message.fields.get(key), value)
-                    for key, value in wanted.fields.items()
-                )
+            return record.sender == wanted.origin and matches(
+                record, Event, name=wanted.message_type, **wanted.fields
             )
         if not matches(record, wanted.message_type, **wanted.fields):
             return False
         assert wanted.end is not None
-        return end_to_end(self.trace, record, wanted.origin, wanted.end)
+        return end_to_end(self.trace.arrow_of(record), wanted.origin, wanted.end)
 
     def violated(self) -> list[tuple[Expectation, Record]]:
         """Every prohibition that was broken, with the first record that broke it."""
@@ -384,10 +377,6 @@ class Stage:
                 again = f", and again at {', '.join(f'{s:.1f}' for s in seconds[1:6])} s"
             lines.append(f"{way}   {said}   at {seconds[0]:.3f} s{again}")
         return lines
-
-
-def _same(value: Any, wanted: Any) -> bool:
-    return bool(wanted(value)) if callable(wanted) else bool(value == wanted)
 
 
 def _directed(left: Player, direction: str, right: Player) -> tuple[Player, Player]:

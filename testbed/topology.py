@@ -213,3 +213,22 @@ def hardware_address(topology: Topology, node: str, number: int) -> str:
     """
     index = list(topology.nodes).index(node)
     return f"02:00:{index >> 16 & 255:02x}:{index >> 8 & 255:02x}:{index & 255:02x}:{number:02x}"
+
+
+def places(topology: Topology) -> dict[str, tuple[str, str, str]]:
+    """Who is where: link-layer address to (node, interface, link)."""
+    return {
+        hardware_address(topology, name, number): (name, interface_name(number), attachment.link)
+        for name, node in topology.nodes.items()
+        for number, attachment in enumerate(node.attachments)
+    }
+
+
+def static_addresses(topology: Topology) -> dict[tuple[str, str], str]:
+    """The addresses that nodes have from the start, by (node, interface)."""
+    return {
+        (name, interface_name(number)): attachment.address
+        for name, node in topology.nodes.items()
+        for number, attachment in enumerate(node.attachments)
+        if attachment.address is not None
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from testbed.errors import BadInput
-from testbed.trace.files import load
+from testbed.trace.folder import load
 from testbed.trace.ladder import draw_text
 from testbed.trace.ladder_svg import draw_svg
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from testbed.engines.emulation.lab import Lab, launch
+from testbed.engines.emulation.lab import Interrupts, Lab, launch
 from testbed.errors import EXIT_FAILED, EXIT_OK
 from testbed.registry import find_topology
 from testbed.roles import make_role
 from testbed.run import Plan, perform
 from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology, parse_settings
-from testbed.topology import Topology
+from testbed.topology import Topology, places, static_addresses
 from testbed.trace.ladder import LadderPrinter
 from testbed.trace.trace import Trace
 
@@ -42,16 +42,13 @@ def shell(
 ) -> int:
     """A topology with its roles up, and Mininet's prompt in it."""
     built = build_topology(find_topology(topology), {}, parse_settings(settings), nat)
-    process = launch(lambda lab: _inside(built, seed, ladder), f"shell {topology}")
-    while not process.finished:
-        try:
-            for message in process.messages():
-                if "crash" in message:
-                    sys.stderr.write(message["crash"] + "\n")
-            process.wait_readable()
-        except KeyboardInterrupt:
-            continue  # the prompt inside deals with Ctrl-C
-    return process.wait().status or EXIT_OK
+    with Interrupts():
+        process = launch(lambda lab: _inside(lab, built, seed, ladder), f"shell {topology}")
+        end = process.wait()
+        for message in process.messages():
+            if "crash" in message or "error" in message:
+                click.echo(f"testbed: {message.get('crash') or message['error']}", err=True)
+    return EXIT_FAILED if end.status is None else end.status
 
 
 class _Background:
@@ -78,7 +75,7 @@ class _Background:
         from testbed.engines.emulation.world import EmulationWorld
 
         trace = Trace()
-        trace.set_topology(self.topology)
+        trace.set_nodes(places(self.topology), static_addresses(self.topology))
         if ladder:
             LadderPrinter(trace, list(self.topology.nodes), click.echo)
         self.world = EmulationWorld(self.topology, trace, seed)
@@ -109,9 +106,10 @@ async def call_player(stage: Stage, node: str, method: str) -> str:
     return "" if answer is None else str(answer)
 
 
-def _inside(topology: Topology, seed: str, ladder: bool) -> int:
+def _inside(lab: Lab, topology: Topology, seed: str, ladder: bool) -> int:
     from testbed.engines.emulation.shell import Shell
 
+    lab.take_terminal()
     background = _Background(topology, seed, ladder)
     try:
         Shell(
@@ -133,6 +131,7 @@ def perform_with_shell(plan: Plan, scenario: Scenario, lab: Lab) -> int:
     def on_fail(world: Any, stage: Stage, loop: asyncio.AbstractEventLoop) -> None:
         from testbed.engines.emulation.shell import Shell
 
+        lab.take_terminal()
         click.echo(f"{plan.title} failed; its world is still up. `exit` ends it.")
         Shell(
             world.network,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from testbed.engines.emulation.capture import Capture
@@ -15,7 +15,6 @@ from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.network import Network
 from testbed.host import Interface
 from testbed.topology import Topology, hardware_address, interface_name
-from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
 
 
@@ -26,7 +25,6 @@ class EmulationWorld:
         topology: what to build.
         trace: gets every frame and every event.
         seed: of all hosts' randomness.
-        on_frame: called with each frame before the trace has it (a packet log).
     """
 
     def __init__(
@@ -34,13 +32,11 @@ class EmulationWorld:
         topology: Topology,
         trace: Trace,
         seed: str,
-        on_frame: Callable[[Frame], None] | None = None,
     ) -> None:
         self.topology = topology
         self.trace = trace
         self.crashes: list[tuple[str, BaseException]] = []
         self.crashed = asyncio.Event()
-        self._on_frame = on_frame
         self.network = Network(topology)
         self.network.start()
         self.hosts: dict[str, EmulatedHost] = {
@@ -54,11 +50,6 @@ class EmulationWorld:
             )
             for name in topology.nodes
         }
-        for name, node in topology.nodes.items():
-            for number, attachment in enumerate(node.attachments):
-                if attachment.address:
-                    fields = {"interface": interface_name(number), "address": attachment.address}
-                    self.tell(name, "ADDRESS", fields)
         self._links = {
             (name, interface.name): interface.link
             for name, host in self.hosts.items()
@@ -67,7 +58,7 @@ class EmulationWorld:
         self.capture = Capture(
             {name: self.network.nodes[name].namespace for name in topology.nodes},
             lambda node, interface: self._links.get((node, interface)),
-            self._frame,
+            trace.add_frame,
             trace.arrived,
         )
         self.capture.start()
@@ -75,11 +66,6 @@ class EmulationWorld:
     def tell(self, node: str, event: str, fields: Mapping[str, Any]) -> None:
         """Write a node's event into the trace, now."""
         self.trace.add_event(node, event, fields, time.time_ns())
-
-    def _frame(self, frame: Frame) -> None:
-        if self._on_frame is not None:
-            self._on_frame(frame)
-        self.trace.add_frame(frame)
 
     def _role_crashed(self, node: str, error: BaseException) -> None:
         self.crashes.append((node, error))
