@@ -1,0 +1,425 @@
+"""A node of an emulation, as its role sees it: real sockets, addresses and rules in its namespace.
+
+One asyncio process holds the hosts of all nodes.  Knows no topology: the network has wired the
+namespace before, and whatever a role changes in it is undone when the node loses power.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from testbed.engines.emulation.carrier import CarrierWatch
+from testbed.engines.emulation.namespace import Namespace
+from testbed.engines.emulation.nat_rules import Forwarding
+from testbed.engines.emulation.netlink import Netlink
+from testbed.engines.emulation.packets import ETHERTYPE_ARP, arp_announcement
+from testbed.engines.emulation.ports import (
+    RECEIVE_BUFFER_OCTETS,
+    UdpPort,
+    enlarge_receive_buffer,
+    require_address,
+)
+from testbed.engines.emulation.streams import TcpListener, TcpStream
+from testbed.engines.tls import TlsStream
+from testbed.host import (
+    DatagramHandler,
+    Host,
+    Interface,
+    Listener,
+    Port,
+    Stream,
+    StreamHandler,
+    Timer,
+    TlsProfile,
+)
+from testbed.protocols.wire import Endpoint
+from testbed.topology import Nat
+
+_BACKLOG = 128
+_ETHERNET_BROADCAST = bytes([255] * 6)
+
+Tell = Callable[[str, str, Mapping[str, Any]], None]
+"""Called with node, event and its fields."""
+Crashed = Callable[[str, BaseException], None]
+"""Called with node and error: a defect of its role."""
+
+
+class _Call:
+    """A call that is yet to come.  Fits `testbed.host.Timer`."""
+
+    def __init__(self, host: EmulatedHost, when: float, callback: Callable[[], None]) -> None:
+        self._host = host
+        self._callback = callback
+        self._handle = host.loop.call_at(when, self._come)
+
+    def _come(self) -> None:
+        self._host.timers.pop(self, None)
+        self._host.guard(self._callback)
+
+    def cancel(self) -> None:
+        """It will not come."""
+        self._handle.cancel()
+        self._host.timers.pop(self, None)
+
+
+class EmulatedHost:
+    """One node.  Fits `testbed.host.Host`; make it inside the loop that is to serve it.
+
+    It has power from the start.  Interfaces, static addresses and routes are the network's work.
+
+    Args:
+        name: the node's name.
+        namespace: its namespace; stays open as long as this is used.
+        interfaces: by name, "eth0" first.
+        seed: the run's; this host's randomness is `Random(f"{seed}/{name}")`.
+        tell: called with each event of the node.
+        crashed: called when the node's role ends or answers by an exception of its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        namespace: Namespace,
+        interfaces: Mapping[str, Interface],
+        seed: str,
+        tell: Tell,
+        crashed: Crashed,
+    ) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.interfaces = interfaces
+        self.random = Random(f"{seed}/{name}")
+        self.names: dict[str, str] = {}
+        self.powered = True
+        self.loop = asyncio.get_running_loop()
+        self.timers: dict[_Call, None] = {}
+        self._tell = tell
+        self._crashed = crashed
+        self._netlink = Netlink(namespace)
+        self._forwarding = Forwarding(namespace)
+        # Dictionaries, not sets: what ends together ends in the order in which it began.
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._ports: dict[UdpPort, None] = {}
+        self._streams: dict[TcpStream, None] = {}
+        self._listeners: dict[TcpListener, None] = {}
+        self._carrier_watch: CarrierWatch | None = None
+        self._carrier_callbacks: list[Callable[[str, bool], None]] = []
+        # What the network had configured where the role has changed it since.
+        self._addresses_before: dict[str, list[tuple[str, int]]] = {}
+        self._routers_before: list[str] | None = None
+
+    # Time, tasks, events
+
+    def now(self) -> float:
+        """Seconds of a monotonic clock."""
+        return self.loop.time()
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Write an event of this node into the trace."""
+        self._tell(self.name, event, fields)
+
+    def guard(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Call; an exception is reported as the role's crash, and the host lives on."""
+        try:
+            call(*arguments)
+        except Exception as error:
+            self._crashed(self.name, error)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run `work` until it ends or the node loses power.  Its exception is the role's crash.
+
+        Without power the task is cancelled before its first step.
+        """
+        task = self.loop.create_task(work, name=f"{self.name}: {name}")
+        self._tasks[task] = None
+        task.add_done_callback(self._ended)
+        if not self.powered:
+            task.cancel()
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self._crashed(self.name, error)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Call back at that time of `now()`, unless cancelled or the node has lost power."""
+        call = _Call(self, when, callback)
+        if self.powered:
+            self.timers[call] = None
+        else:
+            call.cancel()
+        return call
+
+    # Datagrams
+
+    async def datagrams(
+        self,
+        local: Endpoint,
+        handler: DatagramHandler,
+        interface: str | None = None,
+        broadcast: bool = False,
+    ) -> Port:
+        """Bind a UDP port.
+
+        Bound to "0.0.0.0" on a node of several interfaces, it answers from the address that was
+        asked.  Bound to one interface with `broadcast`, it also takes what comes to that interface
+        for an address that the node does not hold (a DHCP answer to the address that it offers).
+
+        Raises:
+            OSError: the port is taken, the address is not ours, or the node has no power.
+        """
+        self._require_power()
+        bound = self.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            enlarge_receive_buffer(bound, RECEIVE_BUFFER_OCTETS)
+            if interface is not None:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+            if broadcast:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            bound.bind((require_address(local.address), local.port))
+            port = UdpPort(self, bound, handler, interface, bare=broadcast)
+        except BaseException:
+            bound.close()
+            raise
+        self._ports[port] = None
+        return port
+
+    def forget(self, port: UdpPort) -> None:
+        """The port has closed."""
+        self._ports.pop(port, None)
+
+    # Streams
+
+    async def connect(
+        self, remote: Endpoint, tls: TlsProfile | None = None, local: str | None = None
+    ) -> Stream:
+        """Open a stream.
+
+        Raises:
+            OSError: refused, unreachable, timed out.  ssl.SSLError: the handshake failed.
+        """
+        self._require_power()
+        require_address(remote.address)
+        if local is not None:
+            require_address(local)
+        stream = self._stream(
+            self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        )
+        await stream.open(remote, local)
+        if tls is None:
+            return stream
+        return await TlsStream.open(stream, tls, server_side=False)
+
+    async def listen(
+        self, local: Endpoint, handler: StreamHandler, tls: TlsProfile | None = None
+    ) -> Listener:
+        """Accept streams; `handler` runs in a task of its own for each.
+
+        The stream is closed when its handler ends.  A handler's exception is the role's crash, but
+        for `ConnectionError` and `ssl.SSLError`, which are its peer's doing; those and failed TLS
+        handshakes are told as events.
+
+        Raises:
+            OSError: the port is taken, the address is not ours, or the node has no power.
+        """
+        self._require_power()
+        listening = self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((require_address(local.address), local.port))
+            listening.listen(_BACKLOG)
+        except BaseException:
+            listening.close()
+            raise
+
+        def accepted(tcp: socket.socket) -> None:
+            stream = self._stream(tcp)
+            try:
+                stream.name_ends()
+            except OSError:
+                stream.abort()  # reset between the kernel's accept and ours
+                return
+            self.spawn(self._serve(stream, handler, tls), f"serves {stream.remote}")
+
+        def refused(error: OSError) -> None:
+            self.tell("ACCEPT_FAILED", local=str(listener.local), reason=str(error))
+
+        listener = TcpListener(listening, accepted, refused, self._forget_listener)
+        self._listeners[listener] = None
+        return listener
+
+    async def _serve(
+        self, below: TcpStream, handler: StreamHandler, tls: TlsProfile | None
+    ) -> None:
+        stream: Stream = below
+        if tls is not None:
+            try:
+                stream = await TlsStream.open(below, tls, server_side=True)
+            except (ConnectionError, ssl.SSLError, TimeoutError) as error:
+                self.tell("TLS_FAILED", remote=str(below.remote), reason=str(error))
+                return
+        try:
+            await handler(stream)
+            await stream.close()
+        except (ConnectionError, ssl.SSLError) as error:
+            self.tell("STREAM_BROKEN", remote=str(below.remote), reason=str(error))
+            stream.abort()
+        except BaseException:
+            stream.abort()
+            raise
+
+    def _stream(self, tcp: socket.socket) -> TcpStream:
+        stream = TcpStream(tcp, self._forget_stream)
+        self._streams[stream] = None
+        return stream
+
+    def _forget_stream(self, stream: TcpStream) -> None:
+        self._streams.pop(stream, None)
+
+    def _forget_listener(self, listener: TcpListener) -> None:
+        self._listeners.pop(listener, None)
+
+    # Addresses and routes
+
+    def set_address(self, interface: str, address: str, prefix_length: int) -> None:
+        """Give the interface this address, in place of the one it had, and announce it by ARP."""
+        self._note_addresses(interface)
+        self._netlink.set_address(interface, address, prefix_length)
+        self._announce(interface, address)
+
+    def clear_address(self, interface: str) -> None:
+        """Take the interface's address away, and the routes that need it."""
+        self._note_addresses(interface)
+        self._netlink.flush_addresses(interface)
+
+    def address_of(self, interface: str) -> str | None:
+        """The address the interface has now."""
+        return next((address for address, _ in self._netlink.addresses(interface)), None)
+
+    def set_default_route(self, router: str | None) -> None:
+        """Send what is for nobody near to `router`; None: no default route."""
+        if self._routers_before is None:
+            self._routers_before = self._routers()
+        self._netlink.set_default_route(router)
+
+    def _routers(self) -> list[str]:
+        return [router for router, _ in self._netlink.default_routes() if router is not None]
+
+    def _note_addresses(self, interface: str) -> None:
+        if interface not in self._addresses_before:
+            self._addresses_before[interface] = self._netlink.addresses(interface)
+        for port in self._ports:
+            port.forget_addresses()
+
+    def _announce(self, interface: str, address: str) -> None:
+        """Others on the link may hold another's hardware address for this one (RFC 5227)."""
+        hardware_address = self._netlink.link(interface).hardware_address
+        packet = arp_announcement(hardware_address, address)
+        to = (interface, ETHERTYPE_ARP, 0, 0, _ETHERNET_BROADCAST)
+        announcing = self.namespace.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        with announcing, suppress(OSError):  # the interface may be down: nobody to tell
+            announcing.sendto(packet, to)
+
+    # Links
+
+    def carrier(self, interface: str) -> bool:
+        """Whether the interface's link is up: the cable is in and frames pass."""
+        state = self._netlink.link(interface)
+        return state.carrier and state.ready
+
+    def on_carrier(self, callback: Callable[[str, bool], None]) -> None:
+        """Call back with (interface, up) each time a link of this node goes up or down."""
+        self._require_power()
+        self._carrier_callbacks.append(callback)
+        if self._carrier_watch is None:
+            self._carrier_watch = CarrierWatch(self.namespace, self._carrier_changed)
+
+    def _carrier_changed(self, interface: str, up: bool) -> None:
+        if interface in self.interfaces:
+            for callback in list(self._carrier_callbacks):
+                self.guard(callback, interface, up)
+
+    # Forwarding
+
+    def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
+        """Forward between interfaces; what leaves by `outside` is translated as `nat` says.
+
+        Raises:
+            BadInput: there is no inside, or outside is part of it.
+            MissingFeature: no `nft` on this machine, or no nftables NAT in its kernel.
+        """
+        self._forwarding.apply(nat, inside, outside)
+
+    # Power
+
+    def power_off(self) -> None:
+        """End all at once, as a plug that is pulled: nothing more leaves the node.
+
+        Its links lose carrier first, so that no FIN or reset gets out; then tasks, timers, ports,
+        streams and listeners end, and addresses, routes, rules and bindings are as the network had
+        configured them.  Tasks see their cancellation at the loop's next turn.
+        """
+        if not self.powered:
+            return
+        self.powered = False
+        if self._carrier_watch is not None:
+            self._carrier_watch.close()
+            self._carrier_watch = None
+        self._carrier_callbacks.clear()
+        if self._routers_before is None:
+            self._routers_before = self._routers()  # they go when the interfaces go down
+        with self._netlink.batch():
+            for interface in self.interfaces:
+                self._netlink.set_up(interface, False)
+        for task in list(self._tasks):
+            task.cancel()
+        for timer in list(self.timers):
+            timer.cancel()
+        for listener in list(self._listeners):
+            listener.close()
+        for stream in list(self._streams):
+            stream.vanish()
+        for port in list(self._ports):
+            port.close()
+        for interface, addresses in self._addresses_before.items():
+            self._netlink.flush_addresses(interface)
+            for address, prefix_length in addresses:
+                self._netlink.add_address(interface, address, prefix_length)
+        self._addresses_before.clear()
+        self._forwarding.remove()
+
+    def power_on(self) -> None:
+        """The node's links come up, with the addresses and routes that the network configured."""
+        if self.powered:
+            return
+        self.powered = True
+        with self._netlink.batch():
+            for interface in self.interfaces:
+                self._netlink.set_up(interface)
+        self._netlink.set_default_route(None)
+        for router in self._routers_before or ():
+            self._netlink.set_default_route(router)
+        self._routers_before = None
+
+    def close(self) -> None:
+        """Power off for good; the namespace may be closed."""
+        self.power_off()
+        self._netlink.close()
+
+    def _require_power(self) -> None:
+        if not self.powered:
+            raise ConnectionAbortedError(f"{self.name} has no power")
+
+
+if TYPE_CHECKING:
+    _FITS_HOST: type[Host] = EmulatedHost
