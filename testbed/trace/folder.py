@@ -1,0 +1,187 @@
+"""A trace in a run's folder: `trace.pcapng` and `events.jsonl`, written while it runs, read again.
+
+A killed run leaves `packets.log` in the place of `trace.pcapng`; it loads all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, TextIO
+
+from testbed.errors import BadInput
+from testbed.trace.decoders import Decoders
+from testbed.trace.pcapng import PacketLog
+from testbed.trace.pcapng_reader import load_capture
+from testbed.trace.record import Event, Frame, Record
+from testbed.trace.trace import Trace
+
+CAPTURE = "trace.pcapng"
+PACKET_LOG = "packets.log"
+EVENTS = "events.jsonl"
+PLACES_EVENT = "PLACES"
+"""The first line of events.jsonl: who is where, and the static addresses."""
+LOST = "lost"
+"""How the comment of a packet begins that did not arrive."""
+_COPIES = re.compile(r"arrived (\d+) times")
+
+
+class ToldEvent(NamedTuple):
+    """One line of events.jsonl."""
+
+    time_ns: int
+    node: str
+    event: str
+    fields: dict[str, Any]
+
+
+def event_line(time_ns: int, node: str, event: str, fields: Mapping[str, Any]) -> str:
+    """One event as one line of JSON; a value that JSON does not know becomes its text."""
+    told = {"time_ns": time_ns, "node": node, "event": event, "fields": dict(fields)}
+    return json.dumps(told, ensure_ascii=False, default=str) + "\n"
+
+
+def read_events(text: str, name: str = EVENTS) -> Iterator[ToldEvent]:
+    """Every event of a file; a last line that was cut off by a kill is left out.
+
+    Raises:
+        BadInput: another line is no event; names its number.
+    """
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            told = json.loads(line)
+            event = ToldEvent(int(told["time_ns"]), told["node"], told["event"], told["fields"])
+        except (ValueError, KeyError, TypeError):
+            if number == len(lines):
+                return
+            raise BadInput(
+                f"{name}: line {number} is no event: a JSON object with time_ns, node, event and "
+                f"fields is expected"
+            ) from None
+        yield event
+
+
+class RunWriter:
+    """Writes a trace into a run's folder while it grows; ask it before the first frame.
+
+    Args:
+        folder: exists.
+        trace: listened to from now on; its nodes are set already.
+        notes: what the run is (scenario, seed, engine).
+    """
+
+    def __init__(
+        self, folder: Path, trace: Trace, notes: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        self.folder = folder
+        self._trace = trace
+        self._notes = dict(notes)
+        self._log = PacketLog(folder / PACKET_LOG, notes)
+        self._events: TextIO = (folder / EVENTS).open("w", encoding="utf-8", buffering=1)
+        self._last: Frame | None = None
+        self._places: list[Record] = []
+        self._events.write(event_line(0, "", PLACES_EVENT, _places(trace)))
+        trace.listeners.append(self._record)
+
+    def _record(self, record: Record) -> None:
+        if isinstance(record.message, Event) and record.is_event:
+            event = record.message
+            self._events.write(event_line(record.time_ns, record.sender, event.name, event.fields))
+        elif record.frame is not None and record.frame is not self._last:
+            self._last = record.frame  # several messages of one frame are one packet
+            self._places.append(record)
+            self._log.add(record.frame)
+
+    def close(self, key_logs: tuple[bytes, ...] = ()) -> None:
+        """Finish trace and capture: secrets before the packets, lost frames with a comment."""
+        self._trace.close()
+        if self._record in self._trace.listeners:
+            self._trace.listeners.remove(self._record)
+        self._events.close()
+        comments = {}
+        watched = False
+        for place, record in enumerate(self._places):
+            arrow = self._trace.arrow_of(record)
+            hop = next(n for n, each in enumerate(arrow.hops) if each is record)
+            receipt = arrow.receipts[hop]
+            if receipt is None:
+                continue
+            delivered = self._trace.deliveries.delivered(receipt, record.receiver)
+            watched = watched or delivered is not None
+            if delivered is False:
+                comments[place] = f"{LOST}: did not arrive at {record.receiver or 'anyone'}"
+            elif receipt.arrivals.get(record.receiver or "", 0) > 1:
+                copies = receipt.arrivals[record.receiver or ""]
+                comments[place] = f"arrived {copies} times at {record.receiver}"
+        notes = {**self._notes, "arrivals": "recorded" if watched else "unknown"}
+        self._log.finish(self.folder / CAPTURE, notes, key_logs, comments)
+
+
+def _places(trace: Trace) -> dict[str, Any]:
+    addresses = trace.addresses
+    return {
+        "places": {mac: list(place) for mac, place in addresses.places.items()},
+        "addresses": [[h.node, h.interface, h.address] for h in addresses.holdings_at_start()],
+    }
+
+
+def load(folder: Path, decoders: Decoders | None = None) -> Trace:
+    """The trace of a run's folder.
+
+    Raises:
+        BadInput: there is no capture in it, or one of its files is damaged.
+    """
+    path = folder / CAPTURE
+    if not path.exists() and (folder / PACKET_LOG).exists():
+        path = folder / PACKET_LOG
+    capture = load_capture(path)
+    events: list[ToldEvent] = []
+    if (folder / EVENTS).exists():
+        text = (folder / EVENTS).read_text(encoding="utf-8", errors="replace")
+        events = list(read_events(text, str(folder / EVENTS)))
+    trace = Trace(decoders)
+    _set_places(trace, [each for each in events if each.event == PLACES_EVENT])
+    told = [each for each in events if each.event != PLACES_EVENT]
+    recorded = capture.notes.get("arrivals") == "recorded"
+    position = 0
+    for place, frame in enumerate(capture.frames):
+        while position < len(told) and told[position].time_ns <= frame.time_ns:
+            _add_event(trace, told[position])
+            position += 1
+        record = trace.add_frame(frame)[0]
+        if recorded:
+            trace.tell_delivery(record, _copies(capture.comments.get(place, "")))
+    for event in told[position:]:
+        _add_event(trace, event)
+    trace.close()
+    return trace
+
+
+def _copies(comment: str) -> int:
+    """How many copies of a packet arrived, by its comment."""
+    if comment.startswith(LOST):
+        return 0
+    several = _COPIES.match(comment)
+    return int(several[1]) if several else 1
+
+
+def _add_event(trace: Trace, told: ToldEvent) -> None:
+    trace.add_event(told.node, told.event, told.fields, told.time_ns)
+
+
+def _set_places(trace: Trace, told: list[ToldEvent]) -> None:
+    for event in told:
+        try:
+            places = {mac: (p[0], p[1], p[2]) for mac, p in event.fields["places"].items()}
+            static: dict[tuple[str, str], list[str]] = {}
+            for node, interface, address in event.fields["addresses"]:
+                static.setdefault((node, interface), []).append(address)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            raise BadInput(f"{EVENTS}: its {PLACES_EVENT} line does not say who is where") from None
+        trace.set_nodes(places, static)

@@ -1,0 +1,229 @@
+"""The trace: every record of a run, in the order in which they came, and what joins them.
+
+Scenarios wait on it, judges read it, ladders draw it.  Knows no engine: whoever captures calls
+`add_frame`, whoever reads a file does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from testbed.trace.addresses import Addresses, Place
+from testbed.trace.arrow import Arrow, Arrows
+from testbed.trace.decoders import Decoders
+from testbed.trace.delivery import Deliveries
+from testbed.trace.dissect import ETHERNET, IPV4, IPV6, Dissection, Dissector
+from testbed.trace.record import Event, Frame, Listener, Record
+from testbed.trace.select import matches
+
+ADDRESS_EVENT = "ADDRESS"
+"""The event by which a node tells that an interface has another address now."""
+
+
+class Trace:
+    """All records of a run.
+
+    Args:
+        decoders: payload decoders by port; the usual ones where None.
+        arrivals: the receivers' copies are captured on every link, so that a frame without one is
+            lost.  Without this a link is believed to be watched once a copy has been seen on it.
+
+    Attributes:
+        records: all records; a record's number is its place here.
+        listeners: called with each new record, after it has joined its arrow.
+        addresses: who is where, who held which address when.
+    """
+
+    def __init__(self, decoders: Decoders | None = None, arrivals: bool = False) -> None:
+        self.decoders = decoders or Decoders()
+        self.records: list[Record] = []
+        self.listeners: list[Listener] = []
+        self.addresses = Addresses()
+        self.deliveries = Deliveries(arrivals)
+        self._dissector = Dissector(self.decoders)
+        self._arrows = Arrows(self.addresses, self.deliveries)
+
+    @classmethod
+    def from_frames(
+        cls,
+        frames: Iterable[Frame],
+        nodes: Mapping[str, tuple[str, str, str]] = MappingProxyType({}),
+        decoders: Decoders | None = None,
+    ) -> Trace:
+        """The trace of frames in time order.
+
+        Args:
+            frames: a capture's; `Frame.node` may be "" where the capture does not know it.
+            nodes: link-layer address to (node, interface, link).
+            decoders: payload decoders by port; the usual ones where None.
+        """
+        trace = cls(decoders)
+        trace.set_nodes(nodes)
+        for frame in frames:
+            trace.add_frame(frame)
+        trace.close()
+        return trace
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def arrows(self) -> list[Arrow]:
+        """All arrows, by the time of their first hop."""
+        return self._arrows.all
+
+    @property
+    def now_ns(self) -> int:
+        """How far the trace has come: the latest frame, arrival or event."""
+        return self.deliveries.now_ns
+
+    def set_nodes(
+        self,
+        nodes: Mapping[str, tuple[str, str, str]],
+        addresses: Mapping[tuple[str, str], str | Iterable[str]] = MappingProxyType({}),
+    ) -> None:
+        """Tell who is where, before the first frame.
+
+        Args:
+            nodes: link-layer address ("02:00:00:00:00:01") to (node, interface, link).
+            addresses: static addresses by (node, interface); one, or several.
+        """
+        for hardware_address, (node, interface, link) in nodes.items():
+            self.addresses.set_place(hardware_address, Place(node, interface, link))
+        self.addresses.set_static(addresses)
+
+    def add_frame(self, frame: Frame) -> list[Record]:
+        """Take one frame as its sender put it on the link; frames come in time order.
+
+        Returns:
+            Its records: at least one.
+        """
+        receipt = self.deliveries.sent(frame.link, frame.data, frame.time_ns)
+        dissection = self._dissector.dissect(frame)
+        sender, receiver = self._ends(frame, dissection)
+        made = []
+        for content in dissection.contents:
+            record = Record(
+                len(self.records),
+                frame.time_ns,
+                frame.link,
+                sender,
+                receiver,
+                content.transport,
+                content.source,
+                content.destination,
+                content.message,
+                content.error,
+                content.payload,
+                frame,
+                content.marks,
+                content.stream,
+            )
+            self.records.append(record)
+            self._arrows.add(record, content.key, receipt)
+            made.append(record)
+        self._tell(made)
+        return made
+
+    def _ends(self, frame: Frame, dissection: Dissection) -> tuple[str, str | None]:
+        """Who sent the frame, and who is to receive it."""
+        link, first = dissection.link, dissection.contents[0]
+        addresses = self.addresses
+        source = first.source.address if first.source else None
+        destination = first.destination.address if first.destination else None
+        if frame.node:
+            if frame.link_type != ETHERNET:
+                addresses.join(frame.node, frame.interface, frame.link)
+            elif link is not None and link.source is not None:
+                self._learn(link.source, frame)
+        if link is None or link.destination is None:
+            sender = frame.node or source or "unknown"
+            receiver = addresses.on_link(frame.link, sender, destination, frame.time_ns)
+            return sender, receiver or (destination if not frame.node else None)
+        place = addresses.places.get(link.source or "")
+        sender = frame.node or (place.node if place else source or link.source or "unknown")
+        if link.is_group:
+            return sender, None
+        place = addresses.places.get(link.destination)
+        if place is not None:
+            return sender, place.node
+        if frame.node:
+            return sender, None
+        is_ip = link.ethertype in (IPV4, IPV6)
+        return sender, (destination if is_ip and destination else link.destination)
+
+    def _learn(self, hardware_address: str, frame: Frame) -> None:
+        """A device on the bench tells its link-layer address by its first frame."""
+        if hardware_address not in self.addresses.places:
+            place = Place(frame.node, frame.interface, frame.link)
+            self.addresses.set_place(hardware_address, place)
+
+    def arrived(self, frame: Frame) -> None:
+        """Take the receiver's copy of a frame; `frame.node` is who received it."""
+        self.deliveries.arrived(frame.link, frame.data, frame.node, frame.time_ns)
+
+    def tell_delivery(self, record: Record, copies: int) -> None:
+        """Say of a loaded record's frame how many copies of it arrived, where the file tells it."""
+        arrow = self.arrow_of(record)
+        receipt = arrow.receipts[arrow.hops.index(record)]
+        if receipt is None:
+            return
+        if not copies:
+            receipt.lost = True
+        elif record.receiver is not None:
+            receipt.arrivals[record.receiver] = copies
+        else:
+            for node in self.addresses.members(record.link):
+                if node != record.sender:
+                    receipt.arrivals[node] = copies
+
+    def add_event(self, node: str, name: str, fields: Mapping[str, Any], time_ns: int) -> Record:
+        """Take what a node tells of itself.
+
+        "ADDRESS" with `interface` and `address` (None: none) says that an interface has another
+        address from then on; with `link` where the link has no link-layer addresses (a tunnel).
+        """
+        if name == ADDRESS_EVENT and "interface" in fields:
+            interface = str(fields["interface"])
+            address = fields.get("address")
+            if "link" in fields:
+                self.addresses.join(node, interface, str(fields["link"]))
+            text = None if address is None else str(address).split("/")[0]
+            self.addresses.hold(node, interface, text, time_ns)
+        self.deliveries.now_ns = max(self.deliveries.now_ns, time_ns)
+        event = Event(name, MappingProxyType(dict(fields)))
+        record = Record(len(self.records), time_ns, "", node, None, "event", message=event)
+        self.records.append(record)
+        self._arrows.add(record, None, None)
+        self._tell([record])
+        return record
+
+    def _tell(self, records: list[Record]) -> None:
+        for record in records:
+            for listener in tuple(self.listeners):
+                listener(record)
+
+    def all(
+        self, message_type: type | tuple[type, ...] | None = None, **fields: Any
+    ) -> Iterator[Record]:
+        """Every record that `select.matches`, in order."""
+        return (each for each in self.records if matches(each, message_type, **fields))
+
+    def arrow_of(self, record: Record) -> Arrow:
+        """The arrow that a record of this trace belongs to."""
+        return self._arrows.of(record)
+
+    def is_decoded(self, record: Record) -> bool:
+        """Whether a TCP record belongs to a stream that is cut into messages."""
+        if record.source is None or record.destination is None:
+            return False
+        return self.decoders.knows_stream(record.source.port, record.destination.port)
+
+    def close(self) -> None:
+        """Nothing more comes: what has not arrived by now is lost."""
+        self.deliveries.is_closed = True
