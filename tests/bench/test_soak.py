@@ -20,7 +20,7 @@ def soak() -> ModuleType:
     return module
 
 
-def testbed_that_ends_with(status: str) -> list[str]:
+def program_that_ends_with(status: str) -> list[str]:
     """A made-up testbed: makes its folder of results, then ends; `folder` is its last but one."""
     source = (
         "import pathlib, sys; folder = pathlib.Path(sys.argv[sys.argv.index('--out') + 1]);"
@@ -32,7 +32,7 @@ def testbed_that_ends_with(status: str) -> list[str]:
 def test_rounds_that_pass_leave_nothing(soak: ModuleType, tmp_path: Path) -> None:
     options = soak.arguments(["--times", "3", "--out", str(tmp_path)])
 
-    status = soak.soak(testbed_that_ends_with("sys.exit(0)"), options)
+    status = soak.soak(program_that_ends_with("sys.exit(0)"), options)
 
     assert status == 0
     assert list(tmp_path.iterdir()) == []
@@ -43,7 +43,7 @@ def test_the_first_round_that_surprises_stops_the_soak_and_keeps_its_results(
 ) -> None:
     options = soak.arguments(["--times", "5", "--out", str(tmp_path), "lan_connectivity"])
 
-    status = soak.soak(testbed_that_ends_with("sys.exit(folder.name == '002')"), options)
+    status = soak.soak(program_that_ends_with("sys.exit(folder.name == '002')"), options)
 
     assert status == 1
     (folder,) = tmp_path.iterdir()
