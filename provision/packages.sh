@@ -54,7 +54,7 @@ install_packages() { apt install --no-install-recommends --no-remove "$@"; }
 
 # What systemd starts at the next boot.
 enabled_units() {
-    find /etc/systemd/system -path '*.wants/*' -printf '%f\n' 2>/dev/null | sort -u
+    { find /etc/systemd/system -path '*.wants/*' -printf '%f\n' 2>/dev/null || true; } | sort -u
 }
 
 forbid_daemons() {

@@ -147,7 +147,7 @@ def facts() -> list[Fact]:
     tried: probes.Outcomes = json.loads(answer) if trying.returncode == 0 else {}
     words = complaint.decode().strip().splitlines()
     why_none = words[-1] if words else f"trying took more than {_TRY_WITHIN_S} s"
-    return [*_kernel(tried, f"not tried: {why_none}"), *programs, *_app_armor(), *python]
+    return [*_kernel(tried, f"{probes.UNTRIED}: {why_none}"), *programs, *_app_armor(), *python]
 
 
 def missing(found: list[Fact]) -> list[Fact]:
@@ -191,6 +191,8 @@ def _kernel(tried: probes.Outcomes, why_none: str) -> Iterator[Fact]:
         remedy = feature.remedy
         if feature.probe == "tun" and reason == os.strerror(13):
             remedy = "sudo chmod 666 /dev/net/tun"
+        if reason and reason.startswith(probes.UNTRIED):
+            remedy = "mend the namespaces first"
         yield Fact(
             "kernel",
             feature.name,

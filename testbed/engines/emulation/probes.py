@@ -44,6 +44,9 @@ SYSTEM_PATH = os.pathsep.join(
 )
 """Where programs are looked for: an ordinary user's PATH lacks the folders named sbin."""
 
+UNTRIED = "not tried"
+"""How the reason of a probe begins that could not be tried."""
+
 Outcomes = dict[str, str | None]
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -242,7 +245,7 @@ def outcomes() -> Outcomes:
     with open(reader, "rb") as pipe:
         answer = pipe.read()
     inside: Outcomes = json.loads(answer) if answer else {}
-    untried: Outcomes = dict.fromkeys(PROBES, "not tried: no namespaces")
+    untried: Outcomes = dict.fromkeys(PROBES, f"{UNTRIED}: no namespaces")
     return found | untried | inside
 
 

@@ -1,0 +1,313 @@
+"""The layers, the sizes and the cleanliness of the project's own files.
+
+Each rule is a function of a folder, so that the last tests can show it a made-up project that
+breaks it: a rule that cannot fail is no rule.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PACKAGES = ("testbed", "topologies", "scenarios")
+"""What is installed; layers and docstrings are kept here."""
+
+# Layer -> the layers that it may import, beside itself and those of FOR_ALL.
+LAYERS: dict[str, set[str]] = {
+    "testbed.protocols": set(),
+    "testbed.topology": set(),
+    "testbed.datamodel": set(),
+    "testbed.nat": {"testbed.protocols", "testbed.topology"},
+    "testbed.host": {"testbed.protocols", "testbed.topology"},
+    "testbed.trace": {"testbed.protocols"},
+    "testbed.roles": {
+        *("testbed.host", "testbed.protocols", "testbed.datamodel"),
+        "testbed.topology",  # its data types only
+    },
+    "testbed.conformance": {"testbed.trace", "testbed.protocols", "testbed.datamodel"},
+    "testbed.report": {"testbed.conformance", "testbed.trace"},
+}
+_BELOW_ENGINES = {
+    *("testbed.host", "testbed.nat", "testbed.protocols"),
+    *("testbed.topology", "testbed.trace"),
+}
+LAYERS["testbed.engines"] = _BELOW_ENGINES
+LAYERS["testbed.external"] = _BELOW_ENGINES
+_BELOW_SCENARIOS = {
+    *("testbed.roles", "testbed.host", "testbed.protocols"),
+    *("testbed.topology", "testbed.trace"),
+}
+LAYERS["testbed.scenario"] = _BELOW_SCENARIOS
+LAYERS["testbed.faults"] = _BELOW_SCENARIOS
+LAYERS["topologies"] = {
+    *("testbed.scenario", "testbed.topology", "testbed.protocols", "testbed.roles"),
+}
+LAYERS["scenarios"] = LAYERS["topologies"] | {"topologies"}
+
+FOR_ALL = {"testbed.errors"}
+"""What every layer may import."""
+
+# Whoever stands in no layer joins the others, may see everything, and is imported by no layer.
+JOINING = re.compile(r"testbed(\.(cli|__main__|run|grid|commands)(\..*)?)?")
+"""Their names; a new one is written here with intent."""
+
+PURE = ("protocols", "topology", "nat", "datamodel", "conformance")
+IMPURE = {"asyncio", "os", "socket", "subprocess", "time"}
+
+LONGEST_FILE = 450
+LONGEST_FUNCTION = 80
+
+# A slash in brackets keeps this file from naming what it looks for.
+BUILD_MACHINE = re.compile(r"[/](?:work|farm|root)/|[/]home/(?!vagrant\b)\w|(?<![\w.-])shared[/]")
+
+_NOT_OURS = {"runs", "build", "__pycache__"}
+_OUR_HIDDEN = {".ci", ".gitignore"}
+
+
+def files(root: Path, suffix: str = "") -> Iterator[Path]:
+    """The project's own files: not what runs, tools and virtual environments made."""
+    for path in sorted(root.iterdir()):
+        hidden = path.name.startswith(".") and path.name not in _OUR_HIDDEN
+        if hidden or path.name in _NOT_OURS or path.name.endswith(".egg-info"):
+            continue
+        if path.is_dir():
+            yield from files(path, suffix)
+        elif path.name.endswith(suffix):
+            yield path
+
+
+def modules(root: Path) -> Iterator[tuple[str, Path]]:
+    """Every module of the installed packages, with its dotted name."""
+    for package in PACKAGES:
+        if (root / package).is_dir():
+            for path in files(root / package, ".py"):
+                parts = path.relative_to(root).with_suffix("").parts
+                yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(module: str, path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of all that a module imports, also inside its functions.
+
+    `from a import b` gives both "a" and "a.b": b may be a module.
+    """
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")
+            parents = parents[: len(parents) - node.level + 1] if node.level else []
+            source = ".".join([*parents, *([node.module] if node.module else [])])
+            yield node.lineno, source
+            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+
+
+def layer_of(name: str) -> str | None:
+    """The layer that a dotted name belongs to; None: it belongs to no layer."""
+    for layer in [*LAYERS, *FOR_ALL]:
+        if name == layer or name.startswith(layer + "."):
+            return layer
+    return None
+
+
+def is_ours(name: str) -> bool:
+    return name.partition(".")[0] in PACKAGES
+
+
+def broken_layers(root: Path) -> Iterator[str]:
+    # `from testbed import __version__` names no module.
+    known = {name for name, _ in modules(root)}
+    for module, path in modules(root):
+        layer = layer_of(module)
+        if layer is None and not JOINING.fullmatch(module):
+            yield f"{module}: in no layer; give it one in {Path(__file__).name}"
+        if layer is None:
+            continue
+        allowed = LAYERS.get(layer, set()) | FOR_ALL | {layer}
+        for line, name in imports(module, path):
+            if not is_ours(name) or name not in known or name == "testbed":
+                continue
+            if layer_of(name) not in allowed:
+                yield f"{path.relative_to(root)}:{line}: {layer} may not import {name}"
+
+
+def impure_imports(root: Path) -> Iterator[str]:
+    pure = {f"testbed.{name}" for name in PURE}
+    for module, path in modules(root):
+        if layer_of(module) not in pure:
+            continue
+        for line, name in imports(module, path):
+            top = name.partition(".")[0]
+            if top in IMPURE:
+                yield f"{path.relative_to(root)}:{line}: may not import {top}"
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [
+                alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)
+            ]
+            of_random = isinstance(node, ast.ImportFrom) and node.module == "random"
+            if (of_random and names != ["Random"]) or (
+                isinstance(node, ast.Import) and "random" in names
+            ):
+                yield f"{path.relative_to(root)}:{node.lineno}: of random only Random, passed in"
+
+
+def too_long(root: Path) -> Iterator[str]:
+    for path in files(root, ".py"):
+        text = path.read_text()
+        lines = text.count("\n")
+        if lines > LONGEST_FILE:
+            yield f"{path.relative_to(root)}: {lines} lines, {LONGEST_FILE} are the limit"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > LONGEST_FUNCTION:
+                    yield (
+                        f"{path.relative_to(root)}:{node.lineno}: {node.name} has {length} lines, "
+                        f"{LONGEST_FUNCTION} are the limit"
+                    )
+
+
+def build_machine_paths(root: Path) -> Iterator[str]:
+    for path in files(root):
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:  # a capture, an image
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            if found := BUILD_MACHINE.search(line):
+                yield f"{path.relative_to(root)}:{number}: names {found.group()!r}"
+
+
+def without_docstring(root: Path) -> Iterator[str]:
+    for module, path in modules(root):
+        if not ast.get_docstring(ast.parse(path.read_text())):
+            yield f"{module}: does not say what it is"
+
+
+def report(broken: Iterator[str]) -> str:
+    return "\n".join(broken)
+
+
+def test_imports_go_down_only() -> None:
+    assert report(broken_layers(ROOT)) == ""
+
+
+def test_protocols_and_judges_know_no_clock_and_no_socket() -> None:
+    assert report(impure_imports(ROOT)) == ""
+
+
+def test_files_and_functions_are_short() -> None:
+    assert report(too_long(ROOT)) == ""
+
+
+def test_no_file_names_a_path_of_a_build_machine() -> None:
+    assert report(build_machine_paths(ROOT)) == ""
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert report(without_docstring(ROOT)) == ""
+
+
+def test_the_rules_see_the_project() -> None:
+    names = [name for name, _ in modules(ROOT)]
+
+    assert "testbed.protocols.wire" in names
+    assert (3, "a.b.c") not in imports("testbed.errors", ROOT / "testbed/errors.py")
+    assert ROOT / "Makefile" in files(ROOT)
+
+
+# The rules, shown a project that breaks each of them.
+
+
+def project(root: Path, **sources: str) -> Path:
+    """A project of these modules; `__` in a name stands for a dot."""
+    for name, text in sources.items():
+        path = root / (name.replace("__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_a_lazy_import_upwards_is_found(tmp_path: Path) -> None:
+    lazy = "def f():\n    from testbed.roles import hnb\n"
+    root = project(tmp_path, testbed__protocols__dns=lazy, testbed__roles__hnb="")
+
+    assert list(broken_layers(root)) == [
+        "testbed/protocols/dns.py:2: testbed.protocols may not import testbed.roles.hnb"
+    ]
+
+
+def test_a_relative_import_upwards_is_found(tmp_path: Path) -> None:
+    source = "from ..engines import replay\n"
+    root = project(tmp_path, testbed__roles__hnb=source, testbed__engines__replay="")
+
+    (found,) = broken_layers(root)
+    assert found.endswith("testbed.roles may not import testbed.engines.replay")
+
+
+def test_what_joins_the_layers_is_imported_by_none(tmp_path: Path) -> None:
+    root = project(
+        tmp_path,
+        testbed__run="import testbed.engines.replay\n",
+        testbed__engines__replay="",
+        testbed__report__html="from testbed import run\n",
+    )
+
+    (found,) = broken_layers(root)
+    assert found.endswith("testbed.report may not import testbed.run")
+
+
+def test_a_module_in_no_layer_is_found(tmp_path: Path) -> None:
+    (found,) = broken_layers(project(tmp_path, testbed__utilities=""))
+
+    assert found.startswith("testbed.utilities: in no layer")
+
+
+def test_allowed_imports_are_allowed(tmp_path: Path) -> None:
+    root = project(
+        tmp_path,
+        testbed__errors="",
+        testbed__protocols__wire="from testbed.errors import DecodeError\n",
+        testbed__host="from testbed.protocols.wire import Machine\nimport asyncio\n",
+        testbed__commands__run="from testbed import run\n",
+        testbed__run="from testbed.host import Host\n",
+        scenarios__home="from topologies.home import home\n",
+        topologies__home="from random import Random\n",
+    )
+
+    assert list(broken_layers(root)) == []
+    assert list(impure_imports(root)) == []
+
+
+def test_clocks_sockets_and_the_shared_random_are_found(tmp_path: Path) -> None:
+    source = "import time\nfrom os import path\nimport random\nfrom random import randint\n"
+    root = project(tmp_path, testbed__nat=source, testbed__host=source)
+
+    found = [line.partition(": ")[0] for line in impure_imports(root)]
+
+    assert sorted(set(found)) == [f"testbed/nat.py:{number}" for number in (1, 2, 3, 4)]
+
+
+def test_long_files_and_functions_are_found(tmp_path: Path) -> None:
+    function = "def f():\n" + "    x = 1\n" * LONGEST_FUNCTION
+    root = project(tmp_path, testbed__a=function, bench__b="x = 1\n" * (LONGEST_FILE + 1))
+
+    assert [line.partition(":")[0] for line in too_long(root)] == ["bench/b.py", "testbed/a.py"]
+
+
+def test_a_path_of_a_build_machine_is_found(tmp_path: Path) -> None:
+    bad = ["work/x", "root/.cache", "home/ann/x"]
+    root = project(tmp_path, testbed__a="".join(f"# /{path}\n" for path in bad))
+    (root / "README.md").write_text("see ../" + "shared" + "/design\nnet.core/work\n")
+
+    assert len(list(build_machine_paths(root))) == len(bad) + 1
+
+
+def test_a_module_without_docstring_is_found(tmp_path: Path) -> None:
+    root = project(tmp_path, testbed__a="x = 1\n", scenarios__b='"""Says."""\n')
+
+    assert list(without_docstring(root)) == ["testbed.a: does not say what it is"]
