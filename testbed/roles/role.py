@@ -1,0 +1,54 @@
+"""What all roles share: a host to act through, a node that says who they are, power on and off."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from testbed.host import Host
+from testbed.topology import Node
+
+
+class Closable(Protocol):
+    """A port, a listener, a drive: something that is given back when the power goes."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+C = TypeVar("C", bound=Closable)
+
+
+class Role:
+    """One box of the ladder.
+
+    Args:
+        host: all it may ask of the world.
+        node: its place in the topology: addresses, names, settings.
+    """
+
+    def __init__(self, host: Host, node: Node) -> None:
+        self.host = host
+        self.node = node
+        self._kept: list[Closable] = []
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    async def start(self) -> None:
+        """Power on: bind what it listens on, begin what it does by itself.
+
+        Raises:
+            OSError: a port is taken, or an address is not this node's.
+        """
+
+    def keep(self, thing: C) -> C:
+        """Remember something that `stop` is to close."""
+        self._kept.append(thing)
+        return thing
+
+    def stop(self) -> None:
+        """Power off: give back all that was kept, the last first."""
+        while self._kept:
+            self._kept.pop().close()
