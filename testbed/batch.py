@@ -30,7 +30,7 @@ class Progress:
         ended: a plan has ended, so many of so many.
     """
 
-    line: Callable[[Plan, str], None] = lambda plan, line: None
+    line: Callable[[Plan, str, str], None] = lambda plan, line, style: None
     started: Callable[[Plan], None] = lambda plan: None
     ended: Callable[[Plan, Outcome, int, int], None] = lambda plan, outcome, done, all_plans: None
 
@@ -100,7 +100,7 @@ class Batch:
     def _read(self, one: _Running) -> None:
         for message in one.process.messages():
             if "line" in message:
-                self.progress.line(one.plan, message["line"])
+                self.progress.line(one.plan, message["line"], message["style"])
             elif "outcome" in message:
                 one.outcome = Outcome.from_json(message["outcome"])
             else:

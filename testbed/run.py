@@ -10,7 +10,7 @@ import asyncio
 import json
 import signal
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
 from testbed.topology import Topology, places, static_addresses
 from testbed.trace.folder import RunWriter
-from testbed.trace.ladder import LadderPrinter
+from testbed.trace.ladder import LadderPrinter, Line
 from testbed.trace.ladder_svg import draw_svg
 from testbed.trace.trace import Trace
 
@@ -46,6 +46,7 @@ class Plan:
         settings: of the topology, as the user gave them (text).
         nat: kind for every gateway that translates; None: as the topology says.
         folder: where its results go.
+        width: columns of the terminal that shows the ladder; 0: no terminal.
     """
 
     scenario: str
@@ -55,6 +56,7 @@ class Plan:
     settings: Mapping[str, str]
     nat: str | None
     folder: Path
+    width: int = 0
 
     @property
     def title(self) -> str:
@@ -92,7 +94,8 @@ async def _perform(
     trace = Trace(arrivals=True)
     trace.set_nodes(places(topology), static_addresses(topology))
     trace.set_roles({name: node.role for name, node in topology.nodes.items()})
-    printer = LadderPrinter(trace, list(topology.nodes), lambda line: tell({"line": line}))
+    printer = LadderPrinter(trace, list(topology.nodes), plan.width, is_terminal=plan.width > 0)
+    trace.listeners.append(lambda record: _tell_lines(tell, printer.record(record)))
     writer = RunWriter(plan.folder, trace, _notes(plan))
     world = EmulationWorld(topology, trace, plan.seed)
     try:
@@ -105,7 +108,7 @@ async def _perform(
         world.stop()
         trace.close()
         writer.close()
-    printer.finish()
+    _tell_lines(tell, printer.finish())
     outcome.drops = trace.drops
     outcome.records = len(trace.records)
     if trace.records:
@@ -171,6 +174,11 @@ def _told(error: BaseException) -> str:
     if isinstance(error, RoleCrashed):
         return str(error)
     return "".join(traceback.format_exception(error)).rstrip()
+
+
+def _tell_lines(tell: Tell, lines: Sequence[Line]) -> None:
+    for line in lines:
+        tell({"line": str(line), "style": line.style})
 
 
 def _notes(plan: Plan) -> dict[str, object]:

@@ -38,7 +38,7 @@ def home_on_internet(
     """
     net = Topology(home_on_internet.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
-    net.node("outer_dns", internet.at(53), role="dns_server", zone=OUTER_ZONE)
+    net.node("outer_dns", internet.at(53), role="dns_server", zone=OUTER_ZONE, origin="operator.example")
     _homes(net, internet, homes, nat, lease_s, dns_proxy, device)
     return net
 
@@ -62,9 +62,16 @@ def home_behind_nat(
     net = Topology(home_behind_nat.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
     core = net.link("core", "10.10.0.0/16")
-    net.node("outer_dns", internet.at(53), role="dns_server", zone=OUTER_ZONE)
+    net.node("outer_dns", internet.at(53), role="dns_server", zone=OUTER_ZONE, origin="operator.example")
     net.node("segw", internet.at(50), core.at(1), role="bystander")
-    net.node("inner_dns", core.at(53), role="dns_server", router="10.10.0.1", zone=INNER_ZONE)
+    net.node(
+        "inner_dns",
+        core.at(53),
+        role="dns_server",
+        router="10.10.0.1",
+        zone=INNER_ZONE,
+        origin="core.operator.example",
+    )
     net.node("initial_hms", core.at(20), role="bystander", router="10.10.0.1")
     _homes(net, internet, homes, nat, lease_s, dns_proxy, device)
     return net

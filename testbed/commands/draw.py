@@ -10,7 +10,7 @@ import click
 
 from testbed.errors import BadInput
 from testbed.trace.folder import load
-from testbed.trace.ladder import draw_text
+from testbed.trace.ladder import draw as draw_text
 from testbed.trace.ladder_svg import draw_svg
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import secrets
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from testbed.batch import Batch, Progress, write_results, write_summary
 from testbed.errors import BadInput
@@ -75,9 +77,10 @@ def run(
         seed = seed if seed is not None else str(secrets.randbelow(1_000_000))
         plans = _plans(_wanted(names, everything), engine, seed, given, nat, out)
     _check_writable(out)
-    quiet = quiet or as_json
     # Output that a program reads stays clean: progress goes to standard error.
     console = Console(stderr=as_json, highlight=False)
+    if console.is_terminal and jobs == 1:
+        plans = [dataclasses.replace(plan, width=console.width) for plan in plans]
     if not quiet:
         console.print(f"seed {plans[0].seed}, engine {engine}, results in {out}", soft_wrap=True)
     batch = Batch(
@@ -177,9 +180,9 @@ def _check_writable(out: Path) -> None:
 def _progress(console: Console, count: int, jobs: int) -> Progress:
     """Ladders line by line for one lab at a time; a line a run beside that."""
 
-    def line(plan: Plan, text: str) -> None:
+    def line(plan: Plan, text: str, style: str) -> None:
         if jobs == 1:
-            console.print(text, markup=False, soft_wrap=True)
+            console.print(Text(text, style=style), soft_wrap=True)
 
     def started(plan: Plan) -> None:
         if jobs == 1:

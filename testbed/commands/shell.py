@@ -77,7 +77,10 @@ class _Background:
         trace = Trace()
         trace.set_nodes(places(self.topology), static_addresses(self.topology))
         if ladder:
-            LadderPrinter(trace, list(self.topology.nodes), click.echo)
+            printer = LadderPrinter(trace, list(self.topology.nodes), is_terminal=False)
+            trace.listeners.append(
+                lambda record: [click.echo(line) for line in printer.record(record)]
+            )
         self.world = EmulationWorld(self.topology, trace, seed)
         roles = {
             name: make_role(node, self.world.hosts[name])

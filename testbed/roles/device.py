@@ -7,9 +7,9 @@ import dataclasses
 from typing import Any
 
 from testbed.host import Host
-from testbed.protocols import dhcp
+from testbed.protocols import dhcp, dns
 from testbed.roles.lan import LanConnectivity
-from testbed.roles.resolve import ResolverPolicy, resolve
+from testbed.roles.resolve import resolve
 from testbed.roles.role import Role
 from testbed.topology import Node
 
@@ -31,7 +31,7 @@ class Device(Role):
         super().__init__(host, node)
         self.first_name: str | None = node.settings.get("first_name")
         self.dhcp_policy = dhcp.ClientPolicy(host_name=node.name)
-        self.resolver_policy = ResolverPolicy()
+        self.resolver_policy = dns.ResolverPolicy()
         self.lan = LanConnectivity(host, INTERFACE, self.dhcp_policy, self._lease_changed)
         self._contact: asyncio.Task[None] | None = None
 
@@ -70,7 +70,7 @@ class Device(Role):
         result = await resolve(
             self.host, lease.dns_servers, self.first_name, policy=self.resolver_policy
         )
-        if result.addresses:
+        if isinstance(result, dns.Resolved):
             self.host.tell("RESOLVED", name=self.first_name, addresses=list(result.addresses))
         else:
-            self.host.tell("FAILED", step="2", cause=f"{self.first_name}: {result.cause}")
+            self.host.tell("FAILED", step="2", cause=f"{self.first_name}: {result.cause}, {result.detail}")

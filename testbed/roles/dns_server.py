@@ -29,7 +29,8 @@ class DnsServer(Role):
     Args:
         host: all it may ask of the world.
         node: it listens on the node's first static address, or else on all addresses.
-        zones: what it answers from.
+        zones: what it answers from; None: the zone that the node's settings hold, `zone` (zone file
+            text) and `origin` (its name).
         forwarders: who is asked for names outside the zones when recursion is desired; without
             any those are refused.
         limits: what TCP peers may use up.
@@ -39,17 +40,24 @@ class DnsServer(Role):
         self,
         host: Host,
         node: Node,
-        zones: Iterable[dns.Zone] = (),
+        zones: Iterable[dns.Zone] | None = None,
         forwarders: Sequence[Endpoint] = (),
         limits: StreamLimits | None = None,
     ) -> None:
         super().__init__(host, node)
-        self.zones = list(zones)
+        if zones is None and "zone" in node.settings:
+            zones = [dns.Zone.from_text(node.settings["zone"], node.settings.get("origin"))]
+        self.zones = list(zones or ())
         self.mend: Mend[dns.Answer] = Mend()
         self.most_udp_octets = 1232
         self._forwarder = Forwarder(host, forwarders) if forwarders else None
         self._streams = DnsStreams(self._by_stream, limits)
         self._port: Port | None = None
+
+    @property
+    def zone(self) -> dns.Zone:
+        """The first zone, which for most servers is the only one."""
+        return self.zones[0]
 
     async def start(self) -> None:
         """Listen.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from ipaddress import IPv4Interface
 from typing import Any
 
 from testbed.host import Drive, Host
@@ -14,6 +15,8 @@ from testbed.topology import Nat, Node
 
 SERVER_PORT = 67
 INSIDE, OUTSIDE = "eth0", "eth1"
+FIRST_NUMBER, LAST_NUMBER = 100, 199
+"""Host numbers of the addresses that it leases."""
 
 
 class Gateway(Role):
@@ -40,7 +43,9 @@ class Gateway(Role):
             routers=(inside.address,),
             dns_servers=(inside.address,) if self.is_proxy else self.upstream,
             domain_name=node.settings.get("domain_name"),
-            lease_s=int(node.settings.get("lease_s", 3600)),
+            pool=_pool(inside.address, inside.prefix_length),
+            lease_s=float(node.settings.get("lease_s", 3600)),
+            minimum_lease_s=0,
         )
         self.server: dhcp.DhcpServer | None = None
         self._drive: Drive[dhcp.Message, dhcp.ServerEvent] | None = None
@@ -49,7 +54,7 @@ class Gateway(Role):
     async def start(self) -> None:
         """Power is on: translate, lease, forward."""
         self.host.translate(self.nat, [INSIDE], OUTSIDE)
-        self.server = dhcp.DhcpServer(self.dhcp_policy, self.host.random)
+        self.server = dhcp.DhcpServer(self.dhcp_policy)
         self._drive = await Drive.open(
             self.server,
             self.host,
@@ -59,7 +64,7 @@ class Gateway(Role):
             broadcast=True,
         )
         if self.is_proxy:
-            self._proxy = DnsProxy(self.host, self.node, self.inside_address, self.upstream[0])
+            self._proxy = DnsProxy(self.host, self.node, self.inside_address, self.upstream)
             await self._proxy.start()
 
     def stop(self) -> None:
@@ -78,7 +83,18 @@ class Gateway(Role):
 
     def _happened(self, event: dhcp.ServerEvent) -> None:
         match event:
-            case dhcp.ServerMalformed(error, source):
+            case dhcp.Malformed(error, source):
                 self.host.tell("MALFORMED", source=str(source), error=str(error))
             case _:
                 pass
+
+
+def _pool(address: str, prefix_length: int) -> tuple[str, ...]:
+    """What a home gateway leases: the host numbers from 100 on, but its own."""
+    subnet = IPv4Interface(f"{address}/{prefix_length}").network
+    last = min(subnet.num_addresses - 2, LAST_NUMBER)
+    return tuple(
+        each
+        for each in dhcp.address_range(str(subnet[FIRST_NUMBER]), str(subnet[last]))
+        if each != address
+    )

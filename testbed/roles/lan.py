@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from testbed.host import Drive, Host
 from testbed.protocols import dhcp
+from testbed.protocols.dhcp import client_events as events
 from testbed.protocols.wire import Endpoint
 
 CLIENT_PORT = 68
@@ -80,15 +81,15 @@ class LanConnectivity:
 
     def _happened(self, event: dhcp.ClientEvent) -> None:
         match event:
-            case dhcp.Bound(lease) | dhcp.Renewed(lease):
-                self._leased(lease, renewed=isinstance(event, dhcp.Renewed))
-            case dhcp.Refused(message):
+            case events.Bound(lease) | events.Renewed(lease):
+                self._leased(lease, renewed=isinstance(event, events.Renewed))
+            case events.Refused(message):
                 self.host.tell("REFUSED", by=message.server_identifier)
                 self._gone("refused")
-            case dhcp.Expired(lease):
+            case events.Expired(lease):
                 self.host.tell("EXPIRED", address=lease.address)
                 self._gone("expired")
-            case dhcp.NoOffer(attempts):
+            case events.NoOffer(attempts):
                 cause = f"no DHCP offer to {attempts} attempts"
                 self.host.tell("FAILED", step="1", cause=cause)
             case dhcp.Malformed(error, source):

@@ -21,10 +21,15 @@ C = TypeVar("C", bound=Closable)
 class Role:
     """One box of the ladder.
 
+    Attributes:
+        starts_off: whether a scenario gives it power; else it has power from the start.
+
     Args:
         host: all it may ask of the world.
         node: its place in the topology: addresses, names, settings.
     """
+
+    starts_off = False
 
     def __init__(self, host: Host, node: Node) -> None:
         self.host = host
