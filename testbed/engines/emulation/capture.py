@@ -22,7 +22,8 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
@@ -54,7 +55,9 @@ class _Tap:
 
     def __init__(self, node: str, namespace: Namespace, arrivals: bool) -> None:
         self.node = node
-        self.packets = namespace.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
+        self.packets = namespace.socket(
+            socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ALL_PROTOCOLS)
+        )
         self.packets.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         enlarge_receive_buffer(self.packets, BUFFER_OCTETS)
         if not arrivals:  # half the frames need not even be queued
@@ -65,10 +68,6 @@ class _Tap:
                 (0x06, 0, 0, 0x40000),  # accept
                 (0x06, 0, 0, 0),  # refuse
             )
-
-    def open(self) -> None:
-        """Receive from now on: until it is bound, a socket of protocol 0 receives nothing."""
-        self.packets.bind(("", _ALL_PROTOCOLS))
 
     def drops(self) -> int:
         """Frames that did not fit the socket's buffer since the last call."""
@@ -118,14 +117,12 @@ class Capture:
         """
         self._loop = asyncio.get_running_loop()
         self._poll = select.epoll()
-        for node, namespace in self._nodes.items():
-            tap = _Tap(node, namespace, arrivals=self._on_arrival is not None)
-            self._taps[tap.packets.fileno()] = tap
-            self._drops[node] = 0
-            self._poll.register(tap.packets, select.EPOLLIN)
-        _await_kernel_stamps()
-        for tap in self._taps.values():
-            tap.open()
+        with _kernel_stamps():
+            for node, namespace in self._nodes.items():
+                tap = _Tap(node, namespace, arrivals=self._on_arrival is not None)
+                self._taps[tap.packets.fileno()] = tap
+                self._drops[node] = 0
+                self._poll.register(tap.packets, select.EPOLLIN)
         self._loop.add_reader(self._poll, self._wake)
 
     async def flush(self) -> None:
@@ -217,8 +214,7 @@ class Capture:
             return True  # an interface of the node went down: the socket says so once
         interface, _, direction, hardware_type = address[:4]
         link = self._link_of(tap.node, interface)
-        seconds, nanoseconds = struct.unpack_from("=qq", ancillary[0][2])
-        stamp_ns: int = seconds * 1_000_000_000 + nanoseconds
+        stamp_ns = _stamp_ns(ancillary)
         outgoing = direction == socket.PACKET_OUTGOING
         arrived = direction in _ARRIVED and self._on_arrival is not None
         if link is not None and (outgoing or arrived):
@@ -231,12 +227,17 @@ class Capture:
         return stamp_ns <= until_ns
 
 
-def _await_kernel_stamps() -> None:
-    """Wait until frames are stamped when they pass, not when they are read.
+@contextmanager
+def _kernel_stamps() -> Iterator[None]:
+    """In this block frames are stamped when they pass, not when they are read; and after it, as
+    long as a socket that was opened in it asks for that.
 
     The kernel switches stamping on by a work queue, some time after the first socket has asked for
     it; until then a frame gets the time at which it is read.  Datagrams on a loopback of our own
     show which it is: a stamp from before the end of `sendto` was not made by reading.
+
+    Raises:
+        LocalError: the kernel does not stamp frames.
     """
     with_loopback = Namespace.create("capture's clock")
     netlink = Netlink(with_loopback)
@@ -249,11 +250,18 @@ def _await_kernel_stamps() -> None:
                 itself.sendto(b"", itself.getsockname())
                 sent_ns = time.time_ns()
                 _, ancillary, _, _ = itself.recvmsg(1, 64)
-                seconds, nanoseconds = struct.unpack_from("=qq", ancillary[0][2])
-                if seconds * 1_000_000_000 + nanoseconds <= sent_ns:
-                    return
+                if _stamp_ns(ancillary) <= sent_ns:
+                    break
                 os.sched_yield()
+            else:
+                raise LocalError("the kernel does not stamp frames; a capture would have no order")
+            yield
     finally:
         netlink.close()
         with_loopback.close()
-    raise LocalError("the kernel does not stamp frames; a capture would have no order")
+
+
+def _stamp_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
+    seconds, nanoseconds = struct.unpack_from("=qq", ancillary[0][2])
+    stamp_ns: int = seconds * 1_000_000_000 + nanoseconds
+    return stamp_ns

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 
 from testbed.engines.emulation.namespace import Namespace
+from testbed.engines.emulation.rtnetlink import read_attributes
 
 # linux/netlink.h, linux/rtnetlink.h, linux/if.h, linux/if_link.h
 _GROUP_LINK = 1
@@ -89,17 +90,9 @@ def _states(data: bytes) -> list[tuple[str, bool]]:
         length, kind = struct.unpack_from("=IH", data, offset)
         if kind == _NEW_LINK:
             flags = struct.unpack_from("=I", data, offset + 24)[0]
-            name = _name(data, offset + 32, offset + length)
+            attributes = read_attributes(data[: offset + length], offset + 32)
+            name = attributes.get(_LINK_NAME, b"").rstrip(b"\0").decode()
             up = bool(flags & _RUNNING) and bool(flags & _LOWER_UP)
             found.append((name, up))
         offset += max(16, length + 3 & ~3)
     return found
-
-
-def _name(data: bytes, offset: int, end: int) -> str:
-    while offset + 4 <= end:
-        length, kind = struct.unpack_from("=HH", data, offset)
-        if kind == _LINK_NAME:
-            return data[offset + 4 : offset + length].rstrip(b"\0").decode()
-        offset += max(4, length + 3 & ~3)
-    return ""

@@ -7,10 +7,12 @@ namespace before, and whatever a role changes in it is undone when the node lose
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,7 @@ from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 
 _BACKLOG = 128
+_READY_TRIES = 1000
 _ETHERNET_BROADCAST = bytes([255] * 6)
 
 Tell = Callable[[str, str, Mapping[str, Any]], None]
@@ -66,6 +69,14 @@ class _Call:
         """It will not come."""
         self._handle.cancel()
         self._host.timers.pop(self, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Configured:
+    """A node as the network configured it: (address, prefix length) by interface; routers."""
+
+    addresses: Mapping[str, list[tuple[str, int]]]
+    routers: Sequence[str]
 
 
 class EmulatedHost:
@@ -110,9 +121,8 @@ class EmulatedHost:
         self._listeners: dict[TcpListener, None] = {}
         self._carrier_watch: CarrierWatch | None = None
         self._carrier_callbacks: list[Callable[[str, bool], None]] = []
-        # What the network had configured where the role has changed it since.
-        self._addresses_before: dict[str, list[tuple[str, int]]] = {}
-        self._routers_before: list[str] | None = None
+        # What the network had configured, once the role has changed anything of it.
+        self._before: _Configured | None = None
 
     # Time, tasks, events
 
@@ -293,14 +303,16 @@ class EmulatedHost:
 
     def set_address(self, interface: str, address: str, prefix_length: int) -> None:
         """Give the interface this address, in place of the one it had, and announce it by ARP."""
-        self._note_addresses(interface)
+        self._before = self._configured()
         self._netlink.set_address(interface, address, prefix_length)
+        self._forget_learned()
         self._announce(interface, address)
 
     def clear_address(self, interface: str) -> None:
         """Take the interface's address away, and the routes that need it."""
-        self._note_addresses(interface)
+        self._before = self._configured()
         self._netlink.flush_addresses(interface)
+        self._forget_learned()
 
     def address_of(self, interface: str) -> str | None:
         """The address the interface has now."""
@@ -308,16 +320,19 @@ class EmulatedHost:
 
     def set_default_route(self, router: str | None) -> None:
         """Send what is for nobody near to `router`; None: no default route."""
-        if self._routers_before is None:
-            self._routers_before = self._routers()
+        self._before = self._configured()
         self._netlink.set_default_route(router)
 
-    def _routers(self) -> list[str]:
-        return [router for router, _ in self._netlink.default_routes() if router is not None]
+    def _configured(self) -> _Configured:
+        """What the network configured: it is noted before the role's first change."""
+        if self._before is not None:
+            return self._before
+        return _Configured(
+            {each: self._netlink.addresses(each) for each in self.interfaces},
+            [router for router, _ in self._netlink.default_routes() if router is not None],
+        )
 
-    def _note_addresses(self, interface: str) -> None:
-        if interface not in self._addresses_before:
-            self._addresses_before[interface] = self._netlink.addresses(interface)
+    def _forget_learned(self) -> None:
         for port in self._ports:
             port.forget_addresses()
 
@@ -376,8 +391,7 @@ class EmulatedHost:
             self._carrier_watch.close()
             self._carrier_watch = None
         self._carrier_callbacks.clear()
-        if self._routers_before is None:
-            self._routers_before = self._routers()  # they go when the interfaces go down
+        self._before = self._configured()  # routes go when the interfaces go down
         with self._netlink.batch():
             for interface in self.interfaces:
                 self._netlink.set_up(interface, False)
@@ -391,25 +405,40 @@ class EmulatedHost:
             stream.vanish()
         for port in list(self._ports):
             port.close()
-        for interface, addresses in self._addresses_before.items():
-            self._netlink.flush_addresses(interface)
-            for address, prefix_length in addresses:
-                self._netlink.add_address(interface, address, prefix_length)
-        self._addresses_before.clear()
+        for interface, addresses in self._before.addresses.items():
+            if self._netlink.addresses(interface) != addresses:
+                self._netlink.flush_addresses(interface)
+                for address, prefix_length in addresses:
+                    self._netlink.add_address(interface, address, prefix_length)
         self._forwarding.remove()
 
     def power_on(self) -> None:
-        """The node's links come up, with the addresses and routes that the network configured."""
+        """The node's links come up, with the addresses and routes that the network configured.
+
+        Returns when frames pass on every link that has carrier.
+        """
         if self.powered:
             return
+        assert self._before is not None
         self.powered = True
         with self._netlink.batch():
             for interface in self.interfaces:
                 self._netlink.set_up(interface)
+        for interface in self.interfaces:
+            self._await_ready(interface)
         self._netlink.set_default_route(None)
-        for router in self._routers_before or ():
+        for router in self._before.routers:
             self._netlink.set_default_route(router)
-        self._routers_before = None
+        self._before = None
+
+    def _await_ready(self, interface: str) -> None:
+        """The kernel opens an interface's queue a moment after its carrier; what is sent before is
+        lost, and a role's first question would be repeated only seconds later."""
+        for _ in range(_READY_TRIES):
+            state = self._netlink.link(interface)
+            if state.ready or not state.carrier:
+                return
+            os.sched_yield()
 
     def close(self) -> None:
         """Power off for good; the namespace may be closed."""

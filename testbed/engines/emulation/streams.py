@@ -121,7 +121,7 @@ class TcpStream:
                     raise _broken(error) from None
 
     async def close(self) -> None:
-        """Close in order: what has been sent goes out, then a FIN; does not await the other side."""
+        """Close in order: what was sent goes out, then a FIN; does not await the other side."""
         async with self._sending:
             if self._closed:
                 return
