@@ -1,6 +1,6 @@
 """The ladder as text: lifelines, one line an arrow, at the width of the terminal.
 
-Where the nodes are too many for the width, each arrow is one plain line: "hnb -> outer_dns  message".
+Where the nodes are too many for the width, each arrow is a plain line: "hnb -> outer_dns  message".
 `LadderPrinter` grows a ladder while the trace grows.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 
 from testbed.trace.arrow import Arrow
 from testbed.trace.ladder_rows import EVENT, LOST, MALFORMED, Row, Rows, columns
@@ -99,8 +100,9 @@ class TextLadder:
             if not fits:
                 notes.insert(0, row.label)
         lines = [Line("".join(cells), style)]
+        beside = min([origin if origin is not None else TIME_WIDTH, *targets])
         for note in notes:
-            lines += self._note(note, origin if origin is not None else TIME_WIDTH, style)
+            lines += self._note(note, beside, style)
         return lines
 
     def _on_lifeline(self, cells: list[str], origin: int, row: Row) -> None:
@@ -127,7 +129,7 @@ class TextLadder:
         cells[origin] = "|"
 
     def _note(self, note: str, place: int, style: str) -> list[Line]:
-        """A note beside the arrow's origin, on as many lines as it needs."""
+        """A note below the arrow's left end, on as many lines as it needs."""
         start = min(place + 2, max(TIME_WIDTH, self.width - 40))
         lines = []
         for part in _wrapped(note, max(20, self.width - start)):
@@ -170,7 +172,7 @@ def _label(cells: list[str], row: Row, left: int, right: int, via: list[int]) ->
         row.label if len(row.label) <= room else row.label[: room - 1] + "\N{HORIZONTAL ELLIPSIS}"
     )
     inner = sorted(place for place in via if left < place < right)
-    spans = list(zip([left, *inner], [*inner, right], strict=True))
+    spans = list(pairwise([left, *inner, right]))
     low, high = next((span for span in spans if span[1] - span[0] - 6 >= len(text)), (left, right))
     _put(cells, text, low + (high - low - len(text)) // 2 + (high - low - len(text)) % 2)
     return len(row.label) <= room
@@ -184,10 +186,7 @@ def plain_text(row: Row) -> str:
     """A row in one line: "hnb -> outer_dns  DNS query A segw.example"."""
     if row.kind == EVENT:
         return f"{row.origin} * {row.label}"
-    if row.arrow.is_group:
-        to = "all"
-    else:
-        to = " ".join(row.targets) or "?"
+    to = "all" if row.arrow.is_group else " ".join(row.targets) or "?"
     return f"{row.origin} {'--x' if row.kind == LOST else '->'} {to}  {row.label}"
 
 
@@ -201,16 +200,13 @@ def plain_line(row: Row, start_ns: int) -> Line:
 def _gaps(nodes: Sequence[str], rows: Sequence[Row], room: int) -> list[int] | None:
     """Distances between lifelines that fit names and labels; None: there is no room for any."""
     number = {name: place for place, name in enumerate(nodes)}
-    gaps = [
-        max(SMALLEST_GAP, (len(one) + len(other)) // 2 + 2)
-        for one, other in zip(nodes, nodes[1:], strict=False)
-    ]
+    gaps = [max(SMALLEST_GAP, (len(one) + len(other)) // 2 + 2) for one, other in pairwise(nodes)]
     if sum(gaps) > room:
         return None
     wishes = []
     for row in rows:
         ends = [number[name] for name in (row.origin, *row.targets) if name in number]
-        if len(ends) > 1 and max(ends) > min(ends):
+        if ends and max(ends) > min(ends):
             wishes.append((max(ends) - min(ends), min(ends), len(row.label) + 8))
     for span, first, wanted in sorted(wishes):
         wanted = min(wanted, WIDEST_GAP * span)
@@ -231,7 +227,7 @@ def draw(
 
     Args:
         trace: any.
-        nodes: from left to right; only those that take part are drawn.  None: the trace's own order.
+        nodes: from left to right; only those that take part are drawn; None: all of them.
         width: of the terminal, columns.
         everything: pure acknowledgements and address resolution too.
     """
@@ -250,8 +246,8 @@ def draw(
 class LadderPrinter:
     """A ladder that grows: takes records one by one, gives the lines that are ready.
 
-    An arrow's line is ready when the message has arrived at its last hop, or `hold_ns` have passed in
-    the trace's time.  Lines keep the order in which the arrows began.
+    An arrow's line is ready when the message has arrived at its last hop, or `hold_ns` have passed
+    in the trace's time.  Lines keep the order in which the arrows began.
 
     Args:
         trace: that the records are of.
@@ -275,6 +271,7 @@ class LadderPrinter:
         self._width = width
         self._hold_ns = hold_ns
         self._waiting: deque[Arrow] = deque()
+        self._known: set[int] = set()
         self._ladder: TextLadder | None = None
         self._start_ns: int | None = None
         room = width - TIME_WIDTH - _last_name(self._nodes)
@@ -288,7 +285,8 @@ class LadderPrinter:
     def record(self, record: Record) -> list[Line]:
         """Take the next record of the trace; the lines that are ready by it."""
         arrow = self._trace.arrow_of(record)
-        if arrow.last is record and (len(arrow.hops) == 1 or arrow.first.frame is record.frame):
+        if id(arrow) not in self._known:
+            self._known.add(id(arrow))
             self._waiting.append(arrow)
         return self.passed(record.time_ns)
 

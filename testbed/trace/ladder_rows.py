@@ -1,8 +1,8 @@
 """What a ladder shows, before it is drawn: which arrows, with which words.
 
-Text and SVG draw the same rows.  Hidden unless asked for: pure TCP acknowledgements, the second half of
-opening and closing a connection, parts of messages that are decoded as a whole, and address resolution
-that was answered.
+Text and SVG draw the same rows.  Hidden unless asked for: pure TCP acknowledgements, the second
+half of opening and closing a connection, parts of messages that are decoded as a whole, and address
+resolution that was answered.  What a NAT makes of an endpoint is told once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from testbed.protocols.wire import Endpoint
 from testbed.trace.arrow import Arrow
 from testbed.trace.packets import Arp, Icmp
 from testbed.trace.record import Record
@@ -55,7 +56,7 @@ class Row:
 
 
 class Rows:
-    """Turns arrows into rows; remembers which connections have been closed.
+    """Turns arrows into rows, each arrow once; remembers what has been told already.
 
     Args:
         trace: that the arrows are of.
@@ -66,6 +67,7 @@ class Rows:
         self._trace = trace
         self._everything = everything
         self._closed: set[tuple[str, int | None]] = set()
+        self._translated: set[tuple[str, frozenset[Endpoint]]] = set()
         self._answered: set[tuple[str, str]] = set()
         self._scanned = 0
 
@@ -127,7 +129,7 @@ class Rows:
 
     def _tcp_label(self, arrow: Arrow) -> str | None:
         record, first = arrow.last, arrow.first
-        connection = (first.link, first.stream)
+        connections = {(hop.link, hop.stream) for hop in arrow.hops}
         if "SYN" in record.marks:
             if "ACK" in record.marks:
                 return None
@@ -136,9 +138,9 @@ class Rows:
         if "RST" in record.marks:
             return f"TCP reset {_server(first)}"
         if "FIN" in record.marks and not record.payload:
-            if connection in self._closed:
+            if connections & self._closed:
                 return None
-            self._closed.add(connection)
+            self._closed |= connections
             return f"TCP close {_server(first)}"
         if not record.payload or "keep-alive" in record.marks:
             return None
@@ -161,11 +163,12 @@ class Rows:
 
     def _notes(self, arrow: Arrow) -> tuple[str, ...]:
         last = arrow.last
-        notes = [
-            f"{each.node}: {each.before} became {each.after}"
-            for each in arrow.translations
-            if last.transport != "icmp" or each.before.address != each.after.address
-        ]
+        notes = []
+        for node, before, after in arrow.translations:
+            pair = (node, frozenset({before, after}))
+            if pair not in self._translated:
+                self._translated.add(pair)
+                notes.append(f"{node}: {before} became {after}")
         if arrow.delivered is False:
             notes.append(f"lost on link {last.link}: did not arrive at {arrow.end or 'anyone'}")
         elif arrow.end is not None and last.destination is not None and not arrow.reached:
