@@ -93,8 +93,10 @@ as_root() {
         install_packages "${packages[@]}" ||
             fail "apt-get cannot install ${packages[*]}: $(reason)"
     fi
+    # deb-systemd-helper works with and without a running systemd, but for dpkg's scripts only.
     while read -r unit; do
-        if [[ -n $unit ]]; then deb-systemd-helper disable "$unit" >/dev/null 2>&1 || true; fi
+        [[ -z $unit ]] || DPKG_MAINTSCRIPT_PACKAGE=hnb-testbed deb-systemd-helper disable "$unit" \
+            >"$log" 2>&1 || fail "$unit would start at the next boot; as root run: systemctl disable $unit"
     done < <(comm -13 <(printf '%s\n' "$units") <(enabled_units))
 }
 

@@ -123,7 +123,11 @@ class Machine:
         self.script.chmod(0o755)
         self.program("dpkg-query", f"cat {root}/installed")
         self.program("debconf-set-selections", "cat >/dev/null")
-        self.program("deb-systemd-helper", f'echo "systemd $@" >>{self.calls}')
+        # The real one refuses to work for any but dpkg's scripts.
+        self.program(
+            "deb-systemd-helper",
+            f'[[ $DPKG_MAINTSCRIPT_PACKAGE ]] || exit 1; echo "systemd $@" >>{self.calls}',
+        )
         self.program(
             "apt-get",
             f'echo "apt $@" >>{self.calls}; cp {self.policy} {root}/policy-during-apt\n{apt}',
@@ -243,8 +247,9 @@ def test_a_unit_that_a_package_enables_is_disabled_again(tmp_path: Path) -> None
     wants.mkdir(parents=True)
     (wants / "old.service").touch()
 
-    machine.provision("run")
+    done = machine.provision("run")
 
+    assert done.returncode == 0, done.stderr
     assert "systemd disable new.service" in machine.calls.read_text()
     assert "old.service" not in machine.calls.read_text()
 
