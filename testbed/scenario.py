@@ -19,8 +19,9 @@ from testbed.errors import BadInput, StepMissed, unknown
 from testbed.host import Host, World
 from testbed.roles.role import Role
 from testbed.topology import Topology, TopologyFunction
+from testbed.trace.arrow import end_to_end
 from testbed.trace.record import Event, Record
-from testbed.trace.select import end_to_end, matches
+from testbed.trace.select import matches, matches_event
 from testbed.trace.trace import Trace
 
 ScenarioFunction = Callable[["Stage"], Awaitable[None]]
@@ -311,8 +312,11 @@ class Stage:
     def fits(self, wanted: Expectation, record: Record) -> bool:
         """Whether the record is what the expectation describes."""
         if isinstance(wanted.message_type, str):
-            return record.sender == wanted.origin and matches(
-                record, Event, name=wanted.message_type, **wanted.fields
+            return (
+                record.sender == wanted.origin
+                and isinstance(record.message, Event)
+                and record.message.name == wanted.message_type
+                and matches_event(record.message, wanted.fields)
             )
         if not matches(record, wanted.message_type, **wanted.fields):
             return False

@@ -38,7 +38,9 @@ def home_on_internet(
     """
     net = Topology(home_on_internet.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
-    net.node("outer_dns", internet.at(53), role="dns_server", zone=OUTER_ZONE, origin="operator.example")
+    net.node(
+        "outer_dns", internet.at(53), role="dns_server", zone=OUTER_ZONE, origin="operator.example"
+    )
     _homes(net, internet, homes, nat, lease_s, dns_proxy, device)
     return net
 
@@ -62,7 +64,9 @@ def home_behind_nat(
     net = Topology(home_behind_nat.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
     core = net.link("core", "10.10.0.0/16")
-    net.node("outer_dns", internet.at(53), role="dns_server", zone=OUTER_ZONE, origin="operator.example")
+    net.node(
+        "outer_dns", internet.at(53), role="dns_server", zone=OUTER_ZONE, origin="operator.example"
+    )
     net.node("segw", internet.at(50), core.at(1), role="bystander")
     net.node(
         "inner_dns",

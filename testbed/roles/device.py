@@ -73,4 +73,6 @@ class Device(Role):
         if isinstance(result, dns.Resolved):
             self.host.tell("RESOLVED", name=self.first_name, addresses=list(result.addresses))
         else:
-            self.host.tell("FAILED", step="2", cause=f"{self.first_name}: {result.cause}, {result.detail}")
+            self.host.tell(
+                "FAILED", step="2", cause=f"{self.first_name}: {result.cause}, {result.detail}"
+            )

@@ -126,6 +126,7 @@ class RunWriter:
 def _places(trace: Trace) -> dict[str, Any]:
     addresses = trace.addresses
     return {
+        "roles": trace.roles,
         "places": {mac: list(place) for mac, place in addresses.places.items()},
         "addresses": [[h.node, h.interface, h.address] for h in addresses.holdings_at_start()],
     }
@@ -185,3 +186,4 @@ def _set_places(trace: Trace, told: list[ToldEvent]) -> None:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
             raise BadInput(f"{EVENTS}: its {PLACES_EVENT} line does not say who is where") from None
         trace.set_nodes(places, static)
+        trace.set_roles(event.fields.get("roles", {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from testbed.errors import unknown
@@ -31,6 +32,14 @@ def matches(record: Record, message_type: type | tuple[type, ...] | None, **fiel
     return all(_fits(record, field, wanted) for field, wanted in fields.items())
 
 
+def matches_event(event: Event, fields: Mapping[str, Any]) -> bool:
+    """Whether an event has those fields; values as in `matches`."""
+    return all(
+        field in event.fields and _agrees(event.fields[field], wanted)
+        for field, wanted in fields.items()
+    )
+
+
 def _fits(record: Record, field: str, wanted: Any) -> bool:
     if field in ("port", "source_port"):
         endpoint = record.destination if field == "port" else record.source
@@ -41,7 +50,7 @@ def _fits(record: Record, field: str, wanted: Any) -> bool:
     if isinstance(message, Event):
         if field == "name":
             return _agrees(message.name, wanted)
-        return field in message.fields and _agrees(message.fields[field], wanted)
+        return matches_event(message, {field: wanted})
     value = getattr(message, field, _ABSENT)
     if value is _ABSENT:
         known = [each for each in dir(message) if not each.startswith("_")]

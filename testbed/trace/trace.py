@@ -34,6 +34,8 @@ class Trace:
         records: all records; a record's number is its place here.
         listeners: called with each new record, after it has joined its arrow.
         addresses: who is where, who held which address when.
+        roles: who plays each node ("hnb" for hnb and hnb2), where that is known.
+        drops: frames that the capture lost.
     """
 
     def __init__(self, decoders: Decoders | None = None, arrivals: bool = False) -> None:
@@ -41,6 +43,8 @@ class Trace:
         self.records: list[Record] = []
         self.listeners: list[Listener] = []
         self.addresses = Addresses()
+        self.roles: dict[str, str] = {}
+        self.drops = 0
         self.deliveries = Deliveries(arrivals)
         self._dissector = Dissector(self.decoders)
         self._arrows = Arrows(self.addresses, self.deliveries)
@@ -96,6 +100,18 @@ class Trace:
         for hardware_address, (node, interface, link) in nodes.items():
             self.addresses.set_place(hardware_address, Place(node, interface, link))
         self.addresses.set_static(addresses)
+
+    def set_roles(self, roles: Mapping[str, str]) -> None:
+        """Tell who plays each node."""
+        self.roles = dict(roles)
+
+    def nodes_with_role(self, role: str) -> list[str]:
+        """The nodes of that role, in the topology's order."""
+        return [node for node, played in self.roles.items() if played == role]
+
+    def hardware_addresses(self, node: str) -> set[str]:
+        """The link-layer addresses of a node's interfaces."""
+        return {mac for mac, place in self.addresses.places.items() if place.node == node}
 
     def add_frame(self, frame: Frame) -> list[Record]:
         """Take one frame as its sender put it on the link; frames come in time order.

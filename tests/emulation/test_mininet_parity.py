@@ -181,7 +181,11 @@ def test_pexec_gives_output_errors_and_status(kind: str) -> None:
 
         assert h1.pexec("echo", "out") == ("out\n", "", 0)
         assert h1.pexec(["sh", "-c", "echo err >&2; exit 3"]) == ("", "err\n", 3)
-        assert h1.pexec("no_such_program") == ("", "no_such_program: No such file or directory\n", 1)
+        assert h1.pexec("no_such_program") == (
+            "",
+            "no_such_program: No such file or directory\n",
+            1,
+        )
 
 
 @both

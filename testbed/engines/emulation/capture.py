@@ -24,6 +24,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
@@ -102,8 +103,8 @@ class Capture:
         self._drops: dict[str, int] = {}
         self.late = 0
         """Frames that were given out after one with a later stamp."""
-        # (stamp, number, arrived, frame): the number keeps equal stamps in the order of reading.
-        self._held: list[tuple[int, int, bool, Frame]] = []
+        # (stamp, number, who gets it, what): the number keeps equal stamps in the order of reading.
+        self._held: list[tuple[int, int, Callable[[Any], None], Any]] = []
         self._read = 0
         self._newest_ns = 0
         self._given_ns = 0
@@ -164,9 +165,25 @@ class Capture:
         self._count_drops()
         return dict(self._drops)
 
+    @property
+    def given_ns(self) -> int:
+        """The time of the latest that was given out."""
+        return self._given_ns
+
     def _count_drops(self) -> None:
         for tap in self._taps.values():
             self._drops[tap.node] += tap.drops()
+
+    def put(self, time_ns: int, give: Callable[[Any], None], item: Any) -> None:
+        """Have `item` given to `give` in its place among the frames, by its time."""
+        self._keep(time_ns, give, item)
+        if self._timer is None and self._poll is not None:
+            self._hold()
+
+    def _keep(self, stamp_ns: int, give: Callable[[Any], None], item: Any) -> None:
+        self._read += 1
+        heapq.heappush(self._held, (stamp_ns, self._read, give, item))
+        self._newest_ns = max(self._newest_ns, stamp_ns)
 
     def _wake(self) -> None:
         self._drain(time.time_ns())
@@ -186,14 +203,11 @@ class Capture:
 
     def _give_until(self, bound_ns: int) -> None:
         while self._held and self._held[0][0] <= bound_ns:
-            stamp_ns, _, arrived, frame = heapq.heappop(self._held)
+            stamp_ns, _, give, item = heapq.heappop(self._held)
             if stamp_ns < self._given_ns:
                 self.late += 1
             self._given_ns = max(self._given_ns, stamp_ns)
-            if not arrived:
-                self._on_frame(frame)
-            elif self._on_arrival is not None:
-                self._on_arrival(frame)
+            give(item)
 
     def _drain(self, until_ns: int) -> None:
         """Read every socket that has something until it is empty or its frames are younger."""
@@ -216,14 +230,12 @@ class Capture:
         link = self._link_of(tap.node, interface)
         stamp_ns = _stamp_ns(ancillary)
         outgoing = direction == socket.PACKET_OUTGOING
-        arrived = direction in _ARRIVED and self._on_arrival is not None
-        if link is not None and (outgoing or arrived):
+        give = self._on_frame if outgoing else self._on_arrival
+        if link is not None and give is not None and (outgoing or direction in _ARRIVED):
             ethernet = hardware_type in (_ETHERNET, _LOOPBACK)
             link_type = LINK_TYPE_ETHERNET if ethernet else LINK_TYPE_RAW_IP
             frame = Frame(stamp_ns, link, tap.node, interface, data, link_type)
-            self._read += 1
-            heapq.heappush(self._held, (stamp_ns, self._read, arrived, frame))
-            self._newest_ns = max(self._newest_ns, stamp_ns)
+            self._keep(stamp_ns, give, frame)
         return stamp_ns <= until_ns
 
 

@@ -305,6 +305,7 @@ class EmulatedHost:
         """Give the interface this address, in place of the one it had, and announce it by ARP."""
         self._before = self._configured()
         self._netlink.set_address(interface, address, prefix_length)
+        self.tell("ADDRESS", interface=interface, address=address)
         self._forget_learned()
         self._announce(interface, address)
 
@@ -312,6 +313,7 @@ class EmulatedHost:
         """Take the interface's address away, and the routes that need it."""
         self._before = self._configured()
         self._netlink.flush_addresses(interface)
+        self.tell("ADDRESS", interface=interface, address=None)
         self._forget_learned()
 
     def address_of(self, interface: str) -> str | None:
@@ -408,8 +410,10 @@ class EmulatedHost:
         for interface, addresses in self._before.addresses.items():
             if self._netlink.addresses(interface) != addresses:
                 self._netlink.flush_addresses(interface)
+                self.tell("ADDRESS", interface=interface, address=None)
                 for address, prefix_length in addresses:
                     self._netlink.add_address(interface, address, prefix_length)
+                    self.tell("ADDRESS", interface=interface, address=address)
         self._forwarding.remove()
 
     def power_on(self) -> None:
