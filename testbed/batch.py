@@ -6,13 +6,14 @@ import json
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from testbed.conformance import judge
 from testbed.engines.emulation.lab import Interrupts, Lab, LabProcess, launch
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from testbed.report.html import write_html
 from testbed.report.junit import write_junit
 from testbed.report.result import Outcome, Result
 from testbed.report.verdicts import write_verdicts
@@ -153,12 +154,15 @@ class Batch:
         )
 
 
-def write_results(results: Sequence[Result], out: Path) -> None:
-    """verdicts.json and junit.xml of each scenario, and one junit.xml for all."""
+def write_results(results: Sequence[Result], out: Path, scenarios: Mapping[str, Scenario]) -> None:
+    """verdicts.json, junit.xml and report.html of each scenario, and one junit.xml for all."""
     for result in results:
         result.folder.mkdir(parents=True, exist_ok=True)
         write_verdicts(result.folder / "verdicts.json", result.scenario, result.judgements)
         write_junit(result.folder / "junit.xml", [result])
+        variants = scenarios[result.scenario].variants
+        titles = {name: variant.title for name, variant in variants.items()}
+        write_html(result.folder / "report.html", result, titles)
     write_junit(out / "junit.xml", results)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 import click
@@ -78,6 +79,20 @@ def cli() -> None:
     """Femtocells, their gateways and their managers: emulated, captured, judged."""
 
 
+def _tell_defect(error: Exception) -> int:
+    """An exception that nobody foresaw: one sentence, and where it was; all of it on request."""
+    if os.environ.get("TESTBED_TRACEBACK"):
+        traceback.print_exception(error)
+        return EXIT_FAILED
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    sys.stderr.write(
+        f"testbed: a defect of the testbed itself: {type(error).__name__}: {error} "
+        f"(in {place.name}, {os.path.basename(place.filename)} line {place.lineno}); "
+        "TESTBED_TRACEBACK=1 shows all of it\n"
+    )
+    return EXIT_FAILED
+
+
 def main() -> NoReturn:
     """Run the command line and exit with its status; an error is one sentence on stderr."""
     try:
@@ -97,4 +112,6 @@ def main() -> NoReturn:
         # The reader of our output has gone (`| head`): nothing is left to be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = EXIT_FAILED
+    except Exception as error:
+        status = _tell_defect(error)
     sys.exit(status if isinstance(status, int) else 0)

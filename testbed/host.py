@@ -328,8 +328,10 @@ class Drive(Generic[M, E]):
 class World(Protocol):
     """An engine with one topology in it: what a stage and a run may ask."""
 
-    hosts: Mapping[str, Host]
-    """By node name."""
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """By node name."""
+        ...
 
     def power(self, node: str, on: bool) -> None:
         """Give the node power, or take it: all its tasks, ports and leased addresses are gone, and

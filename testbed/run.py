@@ -148,8 +148,8 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
             return Outcome("crashed", f"the scenario itself: {_told(error)}")
         await world.flush()
         if world.crashes:
-            node, error = world.crashes[0]
-            return Outcome("crashed", f"role {node}: {_told(error)}")
+            node, crash_error = world.crashes[0]
+            return Outcome("crashed", f"role {node}: {_told(crash_error)}")
         broken = stage.violated()
         if broken:
             wanted, record = broken[0]

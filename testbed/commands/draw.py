@@ -12,6 +12,21 @@ from testbed.errors import BadInput
 from testbed.trace.folder import load
 from testbed.trace.ladder import draw as draw_text
 from testbed.trace.ladder_svg import draw_svg
+from testbed.trace.pcapng_reader import load_capture
+from testbed.trace.trace import Trace
+
+
+def read_trace(source: Path) -> Trace:
+    """The trace of a run's folder, or of a capture file.
+
+    Raises:
+        BadInput: it does not exist, or is neither.
+    """
+    if not source.exists():
+        raise BadInput(f"{source} does not exist")
+    if source.is_dir():
+        return load(source)
+    return Trace.from_frames(load_capture(source).frames)
 
 
 @click.command(
@@ -24,17 +39,15 @@ from testbed.trace.ladder_svg import draw_svg
 @click.option("--width", type=click.IntRange(40, 1000), help="Columns; the terminal's by default.")
 def draw(source: Path, svg: Path | None, everything: bool, width: int | None) -> int:
     """Draw who said what to whom: decoded messages, lifelines, what the NAT rewrote."""
-    if not source.exists():
-        raise BadInput(f"{source} does not exist")
-    trace, nodes = load(source)
+    trace = read_trace(source)
     if svg is not None:
         try:
-            svg.write_text(draw_svg(trace, nodes, everything=everything))
+            svg.write_text(draw_svg(trace, everything=everything))
         except OSError as error:
             raise BadInput(f"{svg} cannot be written: {error.strerror}") from error
         click.echo(f"drawn      {svg}")
         return 0
     columns = width or (shutil.get_terminal_size((120, 40)).columns if sys.stdout.isatty() else 120)
-    for line in draw_text(trace, nodes, width=columns, everything=everything):
+    for line in draw_text(trace, width=columns, everything=everything):
         click.echo(line)
     return 0

@@ -94,7 +94,7 @@ def run(
 
         batch.work = perform_with_shell
     results = batch.run()
-    write_results(results, out)
+    write_results(results, out, batch.scenarios)
     write_summary(results, out)
     if as_json:
         click.echo((out / "results.json").read_text(), nl=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -78,9 +79,7 @@ class _Background:
         trace.set_nodes(places(self.topology), static_addresses(self.topology))
         if ladder:
             printer = LadderPrinter(trace, list(self.topology.nodes), is_terminal=False)
-            trace.listeners.append(
-                lambda record: [click.echo(line) for line in printer.record(record)]
-            )
+            trace.listeners.append(lambda record: _echo(printer.record(record)))
         self.world = EmulationWorld(self.topology, trace, seed)
         roles = {
             name: make_role(node, self.world.hosts[name])
@@ -99,6 +98,11 @@ class _Background:
         self.ask(self._stop())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
+
+
+def _echo(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
 
 
 async def call_player(stage: Stage, node: str, method: str) -> str:

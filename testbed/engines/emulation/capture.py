@@ -48,7 +48,7 @@ _STAMP_TRIES = 10_000
 
 LinkOf = Callable[[str, str], str | None]
 """Link of (node, interface); None: not captured."""
-OnFrame = Callable[[Frame], None]
+OnFrame = Callable[[Frame], object]
 
 
 class _Tap:
@@ -104,7 +104,7 @@ class Capture:
         self.late = 0
         """Frames that were given out after one with a later stamp."""
         # (stamp, number, who gets it, what): the number keeps equal stamps in the order of reading.
-        self._held: list[tuple[int, int, Callable[[Any], None], Any]] = []
+        self._held: list[tuple[int, int, Callable[[Any], object], Any]] = []
         self._read = 0
         self._newest_ns = 0
         self._given_ns = 0
@@ -174,13 +174,13 @@ class Capture:
         for tap in self._taps.values():
             self._drops[tap.node] += tap.drops()
 
-    def put(self, time_ns: int, give: Callable[[Any], None], item: Any) -> None:
+    def put(self, time_ns: int, give: Callable[[Any], object], item: Any) -> None:
         """Have `item` given to `give` in its place among the frames, by its time."""
         self._keep(time_ns, give, item)
         if self._timer is None and self._poll is not None:
             self._hold()
 
-    def _keep(self, stamp_ns: int, give: Callable[[Any], None], item: Any) -> None:
+    def _keep(self, stamp_ns: int, give: Callable[[Any], object], item: Any) -> None:
         self._read += 1
         heapq.heappush(self._held, (stamp_ns, self._read, give, item))
         self._newest_ns = max(self._newest_ns, stamp_ns)

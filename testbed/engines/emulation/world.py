@@ -39,7 +39,7 @@ class EmulationWorld:
         self.crashed = asyncio.Event()
         self.network = Network(topology)
         self.network.start()
-        self.hosts: dict[str, EmulatedHost] = {
+        self._hosts: dict[str, EmulatedHost] = {
             name: EmulatedHost(
                 name,
                 self.network.nodes[name].namespace,
@@ -52,7 +52,7 @@ class EmulationWorld:
         }
         self._links = {
             (name, interface.name): interface.link
-            for name, host in self.hosts.items()
+            for name, host in self._hosts.items()
             for interface in host.interfaces.values()
         }
         self.capture = Capture(
@@ -62,6 +62,11 @@ class EmulationWorld:
             trace.arrived,
         )
         self.capture.start()
+
+    @property
+    def hosts(self) -> Mapping[str, EmulatedHost]:
+        """By node name."""
+        return self._hosts
 
     def tell(self, node: str, event: str, fields: Mapping[str, Any]) -> None:
         """Write a node's event into the trace, in its place among the frames."""
