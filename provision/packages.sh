@@ -6,7 +6,7 @@
 #
 # No daemon is started by it: while apt runs, /usr/sbin/policy-rc.d forbids that (exit 101), and
 # units that a package enables for the next boot are disabled again.  An existing policy-rc.d is put
-# aside and comes back, on failure and on Ctrl-C too.
+# aside and comes back, on failure and on Ctrl-C too (which lets dpkg finish what it has begun).
 # Exit status: 0 all there; 2 wrong usage; 3 something could not be installed, said in one sentence.
 set -euo pipefail
 
@@ -16,6 +16,7 @@ kept=$policy.before-hnb-testbed
 mark='put here by the HNB testbed while apt runs'
 wait_s=300
 log=
+shield=
 
 fail() {
     printf 'provision: %s\n' "$1" >&2
@@ -42,7 +43,8 @@ missing() {
 # apt, quiet, its words in $log.  It waits by itself for dpkg's lock but not for that of its lists.
 apt() {
     local deadline=$((SECONDS + wait_s))
-    until DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -qq -y \
+    # shellcheck disable=SC2086  # two words, or none
+    until DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 $shield apt-get -qq -y \
         -o "DPkg::Lock::Timeout=$wait_s" -o Dpkg::Options::=--force-confold "$@" \
         </dev/null >"$log" 2>&1 9>&-; do
         if ! grep -q 'Could not get lock' "$log" || ((SECONDS > deadline)); then return 1; fi
@@ -50,7 +52,12 @@ apt() {
     done
 }
 
-install_packages() { apt install --no-install-recommends --no-remove "$@"; }
+# Ctrl-C stops the download at once; but it would break dpkg off between two packages and leave the
+# machine to be mended by hand, so dpkg runs out of its reach, and the script ends after it.
+install_packages() {
+    apt install --download-only --no-install-recommends --no-remove "$@" &&
+        shield='setsid --wait' apt install --no-install-recommends --no-remove "$@"
+}
 
 # What systemd starts at the next boot.
 enabled_units() {
