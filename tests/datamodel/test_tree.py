@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -242,7 +243,7 @@ class TestSet:
 
     @pytest.mark.parametrize("operation", ["set", "add", "delete"])
     def test_a_key_of_33_characters_is_fault_9003(self, tree: Tree, operation: str) -> None:
-        ask = {
+        ask: dict[str, Callable[[str], object]] = {
             "set": lambda key: tree.set([Value(SEGW, "a")], key),
             "add": lambda key: tree.add_object(MEMBERS, key),
             "delete": lambda key: tree.delete_object(f"{MEMBERS}1.", key),
