@@ -83,8 +83,10 @@ def lease_of(ack: Message, address: str, lease_s: float, server: str, obtained_a
         rebinding_s = 0
     if not 0 < renewal_s < (rebinding_s or lease_s * T2_SHARE):
         renewal_s = 0
-    t1 = renewal_s or lease_s * T1_SHARE
     t2 = rebinding_s or lease_s * T2_SHARE
+    t1 = renewal_s or lease_s * T1_SHARE
+    if t1 >= t2:  # an early T2 without a T1 of its own
+        t1 = t2 * T1_SHARE / T2_SHARE
     return Lease(
         address=address,
         prefix_length=prefix_length_of(ack, address),
@@ -93,7 +95,7 @@ def lease_of(ack: Message, address: str, lease_s: float, server: str, obtained_a
         domain_name=ack.domain_name,
         server=server,
         lease_s=lease_s,
-        renewal_s=min(t1, t2),
+        renewal_s=t1,
         rebinding_s=t2,
         obtained_at=obtained_at,
         ack=ack,
