@@ -73,9 +73,6 @@ class Trace:
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
 
-    def __len__(self) -> int:
-        return len(self.records)
-
     @property
     def arrows(self) -> list[Arrow]:
         """All arrows, by the time of their first hop."""
