@@ -84,14 +84,15 @@ class TlsStream:
                 certificate only now); the `ssl.SSLError` is its cause.
         """
         try:
-            return await self._until_done(partial(self._tls.read, most_octets))
-        except ssl.SSLZeroReturnError:
-            return b""
-        except ssl.SSLEOFError:
-            self.cut_short = True
-            return b""
+            data = await self._until_done(partial(self._tls.read, most_octets))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            data = b""  # the context's options decide whether an end is an error
         except ssl.SSLError as error:
             raise ConnectionAbortedError(f"TLS with {self.remote}: {error}") from error
+        if not data:
+            # Who has sent close_notify is asked for no more: the stream below did not end yet.
+            self.cut_short = self._incoming.eof
+        return data
 
     async def send(self, data: bytes) -> None:
         """Send all octets; waits while the other side does not read.

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import errno
 import random
+import ssl
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from testbed.host import Stream
+from testbed.engines.tls import TlsStream
+from testbed.host import Stream, TlsProfile
 from testbed.protocols.wire import Endpoint
 from tests.emulation.wires import (
     ANY,
@@ -181,3 +189,165 @@ async def test_a_stream_leaves_from_the_address_that_was_asked_for(wires: Wires)
     stream = await hnb.connect(HMS, local="10.0.0.11")
 
     assert stream.local.address == "10.0.0.11"
+
+
+# TLS
+
+
+def profiles(folder: Path) -> tuple[TlsProfile, TlsProfile]:
+    """(client's, server's): a certificate that vouches for itself, and its trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hms.example")])
+    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(begin)
+        .not_valid_after(begin.replace(year=2049))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("hms.example")]), False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    file = folder / "hms.pem"
+    file.write_bytes(pem + secret)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+    client = ssl.create_default_context(cadata=pem.decode())
+    return TlsProfile(client, "hms.example"), TlsProfile(server)
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[TlsProfile, TlsProfile]:
+    return profiles(tmp_path_factory.mktemp("keys"))
+
+
+@on_wires
+async def test_tls_carries_octets_both_ways_and_ends_in_order(
+    wires: Wires, tls: tuple[TlsProfile, TlsProfile]
+) -> None:
+    hnb, hms = wires.pair()
+    client, server = tls
+    _, frames = wires.capture()
+    whole = random.Random(1).randbytes(3 << 20)
+    ends: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def serve(stream: Stream) -> None:
+        while data := await stream.receive():
+            await stream.send(data)
+        ends.put_nowait(data)
+
+    async def deliver() -> None:
+        await stream.send(whole)
+
+    await hms.listen(HMS, serve, server)
+    stream = await hnb.connect(HMS, client)
+    hnb.spawn(deliver(), "sends")
+    back = bytearray()
+    while len(back) < len(whole):
+        back += await stream.receive()
+    await stream.close()
+
+    assert back == whole
+    assert await ends.get() == b""
+    assert wires.crashes == []
+    assert wires.told == []
+    assert not any(whole[:32] in each.data for each in frames)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@on_wires
+async def test_a_client_that_distrusts_the_server_says_so_before_it_goes(
+    wires: Wires, tls: tuple[TlsProfile, TlsProfile], version: ssl.TLSVersion
+) -> None:
+    hnb, hms = wires.pair()
+    distrusts = ssl.create_default_context()
+    distrusts.maximum_version = version
+    await hms.listen(HMS, echo, tls[1])
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await hnb.connect(HMS, TlsProfile(distrusts, "hms.example"))
+    await wires.something_told.wait()
+    ((node, event, fields),) = wires.told
+
+    assert (node, event) == ("hms", "TLS_FAILED")
+    assert "UNKNOWN_CA" in fields["reason"]
+    assert wires.crashes == []
+
+
+@on_wires
+async def test_a_server_that_wants_a_certificate_breaks_the_stream_of_a_client_without(
+    wires: Wires, tmp_path: Path
+) -> None:
+    hnb, hms = wires.pair()
+    _, demanding = profiles(tmp_path)
+    demanding.context.verify_mode = ssl.CERT_REQUIRED
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "hms.pem"))
+    await hms.listen(HMS, echo, demanding)
+    stream = await hnb.connect(HMS, TlsProfile(trusting, "hms.example"))
+    with pytest.raises(ConnectionError, match="CERTIFICATE_REQUIRED") as raised:
+        await stream.receive()
+
+    assert isinstance(raised.value.__cause__, ssl.SSLError)
+
+
+@on_wires
+async def test_a_peer_that_speaks_no_tls_is_told_and_no_crash(
+    wires: Wires, tls: tuple[TlsProfile, TlsProfile]
+) -> None:
+    hnb, hms = wires.pair()
+    await hms.listen(HMS, echo, tls[1])
+    stream = await hnb.connect(HMS)
+    await stream.send(b"GET / HTTP/1.1\r\n\r\n")
+    while await stream.receive():
+        pass
+
+    assert [(node, event) for node, event, _ in wires.told] == [("hms", "TLS_FAILED")]
+    assert wires.crashes == []
+
+
+@on_wires
+async def test_a_stream_cut_without_close_notify_is_marked(
+    wires: Wires, tls: tuple[TlsProfile, TlsProfile]
+) -> None:
+    hnb, hms = wires.pair()
+    client, server = tls
+    ended: asyncio.Queue[Stream] = asyncio.Queue()
+
+    async def reads(stream: Stream) -> None:
+        while await stream.receive():
+            pass
+        ended.put_nowait(stream)
+
+    await hms.listen(HMS, reads, server)
+    tcp = await hnb.connect(HMS)
+    secured = await TlsStream.open(tcp, client, server_side=False)
+    await secured.send(b"half an Inf")
+    await tcp.close()
+    cut = await ended.get()
+
+    assert isinstance(cut, TlsStream)
+    assert cut.cut_short
+
+
+@on_wires
+async def test_a_silent_peer_cannot_hold_a_handshake_for_ever(
+    wires: Wires, tls: tuple[TlsProfile, TlsProfile]
+) -> None:
+    hnb, hms = wires.pair()
+
+    async def silent(stream: Stream) -> None:
+        await asyncio.Event().wait()
+
+    await hms.listen(HMS, silent)
+    tcp = await hnb.connect(HMS)
+    with pytest.raises(TimeoutError, match=r"did not end within 0\.001 s"):
+        await TlsStream.open(tcp, tls[0], server_side=False, within_s=0.001)
+    with pytest.raises(ConnectionError):
+        await tcp.receive()

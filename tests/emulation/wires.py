@@ -46,6 +46,7 @@ class Wires:
         self.netlinks: dict[str, Netlink] = {}
         self.links: dict[tuple[str, str], str] = {}
         self.told: list[tuple[str, str, Mapping[str, Any]]] = []
+        self.something_told = asyncio.Event()
         self.crashes: list[tuple[str, BaseException]] = []
         self.captures: list[Capture] = []
 
@@ -100,6 +101,7 @@ class Wires:
 
         def tell(node: str, event: str, fields: Mapping[str, Any]) -> None:
             self.told.append((node, event, fields))
+            self.something_told.set()
 
         def crashed(node: str, error: BaseException) -> None:
             self.crashes.append((node, error))
@@ -123,7 +125,9 @@ class Wires:
         self.netlinks["hnb"].set_default_route("192.168.1.1")
         return self.host("hnb"), self.host("gateway"), self.host("server")
 
-    def capture(self, arrivals: list[Frame] | None = None) -> tuple[Capture, list[Frame]]:
+    def capture(
+        self, arrivals: list[Frame] | None = None, **options: int
+    ) -> tuple[Capture, list[Frame]]:
         """A running capture of every wire, and the frames as they come."""
         frames: list[Frame] = []
         capture = Capture(
@@ -131,6 +135,7 @@ class Wires:
             lambda node, interface: self.links.get((node, interface)),
             frames.append,
             None if arrivals is None else arrivals.append,
+            **options,
         )
         capture.start()
         self.captures.append(capture)
@@ -149,7 +154,7 @@ def _cut(address: str) -> tuple[str, int]:
 
 
 def on_wires(body: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Make a test of `async def body(wires, ...)`; it may have parameters, but no fixtures."""
+    """Make a test of `async def body(wires, ...)`; what else it asks for are fixtures."""
 
     def test(**parameters: Any) -> None:
         _in_child(functools.partial(_run, body, parameters))
@@ -157,7 +162,7 @@ def on_wires(body: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     signature = inspect.signature(body)
     rest = [each for name, each in signature.parameters.items() if name != "wires"]
     functools.update_wrapper(test, body)
-    del test.__wrapped__
+    del test.__dict__["__wrapped__"]  # pytest would ask for its `wires`
     test.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
     return test
 

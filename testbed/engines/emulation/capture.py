@@ -54,13 +54,13 @@ OnFrame = Callable[[Frame], object]
 class _Tap:
     """The packet socket of one node."""
 
-    def __init__(self, node: str, namespace: Namespace, arrivals: bool) -> None:
+    def __init__(self, node: str, namespace: Namespace, arrivals: bool, buffer_octets: int) -> None:
         self.node = node
         self.packets = namespace.socket(
             socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ALL_PROTOCOLS)
         )
         self.packets.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        enlarge_receive_buffer(self.packets, BUFFER_OCTETS)
+        enlarge_receive_buffer(self.packets, buffer_octets)
         if not arrivals:  # half the frames need not even be queued
             attach_filter(
                 self.packets,
@@ -85,6 +85,8 @@ class Capture:
         on_frame: called with each frame as its sender put it on its link, in the order of time.
         on_arrival: called with each frame that a node received, in the same order; `node` and
             `interface` are the receiver's.
+        buffer_octets: how much may wait to be read in each node's socket.  The kernel counts its
+            own overhead in: some 800 octets for a small frame, 2300 for a long one.
     """
 
     def __init__(
@@ -93,11 +95,13 @@ class Capture:
         link_of: LinkOf,
         on_frame: OnFrame,
         on_arrival: OnFrame | None = None,
+        buffer_octets: int = BUFFER_OCTETS,
     ) -> None:
         self._nodes = nodes
         self._link_of = link_of
         self._on_frame = on_frame
         self._on_arrival = on_arrival
+        self._buffer_octets = buffer_octets
         self._taps: dict[int, _Tap] = {}
         self._poll: select.epoll | None = None
         self._drops: dict[str, int] = {}
@@ -120,7 +124,7 @@ class Capture:
         self._poll = select.epoll()
         with _kernel_stamps():
             for node, namespace in self._nodes.items():
-                tap = _Tap(node, namespace, arrivals=self._on_arrival is not None)
+                tap = _Tap(node, namespace, self._on_arrival is not None, self._buffer_octets)
                 self._taps[tap.packets.fileno()] = tap
                 self._drops[node] = 0
                 self._poll.register(tap.packets, select.EPOLLIN)
