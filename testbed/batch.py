@@ -13,6 +13,7 @@ from pathlib import Path
 from testbed.conformance import judge
 from testbed.engines.emulation.lab import Interrupts, Lab, LabProcess, launch
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from testbed.faults import find_fault
 from testbed.report.html import write_html
 from testbed.report.junit import write_junit
 from testbed.report.result import Outcome, Result
@@ -121,6 +122,10 @@ class Batch:
 
     def _results(self, seconds: dict[str, list[float]]) -> list[Result]:
         results = []
+        words = self.plans[0].faults
+        declared = (
+            frozenset(i for word in words for i in find_fault(word).breaks) if words else None
+        )
         for name in dict.fromkeys(plan.scenario for plan in self.plans):
             plans = [plan for plan in self.plans if plan.scenario == name]
             ended = {
@@ -139,7 +144,9 @@ class Batch:
             )
             times = seconds.get(name) or [0.0]
             folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
-            results.append(Result(name, ended, judgements, max(times) - min(times), folder))
+            results.append(
+                Result(name, ended, judgements, max(times) - min(times), folder, declared)
+            )
         return results
 
     def status(self, results: Sequence[Result]) -> int:

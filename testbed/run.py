@@ -20,6 +20,7 @@ from testbed.conformance import examine
 from testbed.engines.emulation.world import EmulationWorld
 from testbed.errors import EXIT_FAILED, MissingFeature, RoleCrashed, StepMissed, TestbedError
 from testbed.facts import versions
+from testbed.faults import find_fault, put_on
 from testbed.report.result import Outcome
 from testbed.roles import make_role
 from testbed.scenario import Scenario, Stage
@@ -46,6 +47,7 @@ class Plan:
         settings: of the topology, as the user gave them (text).
         nat: kind for every gateway that translates; None: as the topology says.
         folder: where its results go.
+        faults: ROLE:NAME each.
         width: columns of the terminal that shows the ladder; 0: no terminal.
     """
 
@@ -56,6 +58,7 @@ class Plan:
     settings: Mapping[str, str]
     nat: str | None
     folder: Path
+    faults: tuple[str, ...] = ()
     width: int = 0
 
     @property
@@ -100,6 +103,11 @@ async def _perform(
     world = EmulationWorld(topology, trace, plan.seed)
     try:
         roles = {name: make_role(node, world.hosts[name]) for name, node in topology.nodes.items()}
+        for word in plan.faults:
+            fault = find_fault(word)
+            for role in roles.values():
+                if role.node.role == fault.role:
+                    put_on(fault, role)
         stage = Stage(world, topology, trace, roles, plan.variant, scenario.step_s)
         outcome = await _play(plan, scenario, stage, world)
         if outcome.status == EXIT_FAILED and on_fail is not None:
@@ -200,7 +208,7 @@ def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
             "settings": dict(plan.settings),
             "nat": plan.nat,
             "cast": dict.fromkeys(topology.nodes, "ours"),
-            "faults": [],
+            "faults": list(plan.faults),
             "topology": topology.title,
             "links": {name: str(link.subnet) for name, link in topology.links.items()},
             "nodes": {

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from testbed.conformance import load_checks, register
 from testbed.errors import unknown
+from testbed.faults import load_faults
 from testbed.registry import load_scenarios, load_topologies
 from testbed.roles import ROLES
 from testbed.topology import Nat
@@ -54,6 +55,18 @@ def _checks() -> list[dict[str, Any]]:
     ]
 
 
+def _faults() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": f"{each.role}:{each.name}",
+            "about": each.about,
+            "breaks": list(each.breaks),
+            "seen_in": each.seen_in,
+        }
+        for each in load_faults().values()
+    ]
+
+
 def _nats() -> list[dict[str, Any]]:
     return [{"name": each.value, "about": each.name.lower()} for each in Nat]
 
@@ -62,13 +75,14 @@ KINDS = {
     "scenarios": _scenarios,
     "topologies": _topologies,
     "roles": _roles,
+    "faults": _faults,
     "checks": _checks,
     "nats": _nats,
 }
 
 
 @click.command("list", epilog="\b\nExamples:\n  testbed list\n  testbed list scenarios --json")
-@click.argument("kind", default="", metavar="[scenarios|topologies|roles|checks|nats]")
+@click.argument("kind", default="", metavar="[scenarios|topologies|roles|faults|checks|nats]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
 def listing(kind: str, as_json: bool) -> int:
     """What there is, by kind; all kinds without a word."""

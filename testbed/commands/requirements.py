@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from testbed.conformance import load_checks, register
+from testbed.faults import load_faults
 
 
 def rows() -> list[dict[str, Any]]:
     """One row a requirement, in the register's order."""
     checks = load_checks()
+    faults = load_faults()
     return [
         {
             "id": each.id,
@@ -25,7 +27,7 @@ def rows() -> list[dict[str, Any]]:
             "scenarios": list(each.scenarios),
             "check": checks[each.id].name if each.id in checks else None,
             "observed": checks[each.id].observed if each.id in checks else None,
-            "faults": [],
+            "faults": [name for name, each_fault in faults.items() if each.id in each_fault.breaks],
         }
         for each in register().values()
     ]
@@ -41,7 +43,7 @@ def requirements(as_json: bool) -> int:
         return 0
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("id", "level", "roles", "scenario", "check"):
+    for name in ("id", "level", "roles", "scenario", "check", "proved by"):
         table.add_column(name, no_wrap=name == "id")
     for row in found:
         table.add_row(
@@ -50,6 +52,7 @@ def requirements(as_json: bool) -> int:
             " ".join(row["roles"]),
             row["scenarios"][0],
             row["check"] or "-",
+            " ".join(row["faults"]) or "-",
         )
     console.print(table)
     checked = sum(row["check"] is not None for row in found)

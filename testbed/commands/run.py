@@ -15,6 +15,7 @@ from rich.text import Text
 
 from testbed.batch import Batch, Progress, write_results, write_summary
 from testbed.errors import BadInput
+from testbed.faults import find_fault
 from testbed.registry import find_scenario, load_scenarios
 from testbed.report.result import Outcome
 from testbed.report.terminal import show_results
@@ -29,6 +30,7 @@ Examples:
   testbed run lan_connectivity/               the main run alone
   testbed run --all --jobs 4 --out results
   testbed run lan_connectivity --set homes=3 --seed 7
+  testbed run lan_connectivity/ --fault hnb:connectivity.asks-before-lease
   testbed run --again results/lan_connectivity
 """
 
@@ -41,6 +43,13 @@ Examples:
 @click.option("--nat", metavar="KIND", help="What every translating gateway does.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the topology."
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="ROLE:NAME",
+    help="A deviation; `testbed list faults`.",
 )
 @click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
@@ -55,6 +64,7 @@ def run(
     engine: str,
     nat: str | None,
     settings: tuple[str, ...],
+    faults: tuple[str, ...],
     seed: str | None,
     out: Path | None,
     jobs: int,
@@ -70,12 +80,15 @@ def run(
     out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).absolute()
     given = parse_settings(settings)
     if again is not None:
-        if names or everything or given or nat or seed:
+        if names or everything or given or nat or seed or faults:
             raise BadInput("--again repeats a run as it was: give no names or settings with it")
         plans = _plans_again(again, out)
     else:
         seed = seed if seed is not None else str(secrets.randbelow(1_000_000))
+        for word in faults:
+            find_fault(word)
         plans = _plans(_wanted(names, everything), engine, seed, given, nat, out)
+        plans = [dataclasses.replace(plan, faults=faults) for plan in plans]
     _check_writable(out)
     # Output that a program reads stays clean: progress goes to standard error.
     console = Console(stderr=as_json, highlight=False)
@@ -158,12 +171,13 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
             name, variant = told["scenario"], told["variant"]
             engine, seed = told["engine"], told["seed"]
             settings, nat = told["settings"], told["nat"]
+            faults = tuple(told["faults"])
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
         scenario = find_scenario(name)
         build_topology(scenario.topology, scenario.find(variant).settings, settings, nat)
         place = out / name / variant if variant else out / name
-        plans.append(Plan(name, variant, engine, seed, settings, nat, place))
+        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults))
     return plans
 
 

@@ -60,6 +60,7 @@ class Result:
         judgements: of its requirements.
         seconds: from the first launch to the last end, by the wall clock.
         folder: where its results lie.
+        declared: requirements that the faults at work break; None: no fault is at work.
     """
 
     scenario: str
@@ -67,10 +68,19 @@ class Result:
     judgements: list[Judgement]
     seconds: float
     folder: Path
+    declared: frozenset[str] | None = None
 
     @property
     def failed(self) -> bool:
-        """A missed step, a crash, a FAIL."""
+        """A missed step, a crash, a FAIL; under a fault anything but exactly the declared FAILs."""
+        if self.declared is not None:
+            judged = {each.requirement.id for each in self.judgements}
+            found = {
+                each.requirement.id for each in self.judgements if each.verdict is Verdict.FAIL
+            }
+            ended = ("completed", "missed", "violated")
+            broken = any(outcome.kind not in ended for outcome in self.outcomes.values())
+            return broken or found != self.declared & judged
         return any(outcome.status == EXIT_FAILED for outcome in self.outcomes.values()) or any(
             each.verdict is Verdict.FAIL for each in self.judgements
         )
@@ -78,7 +88,7 @@ class Result:
     @property
     def verdict(self) -> Verdict:
         """FAIL where anything failed; PASS where something was judged and nothing failed."""
-        if self.failed:
+        if self.failed or any(each.verdict is Verdict.FAIL for each in self.judgements):
             return Verdict.FAIL
         if any(each.verdict is Verdict.PASS for each in self.judgements):
             return Verdict.PASS

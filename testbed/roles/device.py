@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from testbed.host import Host
@@ -32,7 +33,9 @@ class Device(Role):
         self.first_name: str | None = node.settings.get("first_name")
         self.dhcp_policy = dhcp.ClientPolicy(host_name=node.name)
         self.resolver_policy = dns.ResolverPolicy()
-        self.lan = LanConnectivity(host, INTERFACE, self.dhcp_policy, self._lease_changed)
+        self.lan = LanConnectivity(
+            host, INTERFACE, self.dhcp_policy, self._lease_changed, self.mend_of("dhcp")
+        )
         self._contact: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -65,10 +68,14 @@ class Device(Role):
 
     async def first_contact(self, lease: dhcp.Lease) -> None:
         """What the box does as soon as it is connected: resolve its first name."""
+        await self.ask_first_name(lease.dns_servers)
+
+    async def ask_first_name(self, dns_servers: Sequence[str]) -> None:
+        """Resolve `first_name` at these servers, and tell what came of it."""
         if self.first_name is None:
             return
         result = await resolve(
-            self.host, lease.dns_servers, self.first_name, policy=self.resolver_policy
+            self.host, dns_servers, self.first_name, "A", self.resolver_policy, self.mend_of("dns")
         )
         if isinstance(result, dns.Resolved):
             self.host.tell("RESOLVED", name=self.first_name, addresses=list(result.addresses))

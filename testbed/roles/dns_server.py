@@ -48,7 +48,7 @@ class DnsServer(Role):
         if zones is None and "zone" in node.settings:
             zones = [dns.Zone.from_text(node.settings["zone"], node.settings.get("origin"))]
         self.zones = list(zones or ())
-        self.mend: Mend[dns.Answer] = Mend()
+        self.mend: Mend[dns.Answer] = self.mend_of("dns")
         self.most_udp_octets = 1232
         self._forwarder = Forwarder(host, forwarders) if forwarders else None
         self._streams = DnsStreams(self._by_stream, limits)

@@ -60,6 +60,7 @@ class Gateway(Role):
             self.host,
             Endpoint("0.0.0.0", SERVER_PORT),
             self._happened,
+            self.mend_of("dhcp"),
             interface=INSIDE,
             broadcast=True,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from testbed.host import Drive, Host
+from testbed.host import Drive, Host, Mend
 from testbed.protocols import dhcp
 from testbed.protocols.dhcp import client_events as events
 from testbed.protocols.wire import Endpoint
@@ -23,6 +23,7 @@ class LanConnectivity:
         host: the node.
         interface: where.
         policy: the client's timers and options.
+        mend: the faults at work on what it sends.
         on_lease: called with each new lease that brings an address, and with None when it is gone.
     """
 
@@ -32,12 +33,14 @@ class LanConnectivity:
         interface: str,
         policy: dhcp.ClientPolicy,
         on_lease: Callable[[dhcp.Lease | None], None],
+        mend: Mend[dhcp.Message] | None = None,
     ) -> None:
         self.host = host
         self.interface = interface
         self.policy = policy
         self.lease: dhcp.Lease | None = None
         self._on_lease = on_lease
+        self._mend = mend
         self._drive: Drive[dhcp.Message, dhcp.ClientEvent] | None = None
         self._client: dhcp.DhcpClient | None = None
 
@@ -50,6 +53,7 @@ class LanConnectivity:
             self.host,
             Endpoint("0.0.0.0", CLIENT_PORT),
             self._happened,
+            self._mend,
             interface=self.interface,
             broadcast=True,
         )

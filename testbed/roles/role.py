@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from testbed.host import Host
+from testbed.host import Host, Mend
 from testbed.topology import Node
 
 
@@ -35,11 +35,16 @@ class Role:
         self.host = host
         self.node = node
         self._kept: list[Closable] = []
+        self._mends: dict[str, Mend[Any]] = {}
 
     @property
     def name(self) -> str:
         """The node's name."""
         return self.node.name
+
+    def mend_of(self, protocol: str) -> Mend[Any]:
+        """What stands between this role's messages of that protocol and the wire: faults."""
+        return self._mends.setdefault(protocol, Mend())
 
     async def start(self) -> None:
         """Power on: bind what it listens on, begin what it does by itself.

@@ -1,0 +1,95 @@
+"""What a fault is, and how it comes to work on a role."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from testbed.errors import BadInput, unknown
+from testbed.roles.role import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One deviation.
+
+    Attributes:
+        name: protocol or area, a dot, what is wrong ("connectivity.asks-before-lease").
+        role: who shows it.
+        breaks: ids of the requirements that it makes FAIL, in the scenarios that judge them.
+        seen_in: where such a thing was met; may be empty.
+        acts_on: "rule" (the function gets the role), or "message PROTOCOL" (it gets a message and its
+            destination and gives the messages to send instead), or "octets PROTOCOL" (likewise with
+            encoded datagrams).
+        function: the deviation.
+    """
+
+    name: str
+    role: str
+    breaks: tuple[str, ...]
+    seen_in: str
+    acts_on: str
+    function: Callable[..., Any]
+
+    @property
+    def about(self) -> str:
+        """First line of the function's docstring."""
+        return (self.function.__doc__ or "").strip().split("\n")[0]
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(
+    name: str, *, role: str, breaks: Sequence[str], acts_on: str = "rule", seen_in: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the function below as a fault."""
+
+    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+        assert name not in FAULTS, f"two faults are called {name}"
+        FAULTS[name] = Fault(name, role, tuple(breaks), seen_in, acts_on, function)
+        return function
+
+    return enter
+
+
+def load_faults() -> Mapping[str, Fault]:
+    """Import every module of faults; gives all by name."""
+    import testbed.faults as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(FAULTS.items()))
+
+
+def find_fault(word: str) -> Fault:
+    """The fault that the command line's ROLE:NAME means.
+
+    Raises:
+        BadInput: not of that form, no such fault, or a fault of another role.
+    """
+    role, colon, name = word.partition(":")
+    if not colon:
+        raise BadInput(f"--fault takes ROLE:NAME, not {word!r}")
+    known = load_faults()
+    if name not in known:
+        raise unknown("fault", name, known)
+    found = known[name]
+    if found.role != role:
+        raise BadInput(f"the fault {name} is one of {found.role}, not of {role!r}")
+    return found
+
+
+def put_on(found: Fault, role: Role) -> None:
+    """Make the fault work on a role; before the role gets power."""
+    kind, _, protocol = found.acts_on.partition(" ")
+    if kind == "rule":
+        found.function(role)
+    elif kind == "message":
+        role.mend_of(protocol).message.append(found.function)
+    else:
+        assert kind == "octets", f"{found.name} acts on {found.acts_on!r}"
+        role.mend_of(protocol).octets.append(found.function)
