@@ -21,6 +21,7 @@ LAYERS: dict[str, set[str]] = {
     "testbed.protocols": set(),
     "testbed.topology": set(),
     "testbed.datamodel": set(),
+    "testbed.settings": {"testbed.topology"},
     "testbed.nat": {"testbed.protocols", "testbed.topology"},
     "testbed.host": {"testbed.protocols", "testbed.topology"},
     "testbed.trace": {"testbed.protocols"},
@@ -52,7 +53,7 @@ FOR_ALL = {"testbed.errors"}
 """What every layer may import."""
 
 # Whoever stands in no layer joins the others, may see everything, and is imported by no layer.
-JOINING = re.compile(r"testbed(\.(cli|__main__|run|grid|commands)(\..*)?)?")
+JOINING = re.compile(r"testbed(\.(cli|__main__|run|batch|grid|facts|registry|commands)(\..*)?)?")
 """Their names; a new one is written here with intent."""
 
 PURE = ("protocols", "topology", "nat", "datamodel", "conformance")

@@ -21,9 +21,9 @@ class Fault:
         role: who shows it.
         breaks: ids of the requirements that it makes FAIL, in the scenarios that judge them.
         seen_in: where such a thing was met; may be empty.
-        acts_on: "rule" (the function gets the role), or "message PROTOCOL" (it gets a message and its
-            destination and gives the messages to send instead), or "octets PROTOCOL" (likewise with
-            encoded datagrams).
+        acts_on: "rule" (the function gets the role), or "message PROTOCOL" (it gets a message and
+            its destination and gives the messages to send instead), or "octets PROTOCOL" (likewise
+            with encoded datagrams).
         function: the deviation.
     """
 
