@@ -74,18 +74,28 @@ def run_lab(work: Callable[[Lab], int]) -> Callable[[], int]:
     return body
 
 
-def busy() -> None:
+def busy(ready: Callable[[], None]) -> int:
+    ready()
     while True:
         pass
 
 
-def blocked() -> None:
+def blocked(ready: Callable[[], None]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    ready()
     os.read(os.pipe()[0], 1)
+    return 0
 
 
-def waiting_loop() -> None:
-    asyncio.run(asyncio.Event().wait())
+def waiting(ready: Callable[[], None]) -> int:
+    async def main() -> int:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+        ready()
+        await stop.wait()
+        return 130
+
+    return asyncio.run(main())
 
 
 @variants
@@ -122,9 +132,7 @@ def test_nothing_is_left_after_a_signal_to_the_parents_group(
 
         def work(lab: Lab) -> int:
             litter(lab)
-            up.reached()
-            waiting_loop()
-            return 0
+            return waiting(up.reached)
 
         with ground.nothing_left():
             parent = ground.fork(variant, run_lab(work))
@@ -138,17 +146,17 @@ def test_nothing_is_left_after_a_signal_to_the_parents_group(
 
 
 @variants
-@pytest.mark.parametrize("doing", [busy, blocked, waiting_loop], ids=lambda doing: doing.__name__)
+@pytest.mark.parametrize("doing", [busy, blocked, waiting], ids=lambda doing: doing.__name__)
 @pytest.mark.parametrize("victim", ["parent", "porter", "first", "worker"])
-def test_nothing_is_left_after_a_kill(variant: str, victim: str, doing: Callable[[], None]) -> None:
+def test_nothing_is_left_after_a_kill(
+    variant: str, victim: str, doing: Callable[[Callable[[], None]], int]
+) -> None:
     def facts() -> None:
         up = ground.Signpost()
 
         def work(lab: Lab) -> int:
             litter(lab)
-            up.reached()
-            doing()
-            return 0
+            return doing(up.reached)
 
         with ground.nothing_left():
             parent = ground.fork(variant, run_lab(work))
@@ -175,9 +183,7 @@ def test_stopped_processes_of_the_chain_do_not_outlive_the_parent(variant: str) 
         up = ground.Signpost()
 
         def work(lab: Lab) -> int:
-            up.reached()
-            waiting_loop()
-            return 0
+            return waiting(up.reached)
 
         with ground.nothing_left():
             parent = ground.fork(variant, run_lab(work))
@@ -202,9 +208,7 @@ def test_the_watched_ends_hold_the_chain_without_the_death_signal(
 
         def work(lab: Lab) -> int:
             litter(lab)
-            up.reached()
-            busy()
-            return 0
+            return busy(up.reached)
 
         with ground.nothing_left():
             parent = ground.fork(variant, run_lab(work))
@@ -239,9 +243,7 @@ def test_an_ancestor_that_dies_before_the_death_signal_is_asked_for_is_seen(
         monkeypatch.setattr(nesting, "_die_with_parent", ask_late)
 
         def work(lab: Lab) -> int:
-            begun.reached()
-            waiting_loop()
-            return 0
+            return waiting(begun.reached)
 
         with ground.nothing_left():
             parent = ground.fork(variant, run_lab(work))
@@ -264,9 +266,7 @@ def test_the_death_of_a_daemon_is_none_of_the_labs() -> None:
 
         def work(lab: Lab) -> int:
             litter(lab)
-            up.reached()
-            waiting_loop()
-            return 0
+            return waiting(up.reached)
 
         with ground.nothing_left():
             parent = ground.fork("root", run_lab(work))
@@ -327,9 +327,7 @@ def test_eight_labs_side_by_side_die_with_their_parent() -> None:
 
         def work(lab: Lab) -> int:
             litter(lab)
-            up.reached()
-            waiting_loop()
-            return 0
+            return waiting(up.reached)
 
         def body() -> int:
             labs = [launch(work, f"lab{number}") for number in range(8)]
