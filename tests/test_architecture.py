@@ -60,6 +60,8 @@ PURE = ("protocols", "topology", "nat", "datamodel", "conformance")
 IMPURE = {"asyncio", "os", "socket", "subprocess", "time"}
 
 LONGEST_FILE = 450
+LONGEST_TEST_FILE = 600
+"""Tests of one module stay in one file: a reader looks for them there."""
 LONGEST_FUNCTION = 80
 
 # A slash in brackets keeps this file from naming what it looks for.
@@ -160,8 +162,10 @@ def too_long(root: Path) -> Iterator[str]:
     for path in files(root, ".py"):
         text = path.read_text()
         lines = text.count("\n")
-        if lines > LONGEST_FILE:
-            yield f"{path.relative_to(root)}: {lines} lines, {LONGEST_FILE} are the limit"
+        place = path.relative_to(root)
+        limit = LONGEST_TEST_FILE if place.parts[0] == "tests" else LONGEST_FILE
+        if lines > limit:
+            yield f"{place}: {lines} lines, {limit} are the limit"
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
