@@ -208,7 +208,8 @@ def _gaps(nodes: Sequence[str], rows: Sequence[Row], room: int) -> list[int] | N
         # First that every label fits; then that it hides no `+`, where room is left.
         for order, names in enumerate(((row.origin, *row.targets), (row.origin, *row.via[:1]))):
             ends = [number[name] for name in names if name in number]
-            if ends and max(ends) > min(ends):
+            is_modest = order == 0 or len(row.label) <= 32
+            if ends and max(ends) > min(ends) and is_modest:
                 wishes.append((order, max(ends) - min(ends), min(ends), len(row.label) + 8))
     for _, span, first, wanted in sorted(wishes):
         wanted = min(wanted, WIDEST_GAP * span)

@@ -236,7 +236,8 @@ def test_a_growing_ladder_gives_a_line_once_its_arrow_has_arrived(home):
     assert brought == [
         [],
         [
-            "    0.000 hnb -> segw  WORD one (gateway: 192.168.1.100:40000 became 203.0.113.100:40000)"
+            "    0.000 hnb -> segw  WORD one "
+            "(gateway: 192.168.1.100:40000 became 203.0.113.100:40000)"
         ],
     ]
     assert printer.finish() == ["    0.002 hnb -> segw  WORD two"]
