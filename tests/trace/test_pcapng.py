@@ -9,7 +9,8 @@ from hypothesis import strategies as some
 from trace_frames import START_NS, Home
 
 from testbed.errors import BadInput, DecodeError
-from testbed.trace.pcapng import INBOUND, PacketLog, PcapngWriter, block
+from testbed.trace.packet_log import PacketLog
+from testbed.trace.pcapng import INBOUND, PcapngWriter, block
 from testbed.trace.pcapng_reader import load_capture, read_capture
 from testbed.trace.record import Frame
 
