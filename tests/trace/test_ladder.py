@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 from trace_frames import MILLISECOND, START_NS, Word, ipv4, tcp, udp, words
 
+from testbed.errors import DecodeError
 from testbed.trace.ladder import LadderPrinter, draw
 from testbed.trace.ladder_svg import draw_svg
 from testbed.trace.packets import Arp
@@ -326,6 +327,19 @@ def test_a_picture_asks_for_nothing_from_outside(home):
     assert "<script" not in drawn
     assert re.findall(r"(?:href|url|src|@import)", drawn) == []
     assert drawn.count("http") == 1, "only the name space"
+
+
+def test_what_xml_cannot_hold_is_replaced_in_tooltips(home):
+    def decode(data):
+        raise DecodeError("word: holds \x01 <b>")
+
+    home.trace.decoders.register_datagram(7000, decode)
+    home.out()
+
+    titles = [
+        each.text for each in ElementTree.fromstring(draw_svg(home.trace)).iter(f"{SVG}title")
+    ]
+    assert any("holds \N{REPLACEMENT CHARACTER} <b>" in title for title in titles)
 
 
 def test_an_empty_trace_is_a_picture_too():
