@@ -4,7 +4,7 @@ import struct
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from trace_frames import START_NS, Home
 
@@ -71,7 +71,8 @@ frames = some.builds(
 )
 
 
-@given(some.lists(frames, max_size=5))
+@settings(max_examples=30)
+@given(some.lists(frames, max_size=3))
 def test_what_is_written_is_read(given_frames):
     assert read_capture(written(*given_frames)).frames == given_frames
 
