@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 
 from testbed.errors import BadInput
 from testbed.trace.decoders import Decoders
-from testbed.trace.pcapng import PacketLog
+from testbed.trace.packet_log import PacketLog
 from testbed.trace.pcapng_reader import load_capture
 from testbed.trace.record import Event, Frame, Record
 from testbed.trace.trace import Trace
@@ -30,17 +30,23 @@ _COPIES = re.compile(r"arrived (\d+) times")
 
 
 class ToldEvent(NamedTuple):
-    """One line of events.jsonl."""
+    """One line of events.jsonl; `record` is its number in the trace, where that is known."""
 
     time_ns: int
     node: str
     event: str
     fields: dict[str, Any]
+    record: int | None = None
 
 
-def event_line(time_ns: int, node: str, event: str, fields: Mapping[str, Any]) -> str:
+def event_line(
+    time_ns: int, node: str, event: str, fields: Mapping[str, Any], record: int | None = None
+) -> str:
     """One event as one line of JSON; a value that JSON does not know becomes its text."""
-    told = {"time_ns": time_ns, "node": node, "event": event, "fields": dict(fields)}
+    told: dict[str, Any] = {"time_ns": time_ns, "node": node, "event": event}
+    told["fields"] = dict(fields)
+    if record is not None:
+        told["record"] = record
     return json.dumps(told, ensure_ascii=False, default=str) + "\n"
 
 
@@ -56,7 +62,13 @@ def read_events(text: str, name: str = EVENTS) -> Iterator[ToldEvent]:
             continue
         try:
             told = json.loads(line)
-            event = ToldEvent(int(told["time_ns"]), told["node"], told["event"], told["fields"])
+            event = ToldEvent(
+                int(told["time_ns"]),
+                told["node"],
+                told["event"],
+                dict(told["fields"]),
+                told.get("record"),
+            )
         except (ValueError, KeyError, TypeError):
             if number == len(lines):
                 return
@@ -68,11 +80,11 @@ def read_events(text: str, name: str = EVENTS) -> Iterator[ToldEvent]:
 
 
 class RunWriter:
-    """Writes a trace into a run's folder while it grows; ask it before the first frame.
+    """Writes a trace into a run's folder while it grows.
 
     Args:
         folder: exists.
-        trace: listened to from now on; its nodes are set already.
+        trace: written as far as it is there, and listened to from now on; its nodes are set.
         notes: what the run is (scenario, seed, engine).
     """
 
@@ -87,12 +99,16 @@ class RunWriter:
         self._last: Frame | None = None
         self._places: list[Record] = []
         self._events.write(event_line(0, "", PLACES_EVENT, _places(trace)))
+        for record in trace.records:
+            self._record(record)
         trace.listeners.append(self._record)
 
     def _record(self, record: Record) -> None:
         if isinstance(record.message, Event) and record.is_event:
             event = record.message
-            self._events.write(event_line(record.time_ns, record.sender, event.name, event.fields))
+            self._events.write(
+                event_line(record.time_ns, record.sender, event.name, event.fields, record.number)
+            )
         elif record.frame is not None and record.frame is not self._last:
             self._last = record.frame  # several messages of one frame are one packet
             self._places.append(record)
@@ -152,7 +168,7 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
     recorded = capture.notes.get("arrivals") == "recorded"
     position = 0
     for place, frame in enumerate(capture.frames):
-        while position < len(told) and told[position].time_ns <= frame.time_ns:
+        while position < len(told) and _is_due(told[position], frame, trace):
             _add_event(trace, told[position])
             position += 1
         record = trace.add_frame(frame)[0]
@@ -162,6 +178,13 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
         _add_event(trace, event)
     trace.close()
     return trace
+
+
+def _is_due(told: ToldEvent, frame: Frame, trace: Trace) -> bool:
+    """Whether an event comes before a frame: by its number, so that every record keeps its own."""
+    if isinstance(told.record, int):
+        return told.record <= len(trace.records)
+    return told.time_ns <= frame.time_ns
 
 
 def _copies(comment: str) -> int:

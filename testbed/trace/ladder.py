@@ -18,7 +18,7 @@ from testbed.trace.trace import Trace
 TIME_WIDTH = 10
 """Columns that the time takes, the space behind it included."""
 SMALLEST_GAP = 12
-WIDEST_GAP = 46
+WIDEST_GAP = 64
 HOLD_NS = 300_000_000
 """How long an arrow waits for its next hop before its line is given."""
 _STYLES = {LOST: "red", MALFORMED: "red", EVENT: "cyan", "quiet": "dim"}
@@ -205,10 +205,13 @@ def _gaps(nodes: Sequence[str], rows: Sequence[Row], room: int) -> list[int] | N
         return None
     wishes = []
     for row in rows:
-        ends = [number[name] for name in (row.origin, *row.targets) if name in number]
-        if ends and max(ends) > min(ends):
-            wishes.append((max(ends) - min(ends), min(ends), len(row.label) + 8))
-    for span, first, wanted in sorted(wishes):
+        # First that every label fits; then that it hides no `+`, where room is left.
+        for order, names in enumerate(((row.origin, *row.targets), (row.origin, *row.via[:1]))):
+            ends = [number[name] for name in names if name in number]
+            is_modest = order == 0 or len(row.label) <= 32
+            if ends and max(ends) > min(ends) and is_modest:
+                wishes.append((order, max(ends) - min(ends), min(ends), len(row.label) + 8))
+    for _, span, first, wanted in sorted(wishes):
         wanted = min(wanted, WIDEST_GAP * span)
         missing = min(wanted - sum(gaps[first : first + span]), room - sum(gaps))
         for place in range(max(0, missing)):

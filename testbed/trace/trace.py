@@ -55,6 +55,7 @@ class Trace:
         frames: Iterable[Frame],
         nodes: Mapping[str, tuple[str, str, str]] = MappingProxyType({}),
         decoders: Decoders | None = None,
+        addresses: Mapping[tuple[str, str], str | Iterable[str]] = MappingProxyType({}),
     ) -> Trace:
         """The trace of frames in time order.
 
@@ -62,9 +63,10 @@ class Trace:
             frames: a capture's; `Frame.node` may be "" where the capture does not know it.
             nodes: link-layer address to (node, interface, link).
             decoders: payload decoders by port; the usual ones where None.
+            addresses: IP addresses by (node, interface); the interface may be "".
         """
         trace = cls(decoders)
-        trace.set_nodes(nodes)
+        trace.set_nodes(nodes, addresses)
         for frame in frames:
             trace.add_frame(frame)
         trace.close()
@@ -149,6 +151,11 @@ class Trace:
         addresses = self.addresses
         source = first.source.address if first.source else None
         destination = first.destination.address if first.destination else None
+        if not frame.node:  # a field capture: names may be known by IP address alone
+            source = self._name_of(source, frame.time_ns)
+            known = self._name_of(destination, frame.time_ns)
+        else:
+            known = None
         if frame.node:
             if frame.link_type != ETHERNET:
                 addresses.join(frame.node, frame.interface, frame.link)
@@ -157,7 +164,7 @@ class Trace:
         if link is None or link.destination is None:
             sender = frame.node or source or "unknown"
             receiver = addresses.on_link(frame.link, sender, destination, frame.time_ns)
-            return sender, receiver or (destination if not frame.node else None)
+            return sender, receiver or known
         place = addresses.places.get(link.source or "")
         sender = frame.node or (place.node if place else source or link.source or "unknown")
         if link.is_group:
@@ -168,7 +175,12 @@ class Trace:
         if frame.node:
             return sender, None
         is_ip = link.ethertype in (IPV4, IPV6)
-        return sender, (destination if is_ip and destination else link.destination)
+        return sender, (known if is_ip and known else link.destination)
+
+    def _name_of(self, address: str | None, time_ns: int) -> str | None:
+        """The holder of an address, or the address where nobody is known to hold it."""
+        holders = self.addresses.holders(address, time_ns) if address else ()
+        return holders[0].node if holders else address
 
     def _learn(self, hardware_address: str, frame: Frame) -> None:
         """A device on the bench tells its link-layer address by its first frame."""

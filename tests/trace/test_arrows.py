@@ -283,6 +283,18 @@ def test_a_field_capture_without_names_shows_addresses():
     assert (trace.records[0].sender, trace.records[0].receiver) == ("10.0.0.2", "10.0.0.1")
 
 
+def test_a_field_capture_with_names_of_addresses_shows_these():
+    frame = bytes.fromhex("02000000aaaa02000000bbbb0800") + ipv4("10.0.0.2", "10.0.0.1", 50, b"x")
+    frames = [Frame(START_NS, "capture", "", "", frame)]
+    names = {("hnb", ""): "10.0.0.2", ("hms", ""): "10.0.0.1"}
+
+    trace = Trace.from_frames(frames, addresses=names)
+
+    (record,) = trace
+    assert (record.sender, record.receiver) == ("hnb", "hms")
+    assert end_to_end(trace.arrow_of(record), "hnb", "hms")
+
+
 def test_a_field_capture_with_names_shows_these():
     home = Home()
     home.out()

@@ -54,6 +54,20 @@ def test_padding_of_a_short_ethernet_frame_is_no_payload():
     assert record.payload == b"hello"
 
 
+def test_padding_of_a_pure_acknowledgement_is_no_payload():
+    packet = ipv4("10.0.0.1", "10.0.0.2", 6, tcp(("10.0.0.1", 1), ("10.0.0.2", 2), 5, 16))
+
+    record = record_of(ethernet(ONE, OTHER, packet + bytes(6)))
+
+    assert record.payload == b""
+
+
+def test_octets_behind_the_length_of_a_datagram_are_no_payload():
+    packet = ipv4("10.0.0.1", "10.0.0.2", 17, udp(SOURCE, DESTINATION, b"hello") + b"more")
+
+    assert record_of(ethernet(ONE, OTHER, packet)).payload == b"hello"
+
+
 def test_a_payload_that_its_port_does_not_explain_is_an_error_with_its_octets():
     record = record_of(ethernet(ONE, OTHER, word_packet(b"no1")))
 

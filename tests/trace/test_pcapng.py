@@ -4,12 +4,13 @@ import struct
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from trace_frames import START_NS, Home
 
 from testbed.errors import BadInput, DecodeError
-from testbed.trace.pcapng import INBOUND, PacketLog, PcapngWriter, block
+from testbed.trace.packet_log import PacketLog
+from testbed.trace.pcapng import INBOUND, PcapngWriter, block
 from testbed.trace.pcapng_reader import load_capture, read_capture
 from testbed.trace.record import Frame
 
@@ -35,9 +36,9 @@ def test_every_octet_of_a_small_capture_is_as_the_format_says():
         # Decryption Secrets Block: TLS key log of 3 octets, padded
         "0a000000 18000000 4b534c54 03000000 41424300 18000000"
         # Interface Description Block: Ethernet, no limit; if_name, if_description, if_tsresol
-        "01000000 38000000 0100 0000 00000000"
+        "01000000 34000000 0100 0000 00000000"
         "0200 0800" + b"hnb.eth0".hex() + "0300 0400" + b"home".hex() + "0900 0100 09000000"
-        "0000 0000 38000000"
+        "0000 0000 34000000"
         # Enhanced Packet Block: interface 0, time, 5 octets, opt_comment, epb_flags outbound
         "06000000 3c000000 00000000 67452301 efcdab89 05000000 05000000"
         "31323334 35000000"
@@ -70,7 +71,8 @@ frames = some.builds(
 )
 
 
-@given(some.lists(frames, max_size=5))
+@settings(max_examples=30)
+@given(some.lists(frames, max_size=3))
 def test_what_is_written_is_read(given_frames):
     assert read_capture(written(*given_frames)).frames == given_frames
 
@@ -84,12 +86,19 @@ def test_comments_notes_and_secrets_are_read():
     assert capture.warnings == []
 
 
+def outcome(data):
+    """What became of these octets: frames, or the sentence why there are none."""
+    try:
+        return read_capture(data).frames
+    except DecodeError as error:
+        return str(error)
+
+
 @given(some.binary(max_size=200))
 def test_any_octets_are_a_capture_or_an_error(data):
-    try:
-        read_capture(data)
-    except DecodeError as error:
-        assert "offset" in str(error) or "octets" in str(error)
+    told = outcome(data)
+
+    assert isinstance(told, list) or "offset" in told or "octets" in told
 
 
 @given(some.integers(0, 10_000), some.integers(0, 255))
@@ -97,10 +106,9 @@ def test_a_damaged_capture_is_read_as_far_as_it_goes(place, octet):
     data = bytearray(written(FRAME, FRAME, notes={"a": "b"}, comment="c"))
     data[place % len(data)] = octet
 
-    try:
-        assert len(read_capture(bytes(data)).frames) <= 2
-    except DecodeError as error:
-        assert "offset" in str(error)
+    told = outcome(bytes(data))
+
+    assert len(told) <= 2 if isinstance(told, list) else "offset" in told
 
 
 def test_a_capture_cut_off_is_read_up_to_there_and_says_where():
