@@ -21,6 +21,7 @@ from testbed.protocols.wire import Endpoint
 from tests.emulation.wires import (
     ANY,
     HMS,
+    RST,
     Received,
     Wires,
     echo,
@@ -28,6 +29,7 @@ from tests.emulation.wires import (
     on_wires,
     refused,
     serve_echo,
+    tcp_flags,
 )
 
 pytestmark = pytest.mark.emulation
@@ -122,6 +124,7 @@ async def test_an_answer_survives_a_close_over_unread_octets(wires: Wires) -> No
     async def answers_without_reading(stream: Stream) -> None:
         await stream.send(b"413 too long")
 
+    capture, frames = wires.capture()
     await hms.listen(HMS, answers_without_reading)
     stream = await hnb.connect(HMS)
     await stream.send(bytes(1 << 16))
@@ -129,7 +132,10 @@ async def test_an_answer_survives_a_close_over_unread_octets(wires: Wires) -> No
     while data := await stream.receive():
         got += data
 
+    await capture.flush()
+
     assert got == b"413 too long"
+    assert RST not in tcp_flags(frames, "hms")
 
 
 @on_wires
