@@ -30,8 +30,7 @@ HMS = Endpoint("10.0.0.2", 7547)
 SERVER = Endpoint("203.0.113.50", 3478)
 ANY = Endpoint("0.0.0.0", 0)
 
-RST = 4
-"""The flag of a TCP segment that resets."""
+RST, SYN_ACK = 4, 18
 
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
 _DIE_WITH_PARENT = 1
