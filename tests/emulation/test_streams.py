@@ -121,13 +121,17 @@ async def test_octets_still_come_after_the_other_side_was_told_the_end(wires: Wi
 async def test_an_answer_survives_a_close_over_unread_octets(wires: Wires) -> None:
     hnb, hms = wires.pair()
 
+    sent = asyncio.Event()
+
     async def answers_without_reading(stream: Stream) -> None:
+        await sent.wait()
         await stream.send(b"413 too long")
 
     capture, frames = wires.capture()
     await hms.listen(HMS, answers_without_reading)
     stream = await hnb.connect(HMS)
     await stream.send(bytes(1 << 16))
+    sent.set()
     got = b""
     while data := await stream.receive():
         got += data
