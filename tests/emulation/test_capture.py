@@ -231,6 +231,9 @@ async def test_a_translated_message_is_recorded_on_both_links(wires: Wires) -> N
     assert in_order_of_time(frames)
 
 
+@pytest.mark.skipif(
+    not os.access("/dev/net/tun", os.R_OK | os.W_OK), reason="this user may not open /dev/net/tun"
+)
 @on_wires
 async def test_a_tunnel_that_appears_later_is_recorded_as_raw_ip(wires: Wires) -> None:
     hnb, _ = wires.pair()

@@ -8,20 +8,23 @@ import random
 
 import pytest
 
+from testbed.engines.emulation.host import EmulatedHost
 from testbed.host import Stream
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
-from testbed.trace.record import Frame
 from tests.emulation.wires import (
     ANY,
     HMS,
+    RST,
     SERVER,
+    SYN_ACK,
     Received,
     Wires,
     into,
     on_wires,
     refused,
     serve_echo,
+    tcp_flags,
 )
 
 pytestmark = pytest.mark.emulation
@@ -118,13 +121,14 @@ async def test_an_address_taken_away_takes_its_routes_along(wires: Wires) -> Non
     assert hnb.address_of("eth0") == "192.168.1.20"
 
 
-def tcp_flags(frames: list[Frame], node: str) -> list[int]:
-    """The flags of each TCP segment that the node sent."""
-    sent = (each.data for each in frames if each.node == node)
-    return [data[47] for data in sent if data[12:14] == b"\x08\x00" and data[23] == 6]
+def tcp_sockets(wires: Wires, node: str) -> list[str]:
+    """What the node's kernel still knows of TCP."""
+    with wires.namespaces[node], open("/proc/thread-self/net/tcp") as table:
+        return table.read().splitlines()[1:]
 
 
-FIN, SYN, RST = 1, 2, 4
+async def connect_in_vain(host: EmulatedHost) -> None:
+    await host.connect(Endpoint("10.0.0.1", 80))
 
 
 @on_wires
@@ -163,8 +167,11 @@ async def test_a_host_that_loses_power_sends_nothing_more(wires: Wires) -> None:
     capture, frames = wires.capture()
     hnb.call_at(hnb.now(), lambda: ended.append("timer"))
 
+    unaccepted = hms.spawn(connect_in_vain(hms), "connects")
+    await asyncio.sleep(0)  # connected by both kernels; hnb has not looked yet
     hnb.power_off()
-    await asyncio.wait([task])
+    await asyncio.wait([task, unaccepted])
+    assert tcp_sockets(wires, "hnb") == []
     assert ended == ["waits"]
     with pytest.raises(ConnectionError):
         await unread.receive()
@@ -175,7 +182,8 @@ async def test_a_host_that_loses_power_sends_nothing_more(wires: Wires) -> None:
         await accepted.receive()
     await capture.flush()
 
-    assert tcp_flags(frames, "hnb") == [RST]
+    # It accepted before; the reset is its kernel's answer to the last segment.
+    assert tcp_flags(frames, "hnb") == [SYN_ACK, RST]
     assert wires.crashes == []
 
 

@@ -21,6 +21,7 @@ from testbed.protocols.wire import Endpoint
 from tests.emulation.wires import (
     ANY,
     HMS,
+    RST,
     Received,
     Wires,
     echo,
@@ -28,6 +29,7 @@ from tests.emulation.wires import (
     on_wires,
     refused,
     serve_echo,
+    tcp_flags,
 )
 
 pytestmark = pytest.mark.emulation
@@ -119,17 +121,25 @@ async def test_octets_still_come_after_the_other_side_was_told_the_end(wires: Wi
 async def test_an_answer_survives_a_close_over_unread_octets(wires: Wires) -> None:
     hnb, hms = wires.pair()
 
+    sent = asyncio.Event()
+
     async def answers_without_reading(stream: Stream) -> None:
+        await sent.wait()
         await stream.send(b"413 too long")
 
+    capture, frames = wires.capture()
     await hms.listen(HMS, answers_without_reading)
     stream = await hnb.connect(HMS)
     await stream.send(bytes(1 << 16))
+    sent.set()
     got = b""
     while data := await stream.receive():
         got += data
 
+    await capture.flush()
+
     assert got == b"413 too long"
+    assert not any(flags & RST for flags in tcp_flags(frames, "hms"))
 
 
 @on_wires

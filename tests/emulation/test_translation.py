@@ -7,6 +7,7 @@ import errno
 
 import pytest
 
+from testbed.engines.emulation.nat_rules import forget_bindings
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 from tests.emulation.wires import (
@@ -103,3 +104,24 @@ async def test_masquerade_has_no_hairpin_and_no_way_in(wires: Wires) -> None:
 
     assert await received.get() == (b"203.0.113.7:5000", SERVER)
     assert received.empty()
+
+
+@on_wires
+async def test_bindings_can_be_forgotten_at_once(wires: Wires) -> None:
+    hnb, gateway, server = wires.home()
+    gateway.translate(Nat.MASQUERADE, ["eth0"], "eth1")
+    answers: Received = asyncio.Queue()
+    await serve_echo(server, SERVER)
+    port = await hnb.datagrams(ANY, into(answers))
+    port.send(b"?", SERVER)
+    await answers.get()
+
+    def bindings() -> int:
+        with gateway.namespace, open("/proc/sys/net/netfilter/nf_conntrack_count") as count:
+            return int(count.read())
+
+    assert bindings() == 1
+
+    forget_bindings(gateway.namespace)
+
+    assert bindings() == 0

@@ -30,6 +30,8 @@ HMS = Endpoint("10.0.0.2", 7547)
 SERVER = Endpoint("203.0.113.50", 3478)
 ANY = Endpoint("0.0.0.0", 0)
 
+RST, SYN_ACK = 4, 18
+
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
 _DIE_WITH_PARENT = 1
 
@@ -245,3 +247,9 @@ async def refused(attempt: Awaitable[object]) -> int | None:
     with pytest.raises(OSError, match=r"\[Errno") as raised:
         await attempt
     return raised.value.errno
+
+
+def tcp_flags(frames: list[Frame], node: str) -> list[int]:
+    """The flags of each TCP segment that the node sent."""
+    sent = (each.data for each in frames if each.node == node)
+    return [data[47] for data in sent if data[12:14] == b"\x08\x00" and data[23] == 6]
