@@ -65,10 +65,10 @@ async def test_clients_with_the_same_identifier_and_question_get_their_own_answe
 async def test_repetition_is_sent_again_from_the_same_port_and_answered_once() -> None:
     scene = await Scene().start()
 
-    def first(datagram: Datagram) -> bool:
+    def is_first(datagram: Datagram) -> bool:
         return datagram.destination == SERVER and len(upstream(scene)) == 1
 
-    scene.network.lose = first
+    scene.network.lose = is_first
     asker = await Asker(scene.hnb).open()
     asker.send(query(SEGW, "A", 7).encode(), PROXY)
     await asyncio.sleep(1)

@@ -128,6 +128,18 @@ def test_zone_text_written_is_read_again(zone: dns.Zone) -> None:
     assert sorted(map(repr, again)) == sorted(map(repr, zone))
 
 
+def test_zone_text_written_has_what_servers_want_of_a_zone() -> None:
+    zone = dns.Zone("core.example")
+    zone.add("hms.core.example", "A", "10.10.0.20")
+
+    assert zone.to_text("10.10.0.53").splitlines() == [
+        "core.example. 60 IN SOA ns.core.example. hostmaster.core.example. 1 3600 600 86400 60",
+        "core.example. 300 IN NS ns.core.example.",
+        "ns.core.example. 300 IN A 10.10.0.53",
+        "hms.core.example. 300 IN A 10.10.0.20",
+    ]
+
+
 def test_misbehaviour_holds_until_it_is_ended(zone: dns.Zone) -> None:
     zone.misbehave("SEGW.operator.example.", "silent")
     assert zone.misbehaviour("segw.operator.example") == "silent"
