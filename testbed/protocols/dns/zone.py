@@ -96,9 +96,9 @@ class Zone:
         if not name_servers:
             name_servers = [self.authority.value.split(" ")[0]]
             extra.append(record(self.origin, "NS", name_servers[0]))
-        for name in name_servers:
-            if server is not None and is_within(name, self.origin) and not self._node(name):
-                extra.append(record(name, "A", server))
+        if server is not None:
+            own = [name for name in name_servers if is_within(name, self.origin)]
+            extra += [record(name, "A", server) for name in own if not self._node(name)]
         return write_zone_text([*extra, *(each for each in self if each.kind != "SOA")])
 
     @property
