@@ -48,7 +48,7 @@ class Forwarder:
     """A table of queries on their way.
 
     Attributes:
-        upstreams: the servers to ask, the first first; a client that asks again goes on to the next.
+        upstreams: the servers to ask, the first first; who asks again goes on to the next.
 
     Args:
         host: for ports and time.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from testbed.errors import DecodeError
 from testbed.host import Host, Port
 from testbed.protocols import dns
-from testbed.protocols.dns.build import refusal_of_octets
 from testbed.protocols.wire import Endpoint
 from testbed.roles.dns_forwarder import Forwarder, ForwardLimits
+from testbed.roles.dns_queries import read_query
 from testbed.roles.dns_streams import DnsStreams, StreamLimits
 from testbed.roles.role import Role
 from testbed.topology import Node
@@ -64,7 +63,7 @@ class DnsProxy(Role):
         self._port = None
 
     def _by_datagram(self, data: bytes, source: Endpoint) -> None:
-        query = self._read(data, source)
+        query = read_query(self.host, data, source)
         if isinstance(query, dns.Query):
             self.host.spawn(self._relay(query, source), f"{self.name} DNS proxy")
         elif query is not None:
@@ -80,20 +79,8 @@ class DnsProxy(Role):
             self._port.send(data, destination)
 
     async def _by_stream(self, data: bytes, source: Endpoint) -> list[bytes]:
-        query = self._read(data, source)
+        query = read_query(self.host, data, source)
         if isinstance(query, dns.Query):
             answer = await self.forwarder.by_stream(query)
             return [] if answer is None else [answer]
         return [] if query is None else [query.encode()]
-
-    def _read(self, data: bytes, source: Endpoint) -> dns.Query | dns.Answer | None:
-        """The query; the refusal of one that cannot be read; None for what gets no answer."""
-        try:
-            message = dns.decode(data)
-        except DecodeError as error:
-            self.host.tell("MALFORMED", protocol="DNS", source=str(source), error=str(error))
-            return refusal_of_octets(data)
-        if isinstance(message, dns.Answer):
-            self.host.tell("UNEXPECTED", source=str(source), reason=message.summary())
-            return None
-        return message

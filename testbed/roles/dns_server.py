@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from testbed.errors import BadInput, DecodeError
+from testbed.errors import BadInput
 from testbed.host import Host, Mend, Port
 from testbed.protocols import dns
-from testbed.protocols.dns.build import answer, refusal_of_octets
+from testbed.protocols.dns.build import answer
 from testbed.protocols.dns.names import is_within, parent, same_name
 from testbed.protocols.wire import Endpoint
 from testbed.roles.dns_forwarder import Forwarder
+from testbed.roles.dns_queries import read_query
 from testbed.roles.dns_streams import DnsStreams, StreamLimits
 from testbed.roles.role import Role
 from testbed.topology import Node
@@ -106,7 +107,7 @@ class DnsServer(Role):
         return zone
 
     def _by_datagram(self, data: bytes, source: Endpoint) -> None:
-        query = self._read(data, source)
+        query = read_query(self.host, data, source)
         if isinstance(query, dns.Query) and self._forwards(query):
             self.host.spawn(self._forward_datagram(query, source), f"{self.name} DNS forwarding")
             return
@@ -124,24 +125,12 @@ class DnsServer(Role):
             self._port.send(data, destination)
 
     async def _by_stream(self, data: bytes, source: Endpoint) -> list[bytes]:
-        query = self._read(data, source)
+        query = read_query(self.host, data, source)
         if isinstance(query, dns.Query) and self._forwards(query):
             assert self._forwarder is not None
             relayed = await self._forwarder.by_stream(query)
             return [] if relayed is None else [relayed]
         return self._replies(query, source, by_stream=True)
-
-    def _read(self, data: bytes, source: Endpoint) -> dns.Query | dns.Answer | None:
-        """The query; the refusal of one that cannot be read; None for what gets no answer."""
-        try:
-            message = dns.decode(data)
-        except DecodeError as error:
-            self.host.tell("MALFORMED", protocol="DNS", source=str(source), error=str(error))
-            return refusal_of_octets(data)
-        if isinstance(message, dns.Answer):
-            self.host.tell("UNEXPECTED", source=str(source), reason=message.summary())
-            return None
-        return message
 
     def _forwards(self, query: dns.Query) -> bool:
         return (

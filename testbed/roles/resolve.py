@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import TypeVar
 
-from testbed.errors import BadInput
 from testbed.host import Drive, Host, Mend
 from testbed.protocols import dns
-from testbed.protocols.dns.names import same_name
 from testbed.protocols.wire import Endpoint
 
 _FIRST_PORT = 49152  # RFC 6335 section 6: the dynamic ports
@@ -165,16 +163,3 @@ class _Asking:
         else:
             self.machine.receive_by_stream(data, event.server, self.host.now())
         self.drive.flush()
-
-
-def is_name(text: str) -> bool:
-    """Whether a text is a domain name that can be asked for, and no address."""
-    try:
-        ip_address(text)
-    except ValueError:
-        try:
-            same_name(text)
-        except BadInput:
-            return False
-        return True
-    return False

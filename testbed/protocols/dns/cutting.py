@@ -34,13 +34,20 @@ _POINTER = 0xC0
 _FARTHEST_POINTER = 0x3FFF
 
 
-class _Cutter:
+class Cutter:
     """Cuts one message from front to back."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.reader = Reader(data, "DNS message")
         self._known: dict[int, bytes] = {}
+        self._texts: dict[bytes, str] = {}
+
+    def _text(self, wire: bytes) -> str:
+        text = self._texts.get(wire)
+        if text is None:
+            text = self._texts[wire] = name_text(wire)
+        return text
 
     def _octet(self, position: int, what: str) -> int:
         if position >= len(self.data):
@@ -112,7 +119,7 @@ class _Cutter:
 
     def record(self, section: str) -> ResourceRecord:
         """The next resource record."""
-        name = name_text(self.name(f"{section} record's name"))
+        name = self._text(self.name(f"{section} record's name"))
         start = self.reader.position
         reader = Reader(self.reader.take(10, f"{section} record's head"), "DNS message", start)
         kind_code = reader.uint16("type")
@@ -139,7 +146,7 @@ class _Cutter:
         for each in LAYOUTS[kind]:
             if each == "n":
                 wire = self.name(f"name in {kind} data")
-                words.append(name_text(wire))
+                words.append(self._text(wire))
                 data += wire
             else:
                 part = self.reader.take(2 if each == "h" else 4, f"number in {kind} data")
@@ -171,7 +178,7 @@ def decode(data: bytes) -> Query | Answer:
     """
     if len(data) > MOST_OCTETS:
         raise DecodeError(f"DNS message has {len(data)} octets, at most {MOST_OCTETS} fit")
-    cutter = _Cutter(data)
+    cutter = Cutter(data)
     head = Reader(cutter.reader.take(12, "header"), "DNS message")
     identifier = head.uint16("identifier")
     flags = head.uint16("flags")
@@ -200,4 +207,4 @@ def decode_record(octets: bytes) -> ResourceRecord:
     Raises:
         DecodeError: it cannot be cut.
     """
-    return _Cutter(octets).record("lone")
+    return Cutter(octets).record("lone")

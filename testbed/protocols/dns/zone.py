@@ -84,12 +84,22 @@ class Zone:
             zone.put(each)
         return zone
 
-    def to_text(self) -> str:
-        """Zone file text that other name servers read, SOA and NS first."""
-        apex = [self.authority]
-        if not self._at(self.origin, "NS"):
-            apex.append(record(self.origin, "NS", self.authority.value.split(" ")[0]))
-        return write_zone_text([*apex, *(each for each in self if each.kind != "SOA")])
+    def to_text(self, server: str | None = None) -> str:
+        """Zone file text that other name servers load.
+
+        Args:
+            server: IPv4 address of the name server that is to load it: servers refuse a zone whose
+                own name server has no address, so it gets this one where the zone has none.
+        """
+        extra = [self.authority]
+        name_servers = [each.value for each in self._at(self.origin, "NS")]
+        if not name_servers:
+            name_servers = [self.authority.value.split(" ")[0]]
+            extra.append(record(self.origin, "NS", name_servers[0]))
+        if server is not None:
+            own = [name for name in name_servers if is_within(name, self.origin)]
+            extra += [record(name, "A", server) for name in own if not self._node(name)]
+        return write_zone_text([*extra, *(each for each in self if each.kind != "SOA")])
 
     @property
     def authority(self) -> ResourceRecord:
