@@ -204,7 +204,8 @@ def dhclient(lab: Lab) -> None:
     command = ["dhclient", "-4", "-v", "-d", "-1", "-sf", script, "-cf", str(lab.folder / "conf")]
     command += ["-lf", str(leases), "-pf", str(lab.folder / "pid"), "eth0"]
     lab.start(lab.client, *command)
-    lab.wait(lambda: "SCRIPT BOUND" in lab.said, "BOUND")
+    # It says so when it has written the lease down, which is after its script has run.
+    lab.wait(lambda: "bound to 192.168.7.100" in lab.said, "bound")
     lab.stop()
     lab.start(lab.client, *command)
     lab.wait(lambda: "SCRIPT REBOOT" in lab.said, "REBOOT")
