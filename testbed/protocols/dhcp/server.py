@@ -47,7 +47,7 @@ SMALLEST_MAXIMUM = 576
 IP_AND_UDP = 28
 
 LONGEST_REPEATED = 255
-"""What of a client's words is kept or repeated, octets: no giant, else answers could not be sent."""
+"""Octets of a client's words that are kept and repeated; giants would make answers too long."""
 
 # RFC 6842 section 3: the client identifier is returned; RFC 3046 section 2.2: so is the relay's
 # information, as the last option.
