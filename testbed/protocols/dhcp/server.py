@@ -46,6 +46,13 @@ SMALLEST_MAXIMUM = 576
 """RFC 2132 section 9.10: what every client takes, octets of an IP datagram."""
 IP_AND_UDP = 28
 
+LONGEST_REPEATED = 255
+"""Octets of a client's words that are kept and repeated; giants would make answers too long."""
+
+# RFC 6842 section 3: the client identifier is returned; RFC 3046 section 2.2: so is the relay's
+# information, as the last option.
+_REPEATED = (Code.CLIENT_IDENTIFIER, Code.RELAY_AGENT_INFORMATION)
+
 AnswerOptions = Callable[[Message], Sequence[Option]]
 """Gets a DISCOVER, REQUEST or INFORM and gives options to add to its OFFER or ACK."""
 
@@ -131,6 +138,10 @@ class DhcpServer:
     def _unanswerable(self, message: Message) -> str | None:
         if not 0 < message.hlen <= 16:
             return f"says {message.hlen} octets of hardware address, 1 to 16 are possible"
+        for code in _REPEATED:
+            octets = len(message.option(code) or b"")
+            if octets > LONGEST_REPEATED:
+                return f"has {octets} octets of option {code}, {LONGEST_REPEATED} are taken"
         if message.relay is not None and not self._is_ours(message.relay):
             return f"is relayed by {message.relay}, which is outside {self.policy.subnet}"
         return None
@@ -296,9 +307,7 @@ class DhcpServer:
         self, kind: type[Message], request: Message, options: Sequence[Option], **header: str
     ) -> Message:
         all_options = [addresses(Code.SERVER_IDENTIFIER, self.policy.address), *options]
-        # RFC 6842 section 3: the client identifier is returned; RFC 3046 section 2.2: so is the
-        # relay's information, as the last option.
-        for code in (Code.CLIENT_IDENTIFIER, Code.RELAY_AGENT_INFORMATION):
+        for code in _REPEATED:
             value = request.option(code)
             if value is not None:
                 all_options.append(Option(code, value))

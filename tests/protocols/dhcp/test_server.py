@@ -429,6 +429,16 @@ def test_a_client_without_a_usable_hardware_address_is_not_answered(alone, hlen)
     assert alone.server.to_send() == []
 
 
+@pytest.mark.parametrize("code", [61, 82])
+def test_a_giant_that_would_have_to_be_repeated_is_not_answered(alone, code):
+    giant = dhcp.Option(code, bytes(60000))
+
+    assert alone.ask(dhcp.Discover, more=[giant]) is None
+    [event] = alone.server.events()
+    assert event.reason == f"has 60000 octets of option {code}, 255 are taken"
+    assert alone.ask(dhcp.Discover).message.address == "192.168.1.100"
+
+
 def test_what_is_told_to_another_server_is_not_ours(alone):
     address = alone.lease()
 
