@@ -337,6 +337,41 @@ class TestQuirks:
             "AddObject has no ParameterKey",
         )
 
+    def test_items_and_fields_of_other_names(self) -> None:
+        quirk = soap(
+            "<c:GetParameterValues><ParameterNames><Name>Device.</Name></ParameterNames>"
+            "</c:GetParameterValues>"
+        )
+
+        envelope = decode(quirk)
+
+        assert envelope.message == rpc.GetParameterValues(("Device.",))
+        assert envelope.deviations == ("ParameterNames holds Name, not string",)
+
+    def test_a_parameter_with_two_names(self) -> None:
+        quirk = soap(inform(parameters=entry("A</Name><Name>B", "1")))
+
+        envelope = decode(quirk)
+
+        assert isinstance(envelope.message, rpc.Inform)
+        assert envelope.message.value("A") == "1"
+        assert "ParameterValueStruct 'A' holds another Name" in envelope.deviations
+
+    def test_soap_1_2_and_more_than_header_and_body(self) -> None:
+        quirk = (
+            soap("<c:GetRPCMethods/>")
+            .replace(b"http://schemas.xmlsoap.org/soap/envelope/", b"http://www.w3.org/2003/05/x")
+            .replace(b"<s:Body>", b"<Extra/><s:Body>")
+        )
+
+        envelope = decode(quirk)
+
+        assert envelope.message == rpc.GetRPCMethods()
+        assert envelope.deviations == (
+            "Envelope is in the namespace 'http://www.w3.org/2003/05/x', not SOAP 1.1's",
+            "Envelope holds Extra besides its Header and Body",
+        )
+
     def test_parameter_without_value(self) -> None:
         quirk = soap(
             inform(parameters="<ParameterValueStruct><Name>A</Name></ParameterValueStruct>")
@@ -405,6 +440,10 @@ class TestRefusals:
             (
                 b'<?xml version="1.0" encoding="EBCDIC-CP-US"?><a/>',
                 "CWMP body: declares encoding 'EBCDIC-CP-US'; TR-069 wants UTF-8",
+            ),
+            (
+                b'<?xml version="1.0" encoding="klingon"?><a/>',
+                "CWMP body: declares encoding 'klingon'; TR-069 wants UTF-8",
             ),
             (b"<?xml", "CWMP body: not well-formed XML: no '?>' after 0"),
             (b"<x:a/>", "CWMP body: not well-formed XML"),
@@ -524,6 +563,18 @@ MESSAGE = st.one_of(FAULT, *(struct(each) for each in rpc.METHODS.values()))
 )
 def test_what_is_written_is_read_back(envelope: Envelope) -> None:
     assert decode(envelope.encode()) == envelope
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        rpc.fault(9003, parameters=(rpc.ParameterFault("Device.A", 9007, "too <long>"),)),
+        rpc.Fault(soap_code="Server", soap_text="busy"),
+    ],
+    ids=["with parameters", "plain SOAP"],
+)
+def test_faults_are_read_back(fault: rpc.Fault) -> None:
+    assert decode(Envelope(fault, id="1").encode()).message == fault
 
 
 @given(struct(rpc.SetParameterValues))

@@ -100,7 +100,7 @@ class _Reader(FieldReader):
             if name in ("Header", "Body") and name not in parts:
                 parts[name] = part
             else:
-                self.note(f"Envelope holds a {name} besides its Header and Body")
+                self.note(f"Envelope holds {name} besides its Header and Body")
         if "Body" not in parts:
             raise DecodeError("CWMP body: the SOAP Envelope has no Body")
         message = self.body(parts["Body"])

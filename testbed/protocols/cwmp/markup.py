@@ -75,8 +75,6 @@ def parse(body: bytes, subject: str, most_octets: int = MOST_OCTETS) -> etree._E
     except etree.XMLSyntaxError as error:
         reason = str(error.msg).split("\n")[0]
         raise DecodeError(f"{subject}: not well-formed XML: {reason}") from error
-    except ValueError as error:
-        raise DecodeError(f"{subject}: not well-formed XML: {error}") from error
 
 
 def _attributes(text: str) -> int:
