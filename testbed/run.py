@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from testbed import __version__
 from testbed.conformance import examine
+from testbed.credentials import equip
 from testbed.engines.emulation.world import EmulationWorld
 from testbed.errors import EXIT_FAILED, MissingFeature, RoleCrashed, StepMissed, TestbedError
 from testbed.facts import versions
@@ -82,6 +84,7 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
     """
     variant = scenario.find(plan.variant)
     topology = build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
+    equip(topology, plan.seed, time.time())
     try:
         return asyncio.run(_perform(plan, scenario, topology, tell, on_fail))
     except TestbedError as error:
