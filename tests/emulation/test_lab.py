@@ -68,6 +68,13 @@ def test_an_exception_of_the_work_reaches_the_parent_with_its_traceback() -> Non
     assert "in work" in messages[0]["crash"]
 
 
+def test_a_status_that_is_none_is_a_crash() -> None:
+    end, messages = outcome(lambda lab: 256)
+
+    assert end == LabEnd(1, None)
+    assert "the work returns 256" in messages[0]["crash"]
+
+
 def test_an_error_of_the_testbed_reaches_the_parent_as_a_sentence() -> None:
     def work(lab: Lab) -> int:
         raise MissingFeature("no charon here; install charon-systemd")
@@ -302,6 +309,15 @@ def test_the_second_signal_to_the_parent_kills(number: signal.Signals) -> None:
     assert interrupts.count == 2
     assert heard == {"heard": signal.SIGINT}
     assert end == LabEnd(None, signal.SIGKILL)
+
+
+def test_a_lab_launched_after_the_signal_is_interrupted_too() -> None:
+    with Interrupts():
+        signal.raise_signal(signal.SIGTERM)
+        with launch(unhandled, "lab") as process, ground.watchdog("the lab"):
+            end = process.wait()
+
+    assert end == LabEnd(130, None)
 
 
 def test_handlers_of_the_parent_are_as_before_afterwards() -> None:
