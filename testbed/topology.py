@@ -216,8 +216,8 @@ def hardware_address(topology: Topology, node: str, number: int) -> str:
 
 
 def ladder_order(topology: Topology) -> list[str]:
-    """The nodes from left to right, as the specs draw them: who asks for an address, who translates,
-    and then all others."""
+    """The nodes from left to right, as the specs draw them: who asks for an address, who
+    translates, and then all others."""
 
     def column(name: str) -> int:
         node = topology.nodes[name]
