@@ -28,7 +28,7 @@ from testbed.report.result import Outcome
 from testbed.roles import make_role
 from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
-from testbed.topology import Topology, places, static_addresses
+from testbed.topology import Topology, ladder_order, places, static_addresses
 from testbed.trace.folder import RunWriter
 from testbed.trace.ladder import LadderPrinter, Line
 from testbed.trace.ladder_svg import draw_svg
@@ -105,7 +105,7 @@ async def _perform(
     trace.set_nodes(places(topology), static_addresses(topology))
     trace.set_roles({name: node.role for name, node in topology.nodes.items()})
     trace.decoders.register_web(*_web_ports(topology))
-    printer = LadderPrinter(trace, list(topology.nodes), plan.width, is_terminal=plan.width > 0)
+    printer = LadderPrinter(trace, ladder_order(topology), plan.width, is_terminal=plan.width > 0)
     trace.listeners.append(lambda record: _tell_lines(tell, printer.record(record)))
     writer = RunWriter(plan.folder, trace, _notes(plan))
     key_log = plan.folder / KEY_LOG
@@ -134,7 +134,7 @@ async def _perform(
         outcome.seconds = (last - first) / 1e9
     if outcome.kind != "interrupted":
         outcome.found = examine(scenario.name, trace, plan.variant)
-    (plan.folder / "ladder.svg").write_text(draw_svg(trace, list(topology.nodes)))
+    (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
     _write_run_json(plan, topology, outcome)
     tell({"outcome": outcome.to_json()})
     return outcome.status

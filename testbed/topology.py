@@ -230,12 +230,25 @@ def hardware_address(topology: Topology, node: str, number: int) -> str:
     return f"02:00:{index >> 16 & 255:02x}:{index >> 8 & 255:02x}:{index & 255:02x}:{number:02x}"
 
 
+def ladder_order(topology: Topology) -> list[str]:
+    """The nodes from left to right, as the specs draw them: who asks for an address, who
+    translates, and then all others."""
+
+    def column(name: str) -> int:
+        node = topology.nodes[name]
+        if any(each.by is By.DHCP for each in node.attachments):
+            return 0
+        return 1 if node.nat is not None else 2
+
+    return sorted(topology.nodes, key=column)
+
+
 def places(topology: Topology) -> dict[str, tuple[str, str, str]]:
-    """Who is where: link-layer address to (node, interface, link)."""
+    """Who is where: link-layer address to (node, interface, link), in the ladder's order."""
     return {
         hardware_address(topology, name, number): (name, interface_name(number), attachment.link)
-        for name, node in topology.nodes.items()
-        for number, attachment in enumerate(node.attachments)
+        for name in ladder_order(topology)
+        for number, attachment in enumerate(topology.nodes[name].attachments)
     }
 
 
