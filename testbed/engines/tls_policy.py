@@ -56,6 +56,7 @@ class TlsContexts:
 
     def __init__(self, key_log: Path) -> None:
         self._key_log = key_log
+        self._secrets = b""
         self._made: dict[tuple[object, ...], ssl.SSLContext] = {}
 
     def context(self, profile: TlsProfile, server_side: bool) -> ssl.SSLContext:
@@ -110,9 +111,9 @@ class TlsContexts:
 
     def key_log(self) -> bytes:
         """The secrets of all connections so far, each once: both ends may be ours."""
-        if not self._key_log.exists():
-            return b""
-        lines = self._key_log.read_bytes().splitlines()
+        if self._key_log.exists():
+            self._secrets = self._key_log.read_bytes()
+        lines = self._secrets.splitlines()
         return b"".join(line + b"\n" for line in dict.fromkeys(lines) if line[:1] != b"#")
 
 
@@ -222,7 +223,7 @@ def _certificate_sentence(
             if refused is not None:
                 return _of_dates(certificate, cause, peer)
         return f"TLS with {peer}: a certificate of the chain is {cause}"
-    issuer = f" of {chain[-1].issuer.rfc4514_string()}" if chain else ""
+    issuer = f", issued by {chain[-1].issuer.rfc4514_string()}," if chain else ""
     return (
         f"TLS with {peer}: the certificate{issuer} leads to no trusted root "
         f"({len(profile.roots)} trusted): {error.verify_message}"
