@@ -15,6 +15,7 @@ import pty
 import select
 import signal
 import subprocess
+import termios
 import threading
 import weakref
 from collections.abc import Callable
@@ -144,6 +145,11 @@ class LabNode(Host):  # type: ignore[misc]  # Mininet has no types
 
     def _open_shell(self) -> None:
         self.master, self.slave = pty.openpty()
+        # An interrupt would otherwise discard output that waits in the pty, and with it, now and
+        # then, the prompt that tells the command's end: Mininet's own nodes hang at that.
+        modes = termios.tcgetattr(self.slave)
+        modes[3] |= termios.NOFLSH
+        termios.tcsetattr(self.slave, termios.TCSANOW, modes)
         command = ["bash", "--norc", "--noediting", "-is", f"mininet:{self.name}"]
         ends = {"stdin": self.slave, "stdout": self.slave, "stderr": self.slave}
         try:
@@ -156,7 +162,8 @@ class LabNode(Host):  # type: ignore[misc]  # Mininet has no types
         self.shell, self.pid = shell, shell.pid
         self.stdin = self.stdout = os.fdopen(self.master, "r")
         self.pollOut = select.poll()
-        self.pollOut.register(self.stdout)
+        # Mininet also polls for writing, which is always possible: its timeouts never come.
+        self.pollOut.register(self.stdout, select.POLLIN)
         self.outToNode[self.stdout.fileno()] = self
         self.inToNode[self.stdin.fileno()] = self
         while not self.read(1024).endswith(chr(127)):
