@@ -270,8 +270,7 @@ class Netlink(RouteSocket):
         present = self.addresses(name)
         if present == [wanted]:
             return
-        for old in present:
-            self._change_address(_DELETE_ADDRESS, 0, name, *old)
+        self._remove_addresses(name, present)
         self._change_address(_NEW_ADDRESS, CREATE | REPLACE, name, *wanted)
 
     def add_address(self, name: str, address: str, prefix_length: int) -> None:
@@ -280,8 +279,7 @@ class Netlink(RouteSocket):
 
     def flush_addresses(self, name: str) -> None:
         """Take the interface's IPv4 addresses away, and the routes that need them."""
-        for old in self.addresses(name):
-            self._change_address(_DELETE_ADDRESS, 0, name, *old)
+        self._remove_addresses(name, self.addresses(name))
 
     def addresses(self, name: str) -> list[tuple[str, int]]:
         """The interface's IPv4 addresses with their prefix lengths, the first one first."""
@@ -345,6 +343,11 @@ class Netlink(RouteSocket):
             device = struct.unpack("=I", fields.get(_ROUTE_DEVICE, b"\0\0\0\0"))[0]
             found.append((socket.inet_ntoa(gateway) if gateway else None, device))
         return found
+
+    def _remove_addresses(self, name: str, present: list[tuple[str, int]]) -> None:
+        # The last one first: with the first address of a subnet the kernel removes the others.
+        for old in reversed(present):
+            self._change_address(_DELETE_ADDRESS, 0, name, *old)
 
     def _change_address(
         self, kind: int, flags: int, name: str, address: str, prefix_length: int
