@@ -121,7 +121,7 @@ def test_background_command_tells_its_process(kind: str) -> None:
         h1 = net["h1"]
         h1.cmd("sleep 1000 &")
 
-        assert Path(f"/proc/{h1.lastPid}/cmdline").read_bytes() == b"sleep\x001000\x00"
+        assert f"PPid:\t{h1.pid}\n" in Path(f"/proc/{h1.lastPid}/status").read_text()
         assert os.readlink(f"/proc/{h1.lastPid}/ns/net") != os.readlink("/proc/self/ns/net")
 
 
@@ -202,7 +202,7 @@ def test_programs_see_their_own_interfaces_only(kind: str) -> None:
 
         assert sorted(h1.cmd("ls /sys/class/net").split()) == own
         assert sorted(h1.pexec("ls /sys/class/net")[0].split()) == own
-        assert "s1-eth1" in interfaces()
+        assert "s1-eth1" in net["s1"].cmd("ip link")
 
 
 @both
@@ -433,8 +433,6 @@ def test_stop_leaves_no_process_no_interface_and_no_bridge(kind: str) -> None:
     with network(kind, SingleSwitchTopo(3)) as net:
         net["h1"].cmd("sleep 1000 &")
         net["h2"].cmd("true")
-        links = {str(link.intf2) for link in net.links}
-        assert links <= interfaces()
     deadline = time.monotonic() + 10
     while {e for e in os.listdir("/proc") if e.isdigit()} - before:
         reap()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import re
@@ -12,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,8 +55,13 @@ def running(topology: Topology) -> Iterator[Network]:
         network.stop()
 
 
-def interfaces() -> set[str]:
-    return {name for _, name in socket.if_nameindex()}
+def open_namespaces() -> list[str]:
+    """What this process holds of namespaces: the kernel keeps none that nobody holds."""
+    held = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            held.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return [each for each in held if each.startswith(("net:", "mnt:", "socket:"))]
 
 
 # What needs no namespaces
@@ -144,12 +151,46 @@ def test_first_frame_after_start_passes() -> None:
 @emulation
 @in_lab
 def test_settings_are_a_quiet_networks() -> None:
-    with running(homes()) as network, network.nodes["hnb"].namespace:
+    with running(homes()) as network:
+        check_settings(network)
+
+
+def check_settings(network: Network) -> None:
+    with network.nodes["hnb"].namespace:
         assert Path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").read_text() == "1\n"
         assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == "0\n"
         assert Path("/proc/sys/net/ipv4/conf/eth0/rp_filter").read_text() == "0\n"
-    bridging = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
-    assert not bridging.exists() or bridging.read_text() == "0\n"
+    with network.mininet.root:
+        bridging = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+        assert not bridging.exists() or bridging.read_text() == "0\n"
+        assert Path("/proc/sys/net/ipv6/conf/internet/disable_ipv6").read_text() == "1\n"
+
+
+@emulation
+@in_lab
+def test_nothing_is_made_outside_of_the_networks_namespaces() -> None:
+    with running(homes()) as network, running(homes()) as other:
+        assert [name for _, name in socket.if_nameindex()] == ["lo"]
+        assert network.nodes["gateway"].pexec("ping -c1 -W1 203.0.113.53")[2] == 0
+        assert other.nodes["gateway"].pexec("ping -c1 -W1 203.0.113.53")[2] == 0
+        assert "home-eth1" in network.mininet["home"].cmd("ip link")
+
+
+@emulation
+@in_lab
+def test_everything_is_gone_soon_after_stop() -> None:
+    network = Network(homes(2))
+    network.start()
+    network.nodes["hnb"].cmd("sleep 1000 &")
+    held = Namespace(os.dup(network.mininet.root.descriptor), "held")
+    network.stop()
+    netlink = Netlink(held)
+    deadline = time.monotonic() + 30
+    # A port is gone with its far end, and that with its namespace, which a process would keep.
+    while netlink.links().keys() != {"lo", "internet", "home", "home2"}:
+        assert time.monotonic() < deadline
+    netlink.close()
+    held.close()
 
 
 @emulation
@@ -334,24 +375,21 @@ def test_stop_ends_every_process_of_the_nodes() -> None:
     network.stop()
 
     assert process.returncode == -signal.SIGKILL
-    assert interfaces() == {"lo"}
+    assert open_namespaces() == []
     network.stop()  # once more does no harm
 
 
 @emulation
 @in_lab
 def test_failed_start_is_stopped_cleanly() -> None:
-    root = Netlink(Namespace.current("root"))
-    root.add_veth("home-eth2", "taken", root.namespace)
-    network = Network(homes())
-    with pytest.raises(NetlinkError, match=r"lab: cannot add home-eth2 with eth0 in hnb.*EEXIST"):
+    topology = homes()
+    topology.link("lo", "10.0.0.0/8")
+    network = Network(topology)
+    with pytest.raises(NetlinkError, match=r"switches: cannot add bridge lo: .*EEXIST"):
         network.start()
     network.stop()
-    root.delete("taken")
-    root.close()
-    root.namespace.close()
 
-    assert interfaces() == {"lo"}
+    assert open_namespaces() == []
 
 
 @emulation
@@ -491,23 +529,6 @@ def set_up_many(netlink: Netlink) -> None:
     with netlink.batch():
         for number in range(250):
             netlink.set_up(f"x{number}")
-
-
-@emulation
-@in_lab
-def test_group_is_deleted_with_its_far_ends() -> None:
-    here, there = Namespace.create("here"), Namespace.create("there")
-    netlink, other = Netlink(here), Netlink(there)
-    with netlink.batch():
-        netlink.add_bridge("b0", group=5)
-        netlink.add_veth("a", "eth0", there, group=5)
-        netlink.add_veth("b", "eth1", there, group=6)
-    netlink.delete_group(5)
-
-    assert netlink.links().keys() == {"lo", "b"}
-    assert other.links().keys() == {"lo", "eth1"}
-    for each in (netlink, other, here, there):
-        each.close()
 
 
 # The prompt
