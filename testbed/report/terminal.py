@@ -52,15 +52,18 @@ def _show_failures(console: Console, result: Result) -> None:
         title = f"{result.scenario}/{variant}" if variant else result.scenario
         folder = result.folder / variant if variant else result.folder
         console.print(Text(f"{title}: {outcome.text}"), soft_wrap=True, highlight=False)
+        place = f"{result.folder}/report.html#{variant or 'main'}"
+        if outcome.record is not None:
+            place += f"-r{outcome.record}"
         console.print(
-            Text(f"  see        {folder}      again   testbed run --again {folder}\n"),
+            Text(f"  see        {place}      again   testbed run --again {folder}\n"),
             soft_wrap=True,
             highlight=False,
         )
-    for each in result.judgements:
-        if each.verdict is Verdict.FAIL:
+    for word, judgements in (("FAIL", result.failures), ("warning:", result.warnings)):
+        for each in judgements:
             console.print(
-                Text(f"{result.scenario}: FAIL {each.requirement.id}: {each.reason}"),
+                Text(f"{result.scenario}: {word} {each.requirement.id}: {each.reason}"),
                 soft_wrap=True,
                 highlight=False,
             )

@@ -95,6 +95,17 @@ class EmulationWorld:
         """Wait until all that is on the wires by now is in the trace."""
         await self.capture.flush()
 
+    def finish(self) -> None:
+        """All that was on the wires is in the trace, and nothing more comes.
+
+        For the work of a lab that ends with it: namespaces, rules and what else the kernel takes
+        with the lab are left to the kernel, which is ten times faster than taking them down.
+        """
+        self.capture.stop()
+        self.trace.drops = sum(self.capture.drops.values())
+        for host in self.hosts.values():
+            host.let_go()
+
     def stop(self) -> None:
         """Take all power away and let the namespaces go."""
         self.capture.stop()
