@@ -25,6 +25,21 @@ class Nat(Enum):
     dependent filtering, port preserving."""
 
 
+class Certificate(Enum):
+    """What a node that has names shows who asks for them: one defect each."""
+
+    GOOD = "good"
+    """For all its names, by the operator's root, valid now."""
+    ADDRESS = "address"
+    """Likewise, and for its address too."""
+    WRONG_NAME = "wrong-name"
+    WRONG_ROOT = "wrong-root"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+    COMMON_NAME_ONLY = "common-name-only"
+    """The name is the subject's common name; there is no subjectAltName."""
+
+
 class By(Enum):
     """How an interface comes by its address."""
 

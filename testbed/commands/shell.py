@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -35,11 +36,13 @@ def shell(
 ) -> int:
     """A topology with its roles up, and Mininet's prompt in it."""
     from testbed.commands.prompt import inside
+    from testbed.credentials import equip
     from testbed.engines.emulation.lab import Interrupts, launch
     from testbed.registry import find_topology
     from testbed.settings import build_topology, parse_settings
 
     built = build_topology(find_topology(topology), {}, parse_settings(settings), nat)
+    equip(built, seed, time.time())
     with Interrupts():
         process = launch(lambda lab: inside(lab, built, seed, ladder), f"shell {topology}")
         end = process.wait()
