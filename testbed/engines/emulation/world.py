@@ -149,18 +149,20 @@ class EmulationWorld:
         For the work of a lab that ends with it: namespaces, rules and what else the kernel takes
         with the lab are left to the kernel, which is ten times faster than taking them down.
         """
-        self.capture.stop()
-        self.trace.drops = sum(self.capture.drops.values())
+        self._close_capture()
         for host in self.hosts.values():
             host.let_go()
 
     def stop(self) -> None:
         """Take all power away and let the namespaces go."""
-        self.capture.stop()
+        self._close_capture()
         for host in self.hosts.values():
             host.close()
-        self.trace.drops = sum(self.capture.drops.values())
         self.network.stop()
+
+    def _close_capture(self) -> None:
+        self.capture.stop()
+        self.trace.drops = sum(self.capture.drops.values())
         self.key_log = self._contexts.key_log()
         if self._own_files is not None:
             self._own_files.cleanup()
