@@ -6,10 +6,9 @@ key log file, for Wireshark.
 Dates.  OpenSSL can verify a chain for another date than the machine's, but Python has no way to
 tell it which (Python 3.11 to 3.14 have none).  So where a node believes in a date of its own,
 OpenSSL verifies all but the dates, and `dates_refused` looks at those of the verified chain;
-`TlsStream`
-asks it before it lets this side's last flight go, so that the other side gets no Finished, nor an
-octet of the application, but the alert that OpenSSL itself would send.  Where the node goes by the
-machine's clock, OpenSSL does it all.
+`TlsStream` asks it before it lets this side's last flight go, so that the other side gets no
+Finished, nor an octet of the application, but the alert that OpenSSL itself would send.  Where the
+node goes by the machine's clock, OpenSSL does it all.
 """
 
 from __future__ import annotations
