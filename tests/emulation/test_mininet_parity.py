@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -545,13 +545,17 @@ def test_prompt_says_the_same(kind: str, way: str) -> None:
 def prompt(kind: str, way: str) -> None:
     """Run the script at the prompt of one kind; the output of both streams goes to stdout."""
     os.dup2(1, 2)
-    script = Path("/tmp/testbed-parity-script")
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/tmp"], check=True)
-    if way == "script":
-        script.write_text(sys.stdin.read().lstrip())
+    with tempfile.NamedTemporaryFile("w", prefix="testbed-parity-") as script:
+        if way == "script":
+            script.write(sys.stdin.read().lstrip())
+            script.flush()
+        run_prompt(kind, script.name if way == "script" else None)
+
+
+def run_prompt(kind: str, script: str | None) -> None:
     if kind == "stock":
         with network(kind) as net:
-            CLI(net, script=str(script))
+            CLI(net, script=script)
         return
     from testbed.engines.emulation.network import Network
     from testbed.engines.emulation.shell import Shell
@@ -562,7 +566,7 @@ def prompt(kind: str, way: str) -> None:
     topology.node("h2", link.at(2))
     ours = Network(topology)
     ours.start()
-    Shell(ours, script=str(script) if way == "script" else None)
+    Shell(ours, script=script)
     ours.stop()
 
 

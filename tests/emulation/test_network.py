@@ -1,12 +1,10 @@
-"""Topologies of ours on the kernel: addresses, cables, the prompt, and what is left afterwards."""
+"""Topologies of ours on the kernel: addresses, cables, processes, and what is left afterwards."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
-import re
 import select
 import signal
 import socket
@@ -14,8 +12,6 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,34 +21,12 @@ from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink, NetlinkError
 from testbed.engines.emulation.network import Network, to_mininet
 from testbed.engines.emulation.nodes import LabNode, LabSwitch
-from testbed.engines.emulation.shell import Shell
 from testbed.errors import BadInput, LocalError
 from testbed.topology import Topology
-from tests.emulation.inside import command_in_namespaces, in_lab, run_in_namespaces
+from tests.emulation.inside import command_in_namespaces, in_lab
+from tests.emulation.networks import homes, running
 
 emulation = pytest.mark.emulation
-
-
-def homes(count: int = 1) -> Topology:
-    topology = Topology("homes at the internet")
-    internet = topology.link("internet", "203.0.113.0/24")
-    topology.node("outer_dns", internet.at(53))
-    topology.node("serving_segw", internet.at(50))
-    for home in topology.repeat("home", count):
-        lan = home.link("home", "192.168.1.0/24")
-        home.node("gateway", lan.at(1), internet.next_free(), router="203.0.113.53")
-        home.node("hnb", lan.by_dhcp())
-    return topology
-
-
-@contextmanager
-def running(topology: Topology) -> Iterator[Network]:
-    network = Network(topology)
-    try:
-        network.start()
-        yield network
-    finally:
-        network.stop()
 
 
 def open_namespaces() -> list[str]:
@@ -424,243 +398,3 @@ def test_unprivileged_user_starts_a_network() -> None:
     )
 
     assert done.stdout.endswith("0.0 ['eth0', 'lo']\n"), done.stderr
-
-
-# Netlink
-
-
-@contextmanager
-def wire() -> Iterator[Netlink]:
-    """A namespace with eth0, whose far end is in another one."""
-    near, far = Namespace.create("near"), Namespace.create("far")
-    netlink = Netlink(near)
-    netlink.add_veth("eth0", "eth0", far, "02:00:00:00:00:01", "02:00:00:00:00:02", up=True)
-    other = Netlink(far)
-    other.set_up("eth0")
-    try:
-        yield netlink
-    finally:
-        for each in (netlink, other, near, far):
-            each.close()
-
-
-@emulation
-@in_lab
-def test_set_address_replaces_and_leaves_the_same_one_alone() -> None:
-    with wire() as netlink:
-        netlink.set_address("eth0", "10.0.0.1", 24)
-        netlink.set_default_route("10.0.0.9")
-        netlink.set_address("eth0", "10.0.0.1", 24)
-
-        assert [router for router, _ in netlink.default_routes()] == ["10.0.0.9"]
-
-        netlink.set_address("eth0", "10.0.0.2", 24)
-
-        assert netlink.addresses("eth0") == [("10.0.0.2", 24)]
-        assert netlink.default_routes() == []
-
-        netlink.add_address("eth0", "10.0.0.3", 24)
-        netlink.flush_addresses("eth0")
-
-        assert netlink.addresses("eth0") == []
-
-
-@emulation
-@in_lab
-def test_default_route_is_replaced_and_removed() -> None:
-    with wire() as netlink:
-        netlink.set_address("eth0", "10.0.0.1", 24)
-        netlink.set_default_route("10.0.0.9")
-        netlink.set_default_route("10.0.0.8")
-
-        assert [router for router, _ in netlink.default_routes()] == ["10.0.0.8"]
-
-        netlink.set_default_route(None)
-        netlink.set_default_route(None)
-
-        assert netlink.default_routes() == []
-
-
-@emulation
-@in_lab
-def test_refusal_tells_whose_what_and_why() -> None:
-    with wire() as netlink:
-        with pytest.raises(NetlinkError, match=r"near: cannot set eth9 up: .*ENODEV") as caught:
-            netlink.set_up("eth9")
-        assert caught.value.errno == errno.ENODEV
-        with pytest.raises(NetlinkError, match=r"route to 192.0.2.1: .*ENETUNREACH"):
-            netlink.set_default_route("192.0.2.1")
-        with pytest.raises(NetlinkError, match=r"find interface eth9: .*ENODEV"):
-            netlink.set_address("eth9", "10.0.0.1", 24)
-
-
-def several(netlink: Netlink) -> None:
-    with netlink.batch():
-        netlink.add_bridge("b0")
-        netlink.set_up("nothing")
-        netlink.enslave("eth0", "b0")  # asks for the bridge's number within the batch
-        netlink.set_up("neither")
-
-
-@emulation
-@in_lab
-def test_batch_does_the_rest_and_raises_the_first_refusal() -> None:
-    with wire() as netlink:
-        with pytest.raises(NetlinkError, match="set nothing up"):
-            several(netlink)
-
-        assert netlink.link("eth0").master == netlink.index("b0")
-
-
-@emulation
-@in_lab
-def test_more_requests_than_fit_one_send_are_all_done_and_all_refusals_fit() -> None:
-    with wire() as netlink:
-        with netlink.batch():
-            for number in range(1, 251):
-                netlink.add_address("eth0", f"10.0.{number}.1", 24)
-
-        assert len(netlink.addresses("eth0")) == 250
-        with pytest.raises(NetlinkError, match="set x0 up"):
-            set_up_many(netlink)
-
-
-def set_up_many(netlink: Netlink) -> None:
-    with netlink.batch():
-        for number in range(250):
-            netlink.set_up(f"x{number}")
-
-
-# The prompt
-
-
-class Role:
-    """As roles are: what is public can be told at the prompt."""
-
-    lease_s = 3600
-
-    def power_on(self) -> None:
-        """Switch it on."""
-
-    def _internal(self) -> None:
-        """Not for the prompt."""
-
-
-def shell(script: str) -> str:
-    """What the prompt says to these commands, on a network of one home."""
-    done = run_in_namespaces(
-        [sys.executable, "-W", "ignore", __file__],
-        input=script,
-        stdin=None,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stdout
-    return done.stdout.replace("\r", "").replace("mininet> ", "")
-
-
-def run_shell() -> None:
-    os.dup2(1, 2)
-    with running(homes()) as network:
-
-        def call(node: str, method: str) -> str:
-            getattr(role, method)()
-            return f"{node} did {method}"
-
-        role = Role()
-        Shell(network, roles={"hnb": role}, call=call)
-        network.nodes["hnb"].cmd("true")  # the network outlives its prompt
-
-
-@emulation
-def test_prompt_shows_the_wiring() -> None:
-    said = shell("net\nlinks\nintfs\n")
-
-    assert "hnb eth0:home-eth2\n" in said
-    assert "gateway eth0:home-eth1 eth1:internet-eth3\n" in said
-    assert "home lo:  home-eth1:gateway-eth0 home-eth2:hnb-eth0\n" in said
-    assert "hnb-eth0<->home-eth2 (OK OK)" in said
-    assert "gateway: eth0,eth1\n" in said
-
-
-@emulation
-def test_prompt_gives_words_to_programs_and_to_roles() -> None:
-    said = shell(
-        "gateway ping -c1 outer_dns\n"
-        "hnb power_on\n"
-        "hnb ifconfig eth0\n"
-        "roles\n"
-        "# a comment\n"
-        "link hnb gateway down\n"
-        "py hnb.intfIsUp()\n"
-        "iperf gateway outer_dns\n"
-        "exit\n"
-        "never read\n"
-    )
-
-    assert re.search(r"PING 203\.0\.113\.53.* 0% packet loss", said, re.DOTALL)
-    assert "hnb did power_on\n" in said
-    assert "ether 02:00:00:00:03:00" in said
-    assert "hnb: power_on\n" in said
-    assert re.search(r"\*\*\* Results: \['[\d.]+ \wbits/sec', '[\d.]+ \wbits/sec'\]", said)
-    assert "never" not in said
-
-
-@emulation
-def test_pingall_leaves_out_who_has_no_address() -> None:
-    said = shell("pingall\n")
-
-    assert "Without an address, left out: hnb\n" in said
-    assert "outer_dns -> serving_segw X \n" in said  # 192.168.1.1 is in its home
-
-
-@emulation
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("hnbb ifconfig", "no command and no node is called 'hnbb'; did you mean hnb?\n"),
-        ("hnb", "what shall hnb do? say 'hnb COMMAND'\n"),
-        ("hnb power_on now", "hnb power_on takes nothing, and 'now' was given\n"),
-        ("hnb _internal", "_internal: command not found"),
-        ("link hnb", "invalid number of args: link end1 end2 [up down]\n"),
-        ("link hnb nobody down", "no node is called 'nobody'"),
-        ("link hnb outer_dns down", "hnb and outer_dns are on no common link\n"),
-        ("iperf hnb outer_dns", "hnb has no address\n"),
-        ("source /no/such/file", "cannot read /no/such/file: No such file or directory\n"),
-        ("x nobody", "x nobody: KeyError: 'nobody'\n"),
-        ("py 1/0", "division by zero\n"),
-    ],
-)
-def test_bad_input_at_the_prompt_is_told_in_one_sentence(line: str, told: str) -> None:
-    said = shell(f"{line}\nsh echo still here\n")
-
-    assert told in said
-    assert "still here" in said
-
-
-@emulation
-def test_interrupt_ends_the_command_and_not_the_prompt() -> None:
-    process = subprocess.Popen(
-        command_in_namespaces([sys.executable, "-W", "ignore", __file__]),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-        bufsize=0,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(b"gateway sh -c 'echo be''gun; exec sleep 1000'\n")
-    said = b""
-    while b"begun" not in said:
-        said += process.stdout.read(4096)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGINT)
-    said, _ = process.communicate(b"sh echo still here\n", timeout=30)
-
-    assert b"still here" in said
-    assert process.returncode == 0
-
-
-if __name__ == "__main__":
-    run_shell()
