@@ -1,5 +1,4 @@
 """The Home NodeB, from power-up to the address of its first contact (TS 32.583, 5.1.1, to 2.2).
-2.2).
 
 It knows its factory data and nothing else; which name it resolves first follows from them.
 """
