@@ -34,9 +34,7 @@ class MadeUp:
         target = MAC[to, link] if to else "ff:ff:ff:ff:ff:ff"
         source, destination = ends
         packet = ipv4(source[0], destination[0], 17, udp(source, destination, payload))
-        frame = Frame(
-            self.now_ns, link, node, NODES[mac][1], ethernet(mac, target, packet)
-        )
+        frame = Frame(self.now_ns, link, node, NODES[mac][1], ethernet(mac, target, packet))
         return self.trace.add_frame(frame)[0].number
 
     def ack(
@@ -50,13 +48,13 @@ class MadeUp:
         options = [seconds(dhcp.Code.LEASE_TIME, 600), subnet_mask(24)]
         options += [addresses(dhcp.Code.ROUTER, *routers)] if routers else []
         options += [addresses(dhcp.Code.DNS_SERVER, *dns_servers)] if dns_servers else []
-        message = dhcp.Ack.build(hardware_address=hardware_address, xid=7, options=options, yiaddr=LEASED)
+        message = dhcp.Ack.build(
+            hardware_address=hardware_address, xid=7, options=options, yiaddr=LEASED
+        )
         ends = ((ROUTER, 67), (LEASED if to else BROADCAST, 68))
         return self.put("gateway", "home", to, ends, message.encode())
 
     def query(self, source: str = LEASED, server: str = DNS_SERVER, name: str = SEGW) -> int:
         """A DNS query of the HNB."""
         message = dns.query(name, "A", Random(1).randrange(65536))
-        return self.put(
-            "hnb", "home", "gateway", ((source, 50000), (server, 53)), message.encode()
-        )
+        return self.put("hnb", "home", "gateway", ((source, 50000), (server, 53)), message.encode())

@@ -110,9 +110,7 @@ def test_without_a_scenario_all_that_have_a_check_are_judged() -> None:
     judgements = judge(None, {"": examine(None, made.trace)})
 
     assert {each.requirement.id for each in judgements} == set(load_checks())
-    assert {
-        each.requirement.id for each in judgements if each.verdict is Verdict.PASS
-    } >= {CHECKED}
+    assert {each.requirement.id for each in judgements if each.verdict is Verdict.PASS} >= {CHECKED}
 
 
 def test_a_check_of_several_entries_runs_once(monkeypatch) -> None:

@@ -42,9 +42,7 @@ async def test_nothing_is_asked_before_there_is_a_lease() -> None:
     await asyncio.sleep(60)
 
     assert home.queries() == []
-    assert told(home.hnb_host, "FAILED") == [
-        {"step": "1", "cause": "no DHCP offer to 5 attempts"}
-    ]
+    assert told(home.hnb_host, "FAILED") == [{"step": "1", "cause": "no DHCP offer to 5 attempts"}]
     assert home.hnb_host.addresses == {}
 
 
