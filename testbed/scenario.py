@@ -264,7 +264,7 @@ class Stage:
         right: Player,
         message_type: type,
         within_s: float | None = None,
-        step: str | None = None,
+        step_name: str | None = None,
         **fields: Any,
     ) -> Coroutine[Any, Any, Record]:
         """Wait for the next message between two nodes that fits; gives its record.
@@ -275,7 +275,7 @@ class Stage:
             right: the other.
             message_type: class of the decoded message.
             within_s: how long to wait; the scenario's `step_s` by default.
-            step: the step's number; else the comment at the end of the calling line, else its
+            step_name: the step's number; else the comment at the end of the calling line, else its
                 number.
             fields: attribute values of the message; `port`, `source_port` of the datagram.
 
@@ -284,7 +284,7 @@ class Stage:
         """
         origin, end = _directed(left, direction, right)
         wanted = Expectation(
-            step or _calling_step(), origin.name, end.name, message_type, fields, self.cursor
+            step_name or _calling_step(), origin.name, end.name, message_type, fields, self.cursor
         )
         return self._wait(wanted, within_s)
 
@@ -293,7 +293,7 @@ class Stage:
         player: Player,
         event: str,
         within_s: float | None = None,
-        step: str | None = None,
+        step_name: str | None = None,
         **fields: Any,
     ) -> Coroutine[Any, Any, Record]:
         """Wait for the next event of that name that the node tells; gives its record.
@@ -301,7 +301,9 @@ class Stage:
         Raises:
             StepMissed: it did not come.
         """
-        wanted = Expectation(step or _calling_step(), player.name, None, event, fields, self.cursor)
+        wanted = Expectation(
+            step_name or _calling_step(), player.name, None, event, fields, self.cursor
+        )
         return self._wait(wanted, within_s)
 
     def never(
@@ -389,7 +391,8 @@ class Stage:
             way = f"{sender} -> {receiver}" if receiver else sender
             again = ""
             if len(seconds) > 1:
-                again = f", and again at {', '.join(f'{s:.1f}' for s in seconds[1:6])} s"
+                times_told = ", ".join(f"{s:.{1 if s >= 1 else 3}f}" for s in seconds[1:6])
+                again = f", and again at {times_told} s"
             lines.append(f"{way}   {said}   at {seconds[0]:.3f} s{again}")
         return lines
 

@@ -105,6 +105,7 @@ def _show(judgements: list[Judgement]) -> None:
     from rich.text import Text
 
     from testbed.report.terminal import STYLES
+    from testbed.report.text import readable
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("requirement", no_wrap=True)
@@ -112,5 +113,7 @@ def _show(judgements: list[Judgement]) -> None:
         table.add_column(name)
     for each in judgements:
         verdict = Text(each.verdict, style=STYLES[each.verdict])
-        table.add_row(each.requirement.id, verdict, each.requirement.level, Text(each.reason))
+        table.add_row(
+            each.requirement.id, verdict, each.requirement.level, Text(readable(each.reason))
+        )
     Console(highlight=False).print(table)
