@@ -107,7 +107,7 @@ class EmulationWorld:
     def _tap(self, node: str, local: Endpoint, remote: Endpoint, connected: bool) -> Tap | None:
         """Who hears a TLS stream in clear: one end of each connection, so that no message is told
         twice."""
-        if not connected and not self._foreign:
+        if node in self._foreign or (not connected and not self._foreign):
             return None
         return partial(self._heard, (next(self._connections), node, local, remote, connected))
 
