@@ -284,6 +284,7 @@ class TestQuirks:
         )
 
         assert decode(quirk).must_understand == ("Secret",)
+        assert decode(quirk.replace(b'stand="1"', b'stand="0"')).must_understand == ()
 
     def test_vendor_method(self) -> None:
         assert decode(soap("<c:X_ACME_Kick><A/></c:X_ACME_Kick>")).message == rpc.Unknown(

@@ -93,6 +93,7 @@ def test_provisioning() -> None:
         *("<- SetParameterValues", "-> SetParameterValuesResponse", "<- -"),
     ]
     assert Answered(SET, rpc.SetParameterValuesResponse()) in pair.seen[acs]
+    assert [each.request for each in pair.seen[pair.cpe] if isinstance(each, Asked)] == [SET]
 
 
 def test_requests_of_the_cpe_come_before_those_of_the_acs() -> None:
@@ -241,6 +242,13 @@ class TestVersions:
         Pair(cpe, AcsSession(version="cwmp-1-0")).run()
 
         assert cpe.version == "cwmp-1-0"
+
+    def test_an_answer_in_no_known_version_changes_nothing(self) -> None:
+        cpe = CpeSession(INFORM, version="cwmp-1-2")
+        cpe.to_send()
+        cpe.receive(Envelope(rpc.InformResponse(), "1", ""))
+
+        assert cpe.version == "cwmp-1-2"
 
     @pytest.mark.parametrize("version", ["cwmp-9-9", ""])
     def test_an_unknown_version_is_answered_in_the_first(self, version: str) -> None:

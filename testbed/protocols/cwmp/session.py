@@ -7,6 +7,7 @@ machines take and give envelopes, `None` being an empty body; HTTP, cookies and 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -163,7 +164,7 @@ class Failed:
 SessionEvent = Informed | Accepted | Refused | Asked | Answered | Ended | Failed
 
 
-class Session:
+class Session(ABC):
     """What both ends share: the state, the numbering of calls, and what is due.
 
     Args:
@@ -267,12 +268,13 @@ class Session:
         sentence = f"CWMP session: the {turn.value} sent {what} {self.state.value}; {due} is due"
         raise LocalError(sentence) if turn is self.side else PeerError(sentence)
 
+    @abstractmethod
     def _sent(self, envelope: Envelope | None) -> None:
         """What follows from having sent this."""
 
+    @abstractmethod
     def _received(self, envelope: Envelope | None) -> None:
         """What follows from having received this, which the table allows."""
-        raise NotImplementedError
 
     def _take_answer(self, envelope: Envelope) -> Rpc:
         """Match an answer to our open request, which it is returned for."""
@@ -324,6 +326,9 @@ class CpeSession(Session):
     ) -> None:
         super().__init__(Side.CPE, version, rules, first_id)
         self._requests.extend([inform, *requests])
+
+    def _sent(self, envelope: Envelope | None) -> None:
+        """Nothing: a CPE learns where it is from the answers."""
 
     def _received(self, envelope: Envelope | None) -> None:
         if envelope is None:
