@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from testbed import __version__
 from testbed.conformance import examine
@@ -30,6 +31,9 @@ from testbed.trace.folder import RunWriter
 from testbed.trace.ladder import LadderPrinter, Line
 from testbed.trace.ladder_svg import draw_svg
 from testbed.trace.trace import Trace
+
+KEY_LOG = Path("keys", "tls.log")
+"""The secrets of a run's TLS connections, in its folder; the capture has them too."""
 
 Tell = Callable[[Mapping[str, Any]], None]
 OnFail = Callable[[Any, Stage, asyncio.AbstractEventLoop], None]
@@ -97,10 +101,13 @@ async def _perform(
     trace = Trace(arrivals=True)
     trace.set_nodes(places(topology), static_addresses(topology))
     trace.set_roles({name: node.role for name, node in topology.nodes.items()})
+    trace.decoders.register_web(*_web_ports(topology))
     printer = LadderPrinter(trace, list(topology.nodes), plan.width, is_terminal=plan.width > 0)
     trace.listeners.append(lambda record: _tell_lines(tell, printer.record(record)))
     writer = RunWriter(plan.folder, trace, _notes(plan))
-    world = EmulationWorld(topology, trace, plan.seed)
+    key_log = plan.folder / KEY_LOG
+    key_log.unlink(missing_ok=True)
+    world = EmulationWorld(topology, trace, plan.seed, key_log)
     try:
         roles = {name: make_role(node, world.hosts[name]) for name, node in topology.nodes.items()}
         for word in plan.faults:
@@ -115,7 +122,7 @@ async def _perform(
     finally:
         world.stop()
         trace.close()
-        writer.close()
+        writer.close((world.key_log,))
     _tell_lines(tell, printer.finish())
     outcome.drops = trace.drops
     outcome.records = len(trace.records)
@@ -187,6 +194,22 @@ def _told(error: BaseException) -> str:
 def _tell_lines(tell: Tell, lines: Sequence[Line]) -> None:
     for line in lines:
         tell({"line": str(line), "style": line.style})
+
+
+def _web_ports(topology: Topology) -> list[int]:
+    """The ports of all URLs that the topology's nodes are told."""
+    ports = []
+    for node in topology.nodes.values():
+        for value in node.settings.values():
+            if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+                continue
+            try:
+                port = urlsplit(value).port
+            except ValueError:
+                continue  # whoever uses the URL says what is wrong with it
+            if port is not None:
+                ports.append(port)
+    return ports
 
 
 def _notes(plan: Plan) -> dict[str, object]:

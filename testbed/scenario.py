@@ -370,7 +370,7 @@ class Stage:
         for record in self.trace.records[wanted.since :]:
             if record.message is None and record.error is None:
                 continue
-            said = record.message.summary() if record.message else f"malformed: {record.error}"
+            said = record.summary() or f"malformed: {record.error}"
             key = (record.sender, None if record.is_event else record.receiver or "all", said)
             times.setdefault(key, []).append((record.time_ns - start) / 1e9)
         lines = []

@@ -115,8 +115,8 @@ class Arrow:
         A client that has no address yet is reached by its link-layer address alone.
         """
         last, end = self.last, self.end
-        if end is None or last.destination is None:
-            return end is not None
+        if end is None or last.destination is None or last.frame is None:
+            return end is not None  # without a frame: an end of the connection itself tells it
         if self._addresses.holds(end, last.destination.address, last.time_ns):
             return True
         interface = _receiving_interface(last, self._addresses)

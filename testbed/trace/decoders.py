@@ -24,10 +24,14 @@ class Piece:
     Attributes:
         message: the decoded message, or why it could not be decoded.
         octets: what it was on the wire.
+        carried: what the message holds in its body, from the outside to the inside.
+        error: why its body could not be decoded.
     """
 
     message: Any
     octets: bytes
+    carried: tuple[Any, ...] = ()
+    error: DecodeError | None = None
 
 
 class StreamDecoder(Protocol):
@@ -113,22 +117,35 @@ def _late(module: str) -> DatagramDecoder:
 _dns = _late("testbed.protocols.dns")
 _dhcp = _late("testbed.protocols.dhcp")
 
+WEB_PORTS = (80, 443, 7547)
+"""HTTP's, HTTPS's, and the one that IANA gave to CWMP."""
+
+
+def _web(to_server: bool) -> StreamDecoder:
+    decoder: StreamDecoder = import_module("testbed.trace.web").WebStream(to_server)
+    return decoder
+
 
 class Decoders:
     """Payload decoders by port.
 
     Args:
         usual: begin with the protocols that the testbed knows at their registered ports.
+
+    Attributes:
+        web_ports: where HTTP is spoken, in clear or by TLS.
     """
 
     def __init__(self, usual: bool = True) -> None:
         self._datagrams: dict[int, DatagramDecoder] = {}
         self._streams: dict[int, StreamFactory] = {}
+        self.web_ports: set[int] = set()
         if usual:
             self.register_datagram(53, _dns)
             self.register_datagram(67, _dhcp)
             self.register_datagram(68, _dhcp)
             self.register_stream(53, lambda _: LengthPrefixed(_dns, "DNS message over TCP"))
+            self.register_web(*WEB_PORTS)
 
     def register_datagram(self, port: int, decode: DatagramDecoder) -> None:
         """Decode UDP payloads to or from that port by `decode`; the last registration counts."""
@@ -137,6 +154,12 @@ class Decoders:
     def register_stream(self, port: int, factory: StreamFactory) -> None:
         """Decode TCP connections to that port by decoders of `factory`, one a direction."""
         self._streams[port] = factory
+
+    def register_web(self, *ports: int) -> None:
+        """Decode TCP connections to those ports as TLS or as HTTP, by their first octet."""
+        for port in ports:
+            self.web_ports.add(port)
+            self.register_stream(port, _web)
 
     def datagram(self, source_port: int, destination_port: int) -> DatagramDecoder | None:
         """The decoder of a datagram: by destination port first, as most go to a server."""

@@ -77,6 +77,7 @@ class Content:
     marks: frozenset[str] = _NO_MARKS
     stream: int | None = None
     key: Hashable = None
+    carried: tuple[Any, ...] = ()
 
 
 class Dissection(NamedTuple):
@@ -332,7 +333,8 @@ class Dissector:
             if isinstance(piece.message, DecodeError):
                 content.error = piece.message
             else:
-                content.message = piece.message
+                content.message, content.error = piece.message, piece.error
+                content.carried = piece.carried
             content.stream = connection.ordinal
             content.key = ("tcp", number, *same)
             contents.append(content)

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
 
 from testbed.errors import BadInput
+from testbed.protocols.wire import Endpoint
 from testbed.trace.decoders import Decoders
 from testbed.trace.packet_log import PacketLog
 from testbed.trace.pcapng_reader import load_capture
-from testbed.trace.record import Event, Frame, Record
+from testbed.trace.record import Clear, Event, Frame, Record
 from testbed.trace.trace import Trace
 
 CAPTURE = "trace.pcapng"
@@ -24,6 +26,8 @@ PACKET_LOG = "packets.log"
 EVENTS = "events.jsonl"
 PLACES_EVENT = "PLACES"
 """The first line of events.jsonl: who is where, and the static addresses."""
+CLEAR_EVENT = "CLEAR"
+"""A line of events.jsonl that is no event: what an end of a TLS connection told of it."""
 LOST = "lost"
 """How the comment of a packet begins that did not arrive."""
 _COPIES = re.compile(r"arrived (\d+) times")
@@ -102,6 +106,24 @@ class RunWriter:
         for record in trace.records:
             self._record(record)
         trace.listeners.append(self._record)
+        trace.clear_listeners.append(self._clear)
+
+    def _clear(self, clear: Clear) -> None:
+        self._events.write(
+            event_line(
+                clear.time_ns,
+                clear.node,
+                CLEAR_EVENT,
+                {
+                    "connection": clear.connection,
+                    "local": [clear.local.address, clear.local.port],
+                    "remote": [clear.remote.address, clear.remote.port],
+                    "connected": clear.connected,
+                    "outgoing": clear.outgoing,
+                    "data": b64encode(clear.data).decode("ascii"),
+                },
+            )
+        )
 
     def _record(self, record: Record) -> None:
         if isinstance(record.message, Event) and record.is_event:
@@ -119,6 +141,7 @@ class RunWriter:
         self._trace.close()
         if self._record in self._trace.listeners:
             self._trace.listeners.remove(self._record)
+            self._trace.clear_listeners.remove(self._clear)
         self._events.close()
         comments = {}
         watched = False
@@ -143,6 +166,7 @@ def _places(trace: Trace) -> dict[str, Any]:
     addresses = trace.addresses
     return {
         "roles": trace.roles,
+        "web_ports": sorted(trace.decoders.web_ports),
         "places": {mac: list(place) for mac, place in addresses.places.items()},
         "addresses": [[h.node, h.interface, h.address] for h in addresses.holdings_at_start()],
     }
@@ -196,7 +220,25 @@ def _copies(comment: str) -> int:
 
 
 def _add_event(trace: Trace, told: ToldEvent) -> None:
-    trace.add_event(told.node, told.event, told.fields, told.time_ns)
+    if told.event == CLEAR_EVENT:
+        trace.add_clear(_clear_of(told))
+    else:
+        trace.add_event(told.node, told.event, told.fields, told.time_ns)
+
+
+def _clear_of(told: ToldEvent) -> Clear:
+    fields = told.fields
+    try:
+        local, remote = Endpoint(*fields["local"]), Endpoint(*fields["remote"])
+        data = b64decode(fields["data"], validate=True)
+        ends = (fields["connected"] is True, fields["outgoing"] is True)
+        number = int(fields["connection"])
+    except (KeyError, TypeError, ValueError):
+        raise BadInput(
+            f"{EVENTS}: the {CLEAR_EVENT} line of {told.node} at {told.time_ns} does not say which "
+            f"octets went where"
+        ) from None
+    return Clear(told.time_ns, number, told.node, local, remote, *ends, data)
 
 
 def _set_places(trace: Trace, told: list[ToldEvent]) -> None:
@@ -210,3 +252,5 @@ def _set_places(trace: Trace, told: list[ToldEvent]) -> None:
             raise BadInput(f"{EVENTS}: its {PLACES_EVENT} line does not say who is where") from None
         trace.set_nodes(places, static)
         trace.set_roles(event.fields.get("roles", {}))
+        ports = event.fields.get("web_ports", [])
+        trace.decoders.register_web(*(each for each in ports if isinstance(each, int)))

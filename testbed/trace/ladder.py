@@ -312,7 +312,7 @@ class LadderPrinter:
 
     @staticmethod
     def _is_whole(arrow: Arrow) -> bool:
-        if arrow.last.is_event or arrow.delivered is False:
+        if arrow.last.frame is None or arrow.delivered is False:
             return True
         return bool(arrow.delivered) and (arrow.is_group or arrow.reached)
 

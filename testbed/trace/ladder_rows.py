@@ -108,7 +108,10 @@ class Rows:
         if record.error is not None:
             if record.message is None and "fragment" not in record.marks:
                 return f"malformed: {record.error}"
-            return str(record.error)
+            told = record.summary()
+            return f"{told}: {record.error}" if told else str(record.error)
+        if record.transport == "tls":
+            return f"{record.summary() or f'{len(record.payload)} octets'} (TLS)"
         if record.transport == "tcp" and record.message is None:
             return self._tcp_label(arrow)
         if isinstance(record.message, Arp):
@@ -117,8 +120,7 @@ class Rows:
             hidden = record.message.type in _NEIGHBOUR_DISCOVERY
             return None if hidden else record.message.summary()
         if record.message is not None:
-            summary = getattr(record.message, "summary", None)
-            return str(summary()) if callable(summary) else type(record.message).__name__
+            return record.summary()
         if "fragment" in record.marks:
             return f"IP fragment, {len(record.payload)} octets"
         if record.transport == "udp" and record.destination is not None:

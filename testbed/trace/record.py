@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from testbed.errors import DecodeError
 from testbed.protocols.wire import Endpoint
 
+MessageT = TypeVar("MessageT")
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -34,6 +36,31 @@ class Frame:
     interface: str
     data: bytes
     link_type: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """What one end of a TLS connection sent or received, in clear: evidence of that end.
+
+    Attributes:
+        time_ns: CLOCK_REALTIME, nanoseconds.
+        connection: its number in the run.
+        node: the end that tells it.
+        local: this end's address and port, as it sees them.
+        remote: the other end's, as this end sees them.
+        connected: whether this end has opened the connection.
+        outgoing: whether this end has sent it.
+        data: octets in their order; b"": this direction has ended.
+    """
+
+    time_ns: int
+    connection: int
+    node: str
+    local: Endpoint
+    remote: Endpoint
+    connected: bool
+    outgoing: bool
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +86,8 @@ class Record:
     """One message on one link, or one event.
 
     A frame that completes several messages of a stream gives several records, one that completes
-    none gives one without message.
+    none gives one without message.  What went through TLS is told in clear by one of its ends, as
+    records with the mark "tap".
 
     Attributes:
         number: its place in the trace, from 0; `#rN` in reports.
@@ -68,15 +96,18 @@ class Record:
         sender: node that sent the frame on this link, or whose event it is.
         receiver: node whose interface has the frame's destination address; None: broadcast,
             multicast or unknown.
-        transport: "udp", "tcp", "icmp", "arp", "event", or the protocol's number as text.
+        transport: "udp", "tcp", "icmp", "arp", "event", "tls" for what a tap told, or the
+            protocol's number as text.
         source: IP source, with port where there is one (else port 0); None without IP.
         destination: likewise.
         message: decoded message, an `Event`, or None.
         error: why the payload could not be decoded, though its port says what it is.
         payload: transport payload; of a stream, the octets of this message.
-        frame: the frame that completed the message; None for an event.
-        marks: TCP flags ("SYN", "FIN"), "retransmission", and the like.
+        frame: the frame that completed the message; None for an event, and for what a tap told.
+        marks: TCP flags ("SYN", "FIN"), "retransmission", "tap", and the like.
         stream: ordinal of the TCP connection on this link; None elsewhere.
+        carried: what the message holds in its body, from the outside to the inside: the CWMP
+            envelope of an HTTP message, and the call in it.
     """
 
     number: int
@@ -93,6 +124,25 @@ class Record:
     frame: Frame | None = None
     marks: frozenset[str] = frozenset()
     stream: int | None = None
+    carried: tuple[Any, ...] = ()
+
+    def find(self, kind: type[MessageT]) -> MessageT | None:
+        """The message of that type: the record's own, or one that it carries; None: neither."""
+        for message in (self.message, *self.carried):
+            if isinstance(message, kind):
+                return message
+        return None
+
+    def summary(self) -> str:
+        """One line for a ladder: what is innermost, and how HTTP sees it where that is no success;
+        "" without a message."""
+        message = self.carried[-1] if self.carried else self.message
+        if message is None:
+            return ""
+        told = getattr(message, "summary", None)
+        line = str(told()) if callable(told) else type(message).__name__
+        status = getattr(self.message, "status", None) if self.carried else None
+        return line if status in (None, 200) else f"{line}, HTTP {status}"
 
     @property
     def is_event(self) -> bool:
@@ -100,5 +150,4 @@ class Record:
         return self.transport == "event"
 
 
-MessageT = TypeVar("MessageT")
 Listener = Callable[[Record], None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.errors import unknown
@@ -14,6 +14,9 @@ _GROUPS = (tuple, list, set, frozenset)
 
 def matches(record: Record, message_type: type | tuple[type, ...] | None, **fields: Any) -> bool:
     """Whether a record is of that type and its message has those attributes.
+
+    What a message carries in its body counts as well: the CWMP call in an HTTP request is found by
+    either's type, and has the attributes of both; its own first, then from the inside out.
 
     Args:
         record: of a trace.
@@ -27,9 +30,13 @@ def matches(record: Record, message_type: type | tuple[type, ...] | None, **fiel
     Raises:
         BadInput: messages of that type have no such attribute.
     """
-    if message_type is not None and not isinstance(record.message, message_type):
-        return False
-    return all(_fits(record, field, wanted) for field, wanted in fields.items())
+    layers = [*reversed(record.carried), record.message]
+    if message_type is not None:
+        meant = [each for each in layers if isinstance(each, message_type)]
+        if not meant:
+            return False
+        layers = [meant[0], *(each for each in layers if each is not meant[0])]
+    return all(_fits(record, layers, field, wanted) for field, wanted in fields.items())
 
 
 def matches_event(event: Event, fields: Mapping[str, Any]) -> bool:
@@ -40,7 +47,7 @@ def matches_event(event: Event, fields: Mapping[str, Any]) -> bool:
     )
 
 
-def _fits(record: Record, field: str, wanted: Any) -> bool:
+def _fits(record: Record, layers: Sequence[Any], field: str, wanted: Any) -> bool:
     if field in ("port", "source_port"):
         endpoint = record.destination if field == "port" else record.source
         return endpoint is not None and _agrees(endpoint.port, wanted)
@@ -51,10 +58,19 @@ def _fits(record: Record, field: str, wanted: Any) -> bool:
         if field == "name":
             return _agrees(message.name, wanted)
         return matches_event(message, {field: wanted})
-    value = getattr(message, field, _ABSENT)
+    value = next(
+        (
+            each
+            for layer in layers
+            for each in [getattr(layer, field, _ABSENT)]
+            if each is not _ABSENT
+        ),
+        _ABSENT,
+    )
     if value is _ABSENT:
-        known = [each for each in dir(message) if not each.startswith("_")]
-        raise unknown(f"attribute of {type(message).__name__}", field, known)
+        known = {each for layer in layers for each in dir(layer) if not each.startswith("_")}
+        names = " in ".join(type(layer).__name__ for layer in layers)
+        raise unknown(f"attribute of {names}", field, known)
     if field == "name" and isinstance(wanted, str):
         return _plain_name(value) == _plain_name(wanted)
     return _agrees(value, wanted)

@@ -64,15 +64,20 @@ def _after(sequence: int, reference: int) -> int:
     return ((sequence - reference + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
 
 
-class _Direction:
-    """What one sender has put on one link for one connection."""
+class Direction:
+    """What one sender has put on one link for one connection.
+
+    Args:
+        decoder: None: its octets are not cut into messages.
+        from_start: its first octet is known to be the connection's first.
+    """
 
     __slots__ = ("decoder", "from_start", "held", "held_octets", "next")
 
-    def __init__(self, decoder: StreamDecoder | None) -> None:
+    def __init__(self, decoder: StreamDecoder | None, from_start: bool = False) -> None:
         self.decoder = decoder
         self.next: int | None = None
-        self.from_start = False
+        self.from_start = from_start
         self.held: dict[int, bytes] = {}
         self.held_octets = 0
 
@@ -144,7 +149,7 @@ class Connection:
     def __init__(self, ordinal: int, initial: int | None) -> None:
         self.ordinal = ordinal
         self.initial = initial
-        self._directions: dict[tuple[str, Endpoint], _Direction] = {}
+        self._directions: dict[tuple[str, Endpoint], Direction] = {}
         self._acknowledged: dict[Endpoint, int] = {}
 
     def take(
@@ -175,7 +180,7 @@ class Connection:
         direction = self._directions.get((hop, source))
         if direction is None:
             decoder = decoders.stream(segment.source_port, segment.destination_port)
-            direction = self._directions[hop, source] = _Direction(decoder)
+            direction = self._directions[hop, source] = Direction(decoder)
         sequence = segment.sequence
         if segment.flags & SYN:
             sequence = (sequence + 1) & 0xFFFFFFFF  # SYN takes a number of its own
@@ -191,7 +196,7 @@ class Connection:
 
     def _follow(
         self,
-        direction: _Direction,
+        direction: Direction,
         source: Endpoint,
         destination: Endpoint,
         sequence: int,
@@ -225,7 +230,7 @@ class Connection:
             pieces += direction.end()
         return pieces, marks
 
-    def _is_lost_for_good(self, direction: _Direction, source: Endpoint) -> bool:
+    def _is_lost_for_good(self, direction: Direction, source: Endpoint) -> bool:
         """Whether the receiver has what we miss, so that it will not be sent again."""
         if not direction.held:
             return False
@@ -236,7 +241,7 @@ class Connection:
 
     @staticmethod
     def _hole(
-        direction: _Direction, source: Endpoint, destination: Endpoint, start: int
+        direction: Direction, source: Endpoint, destination: Endpoint, start: int
     ) -> list[Piece]:
         decoded = direction.decoder is not None
         missing = direction.skip_hole()

@@ -6,16 +6,17 @@ Scenarios wait on it, judges read it, ladders draw it.  Knows no engine: whoever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from testbed.trace.addresses import Addresses, Place
 from testbed.trace.arrow import Arrow, Arrows
+from testbed.trace.clear import ClearConnections
 from testbed.trace.decoders import Decoders
 from testbed.trace.delivery import Deliveries
 from testbed.trace.dissect import ETHERNET, IPV4, IPV6, Dissection, Dissector
-from testbed.trace.record import Event, Frame, Listener, Record
+from testbed.trace.record import Clear, Event, Frame, Listener, Record
 from testbed.trace.select import matches
 
 ADDRESS_EVENT = "ADDRESS"
@@ -33,6 +34,7 @@ class Trace:
     Attributes:
         records: all records; a record's number is its place here.
         listeners: called with each new record, after it has joined its arrow.
+        clear_listeners: called with all that a tap tells, before the records that it gives.
         addresses: who is where, who held which address when.
         roles: who plays each node ("hnb" for hnb and hnb2), where that is known.
         drops: frames that the capture lost.
@@ -42,12 +44,14 @@ class Trace:
         self.decoders = decoders or Decoders()
         self.records: list[Record] = []
         self.listeners: list[Listener] = []
+        self.clear_listeners: list[Callable[[Clear], None]] = []
         self.addresses = Addresses()
         self.roles: dict[str, str] = {}
         self.drops = 0
         self.deliveries = Deliveries(arrivals)
         self._dissector = Dissector(self.decoders)
         self._arrows = Arrows(self.addresses, self.deliveries)
+        self._clear = ClearConnections(self.addresses, self._arrows)
 
     @classmethod
     def from_frames(
@@ -138,9 +142,11 @@ class Trace:
                 frame,
                 content.marks,
                 content.stream,
+                content.carried,
             )
             self.records.append(record)
             self._arrows.add(record, content.key, receipt)
+            self._clear.see(record)
             made.append(record)
         self._tell(made)
         return made
@@ -227,6 +233,31 @@ class Trace:
         self._arrows.add(record, None, None)
         self._tell([record])
         return record
+
+    def add_clear(self, clear: Clear) -> list[Record]:
+        """Take what an end of a TLS connection tells of it, in clear.
+
+        The records are between the two ends, whatever translates addresses between them, on the
+        link on which this end has it; no frame is theirs.
+
+        Returns:
+            A record for each message that it completes; where the port says nothing of messages,
+            one with the octets.
+        """
+        self.deliveries.now_ns = max(self.deliveries.now_ns, clear.time_ns)
+        for listener in tuple(self.clear_listeners):
+            listener(clear)
+        made = []
+        for record in self._clear.records(clear, self.decoders, len(self.records)):
+            self.records.append(record)
+            self._arrows.add(record, None, None)
+            made.append(record)
+        self._tell(made)
+        return made
+
+    def peer_of(self, clear: Clear) -> str | None:
+        """The node at the other end of a TLS connection; None: not known."""
+        return self._clear.peer(clear)
 
     def _tell(self, records: list[Record]) -> None:
         for record in records:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import errno
 import random
-import ssl
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from testbed.engines.tls import TlsStream
-from testbed.host import Stream, TlsProfile
+from testbed.host import Stream, TlsProfile, TlsRefused, TlsVersion
+from testbed.protocols.pki import Authority
 from testbed.protocols.wire import Endpoint
 from tests.emulation.wires import (
     ANY,
@@ -204,39 +199,16 @@ async def test_a_stream_leaves_from_the_address_that_was_asked_for(wires: Wires)
 # TLS
 
 
-def profiles(folder: Path) -> tuple[TlsProfile, TlsProfile]:
-    """(client's, server's): a certificate that vouches for itself, and its trust."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hms.example")])
-    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(begin)
-        .not_valid_after(begin.replace(year=2049))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("hms.example")]), False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    file = folder / "hms.pem"
-    file.write_bytes(pem + secret)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(file)
-    client = ssl.create_default_context(cadata=pem.decode())
-    return TlsProfile(client, "hms.example"), TlsProfile(server)
+MOMENT = 1_700_000_000.0
+"""What both believe the date is: certificates made from a seed must not depend on today."""
 
 
 @pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[TlsProfile, TlsProfile]:
-    return profiles(tmp_path_factory.mktemp("keys"))
+def tls() -> tuple[TlsProfile, TlsProfile]:
+    """(client's, server's)."""
+    root = Authority("operator", "seed", MOMENT)
+    client = TlsProfile(roots=(root.certificate,), server_name="hms.example", moment=MOMENT)
+    return client, TlsProfile(root.issue("hms.example"), roots=(root.certificate,), moment=MOMENT)
 
 
 @on_wires
@@ -272,39 +244,37 @@ async def test_tls_carries_octets_both_ways_and_ends_in_order(
     assert not any(whole[:32] in each.data for each in frames)
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
 @on_wires
 async def test_a_client_that_distrusts_the_server_says_so_before_it_goes(
-    wires: Wires, tls: tuple[TlsProfile, TlsProfile], version: ssl.TLSVersion
+    wires: Wires, tls: tuple[TlsProfile, TlsProfile], version: TlsVersion
 ) -> None:
     hnb, hms = wires.pair()
-    distrusts = ssl.create_default_context()
-    distrusts.maximum_version = version
+    distrusts = replace(tls[0], roots=(), maximum_version=version)
     await hms.listen(HMS, echo, tls[1])
-    with pytest.raises(ssl.SSLCertVerificationError):
-        await hnb.connect(HMS, TlsProfile(distrusts, "hms.example"))
+    with pytest.raises(TlsRefused):
+        await hnb.connect(HMS, distrusts)
     await wires.something_told.wait()
     ((node, event, fields),) = wires.told
 
-    assert (node, event) == ("hms", "TLS_FAILED")
-    assert "UNKNOWN_CA" in fields["reason"]
+    assert (node, event, fields["cause"]) == ("hms", "TLS_FAILED", "alert")
+    assert "unknown_ca" in fields["reason"]
     assert wires.crashes == []
 
 
 @on_wires
 async def test_a_server_that_wants_a_certificate_breaks_the_stream_of_a_client_without(
-    wires: Wires, tmp_path: Path
+    wires: Wires, tls: tuple[TlsProfile, TlsProfile]
 ) -> None:
     hnb, hms = wires.pair()
-    _, demanding = profiles(tmp_path)
-    demanding.context.verify_mode = ssl.CERT_REQUIRED
-    trusting = ssl.create_default_context(cafile=str(tmp_path / "hms.pem"))
-    await hms.listen(HMS, echo, demanding)
-    stream = await hnb.connect(HMS, TlsProfile(trusting, "hms.example"))
-    with pytest.raises(ConnectionError, match="CERTIFICATE_REQUIRED") as raised:
+    client, server = tls
+    await hms.listen(HMS, echo, replace(server, requires_client_certificate=True))
+    stream = await hnb.connect(HMS, client)
+    with pytest.raises(TlsRefused, match="certificate_required") as raised:
         await stream.receive()
 
-    assert isinstance(raised.value.__cause__, ssl.SSLError)
+    assert isinstance(raised.value, ConnectionError)
+    assert raised.value.cause == "alert"
 
 
 @on_wires
@@ -337,7 +307,7 @@ async def test_a_stream_cut_without_close_notify_is_marked(
 
     await hms.listen(HMS, reads, server)
     tcp = await hnb.connect(HMS)
-    secured = await TlsStream.open(tcp, client, server_side=False)
+    secured = await TlsStream.open(tcp, client, False, wires.contexts)
     await secured.send(b"half an Inf")
     await tcp.close()
     cut = await ended.get()
@@ -358,6 +328,6 @@ async def test_a_silent_peer_cannot_hold_a_handshake_for_ever(
     await hms.listen(HMS, silent)
     tcp = await hnb.connect(HMS)
     with pytest.raises(TimeoutError, match=r"did not end within 0\.001 s"):
-        await TlsStream.open(tcp, tls[0], server_side=False, within_s=0.001)
+        await TlsStream.open(tcp, tls[0], False, wires.contexts, within_s=0.001)
     with pytest.raises(ConnectionError):
         await tcp.receive()

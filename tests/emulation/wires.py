@@ -8,9 +8,11 @@ import functools
 import inspect
 import os
 import signal
+import tempfile
 import traceback
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -19,6 +21,8 @@ from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
+from testbed.engines.tls import Tap
+from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface, Stream
 from testbed.protocols.wire import Endpoint
 from testbed.trace.record import Frame
@@ -51,6 +55,9 @@ class Wires:
         self.something_told = asyncio.Event()
         self.crashes: list[tuple[str, BaseException]] = []
         self.captures: list[Capture] = []
+        self.tapped: list[tuple[str, bool, bytes]] = []
+        self.keys = tempfile.TemporaryDirectory()
+        self.contexts = TlsContexts(Path(self.keys.name, "tls.log"))
 
     def nodes(self, *names: str) -> None:
         for name in names:
@@ -109,9 +116,19 @@ class Wires:
             self.crashes.append((node, error))
 
         self.hosts[name] = EmulatedHost(
-            name, self.namespaces[name], interfaces, "seed", tell, crashed
+            name,
+            self.namespaces[name],
+            interfaces,
+            "seed",
+            tell,
+            crashed,
+            self.contexts,
+            self.tap,
         )
         return self.hosts[name]
+
+    def tap(self, node: str, local: Endpoint, remote: Endpoint, connected: bool) -> Tap:
+        return lambda outgoing, octets: self.tapped.append((node, outgoing, octets))
 
     def pair(self) -> tuple[EmulatedHost, EmulatedHost]:
         """hnb (10.0.0.1) and hms (10.0.0.2) on the wire "core"."""
@@ -148,6 +165,7 @@ class Wires:
             capture.stop()
         for host in self.hosts.values():
             host.close()
+        self.keys.cleanup()
 
 
 def _cut(address: str) -> tuple[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +27,8 @@ from testbed.engines.emulation.ports import (
     require_address,
 )
 from testbed.engines.emulation.streams import TcpListener, TcpStream
-from testbed.engines.tls import TlsStream
+from testbed.engines.tls import Tap, TlsStream
+from testbed.engines.tls_policy import TlsContexts
 from testbed.host import (
     DatagramHandler,
     Host,
@@ -39,6 +39,7 @@ from testbed.host import (
     StreamHandler,
     Timer,
     TlsProfile,
+    TlsRefused,
 )
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
@@ -51,6 +52,9 @@ Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Called with node, event and its fields."""
 Crashed = Callable[[str, BaseException], None]
 """Called with node and error: a defect of its role."""
+Taps = Callable[[str, Endpoint, Endpoint, bool], Tap | None]
+"""Called with node, local and remote end of a TLS stream and whether the node has connected it;
+gives who is told its clear octets."""
 
 
 class _Call:
@@ -91,6 +95,8 @@ class EmulatedHost:
         seed: the run's; this host's randomness is `Random(f"{seed}/{name}")`.
         tell: called with each event of the node.
         crashed: called when the node's role ends or answers by an exception of its own.
+        contexts: the world's, for TLS.
+        taps: who is told the clear octets of TLS streams; None: nobody.
     """
 
     def __init__(
@@ -101,6 +107,8 @@ class EmulatedHost:
         seed: str,
         tell: Tell,
         crashed: Crashed,
+        contexts: TlsContexts,
+        taps: Taps | None = None,
     ) -> None:
         self.name = name
         self.namespace = namespace
@@ -112,6 +120,8 @@ class EmulatedHost:
         self.timers: dict[_Call, None] = {}
         self._tell = tell
         self._crashed = crashed
+        self._contexts = contexts
+        self._taps = taps
         self._netlink = Netlink(namespace)
         self._forwarding = Forwarding(namespace)
         # Dictionaries, not sets: what ends together ends in the order in which it began.
@@ -216,7 +226,8 @@ class EmulatedHost:
         """Open a stream.
 
         Raises:
-            OSError: refused, unreachable, timed out.  ssl.SSLError: the handshake failed.
+            TlsRefused: the handshake failed; nothing of the application was sent.
+            OSError: refused, unreachable, timed out.
         """
         self._require_power()
         require_address(remote.address)
@@ -228,7 +239,13 @@ class EmulatedHost:
         await stream.open(remote, local)
         if tls is None:
             return stream
-        return await TlsStream.open(stream, tls, server_side=False)
+        return await self._protect(stream, tls, server_side=False)
+
+    async def _protect(self, below: TcpStream, tls: TlsProfile, server_side: bool) -> TlsStream:
+        tap = None
+        if self._taps is not None:
+            tap = self._taps(self.name, below.local, below.remote, not server_side)
+        return await TlsStream.open(below, tls, server_side, self._contexts, tap)
 
     async def listen(
         self, local: Endpoint, handler: StreamHandler, tls: TlsProfile | None = None
@@ -236,13 +253,16 @@ class EmulatedHost:
         """Accept streams; `handler` runs in a task of its own for each.
 
         The stream is closed when its handler ends.  A handler's exception is the role's crash, but
-        for `ConnectionError` and `ssl.SSLError`, which are its peer's doing; those and failed TLS
-        handshakes are told as events.
+        for `ConnectionError`, which is its peer's doing; that and a failed TLS handshake are told
+        as events.
 
         Raises:
             OSError: the port is taken, the address is not ours, or the node has no power.
+            LocalError: `tls` has no identity, or one that cannot be used.
         """
         self._require_power()
+        if tls is not None:
+            self._contexts.context(tls, server_side=True)
         listening = self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -274,14 +294,16 @@ class EmulatedHost:
         stream: Stream = below
         if tls is not None:
             try:
-                stream = await TlsStream.open(below, tls, server_side=True)
-            except (ConnectionError, ssl.SSLError, TimeoutError) as error:
-                self.tell("TLS_FAILED", remote=str(below.remote), reason=str(error))
+                stream = await self._protect(below, tls, server_side=True)
+            except (ConnectionError, TimeoutError) as error:
+                cause = error.cause if isinstance(error, TlsRefused) else "handshake"
+                remote = str(below.remote)
+                self.tell("TLS_FAILED", remote=remote, cause=cause, reason=str(error))
                 return
         try:
             await handler(stream)
             await stream.close()
-        except (ConnectionError, ssl.SSLError) as error:
+        except ConnectionError as error:
             self.tell("STREAM_BROKEN", remote=str(below.remote), reason=str(error))
             stream.abort()
         except BaseException:

@@ -6,15 +6,23 @@ Runs inside the lab's namespaces (`lab.py`), as the only process that holds sock
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.network import Network
+from testbed.engines.tls import Tap
+from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface
+from testbed.protocols.wire import Endpoint
 from testbed.topology import Topology, hardware_address, interface_name
+from testbed.trace.record import Clear
 from testbed.trace.trace import Trace
 
 
@@ -25,6 +33,14 @@ class EmulationWorld:
         topology: what to build.
         trace: gets every frame and every event.
         seed: of all hosts' randomness.
+        key_log: where the secrets of TLS connections are written while they run; None: in a file
+            that goes with the world.
+        foreign: nodes that are played by programs or devices that are not ours: they tell nothing
+            of their TLS connections, so that whom they connect to does.
+
+    Attributes:
+        key_log: the secrets of all TLS connections, in NSS key log form, once the world has
+            stopped.
     """
 
     def __init__(
@@ -32,11 +48,21 @@ class EmulationWorld:
         topology: Topology,
         trace: Trace,
         seed: str,
+        key_log: Path | None = None,
+        foreign: Collection[str] = (),
     ) -> None:
         self.topology = topology
         self.trace = trace
+        self.key_log = b""
         self.crashes: list[tuple[str, BaseException]] = []
         self.crashed = asyncio.Event()
+        self._foreign = frozenset(foreign)
+        self._connections = itertools.count()
+        self._own_files: TemporaryDirectory[str] | None = None
+        if key_log is None:
+            self._own_files = TemporaryDirectory(prefix="keys")
+            key_log = Path(self._own_files.name, "tls.log")
+        self._contexts = TlsContexts(key_log)
         self.network = Network(topology)
         self.network.start()
         self._hosts: dict[str, EmulatedHost] = {
@@ -47,6 +73,8 @@ class EmulationWorld:
                 seed,
                 self.tell,
                 self._role_crashed,
+                self._contexts,
+                self._tap,
             )
             for name in topology.nodes
         }
@@ -76,6 +104,26 @@ class EmulationWorld:
         node, event, fields = told
         self.trace.add_event(node, event, fields, self.capture.given_ns)
 
+    def _tap(self, node: str, local: Endpoint, remote: Endpoint, connected: bool) -> Tap | None:
+        """Who hears a TLS stream in clear: one end of each connection, so that no message is told
+        twice."""
+        if not connected and not self._foreign:
+            return None
+        return partial(self._heard, (next(self._connections), node, local, remote, connected))
+
+    def _heard(
+        self, end: tuple[int, str, Endpoint, Endpoint, bool], outgoing: bool, data: bytes
+    ) -> None:
+        self.capture.put(time.time_ns(), self._clear, (*end, outgoing, data))
+
+    def _clear(self, heard: tuple[int, str, Endpoint, Endpoint, bool, bool, bytes]) -> None:
+        clear = Clear(self.capture.given_ns, *heard)
+        if not clear.connected:
+            peer = self.trace.peer_of(clear)
+            if peer is not None and peer not in self._foreign:
+                return  # that end tells it
+        self.trace.add_clear(clear)
+
     def _role_crashed(self, node: str, error: BaseException) -> None:
         self.crashes.append((node, error))
         self.crashed.set()
@@ -102,6 +150,9 @@ class EmulationWorld:
             host.close()
         self.trace.drops = sum(self.capture.drops.values())
         self.network.stop()
+        self.key_log = self._contexts.key_log()
+        if self._own_files is not None:
+            self._own_files.cleanup()
 
 
 def interfaces_of(topology: Topology, node: str) -> dict[str, Interface]:
