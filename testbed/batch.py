@@ -74,6 +74,7 @@ class Batch:
         running: dict[int, _Running] = {}
         seconds: dict[str, list[float]] = {}
         with selectors.DefaultSelector() as selector, Interrupts() as interrupts:
+            selector.register(interrupts, selectors.EVENT_READ)
             while running or (waiting and not interrupts.count):
                 while waiting and len(running) < self.jobs and not interrupts.count:
                     started = self._launch(waiting.popleft())
@@ -82,6 +83,9 @@ class Batch:
                     running[descriptor] = started
                     selector.register(descriptor, selectors.EVENT_READ)
                 for key, _ in selector.select():
+                    if key.fileobj is interrupts:
+                        interrupts.drain()
+                        continue
                     one = running[key.fd]
                     self._read(one)
                     if one.process.finished:

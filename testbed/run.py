@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from testbed import __version__
 from testbed.conformance import examine
+from testbed.credentials import equip
 from testbed.engines.emulation.world import EmulationWorld
 from testbed.errors import EXIT_FAILED, MissingFeature, RoleCrashed, StepMissed, TestbedError
 from testbed.facts import versions
@@ -26,7 +28,7 @@ from testbed.report.result import Outcome
 from testbed.roles import make_role
 from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
-from testbed.topology import Topology, places, static_addresses
+from testbed.topology import Topology, ladder_order, places, static_addresses
 from testbed.trace.folder import RunWriter
 from testbed.trace.ladder import LadderPrinter, Line
 from testbed.trace.ladder_svg import draw_svg
@@ -82,6 +84,7 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
     """
     variant = scenario.find(plan.variant)
     topology = build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
+    equip(topology, plan.seed, time.time())
     try:
         return asyncio.run(_perform(plan, scenario, topology, tell, on_fail))
     except TestbedError as error:
@@ -102,7 +105,7 @@ async def _perform(
     trace.set_nodes(places(topology), static_addresses(topology))
     trace.set_roles({name: node.role for name, node in topology.nodes.items()})
     trace.decoders.register_web(*_web_ports(topology))
-    printer = LadderPrinter(trace, list(topology.nodes), plan.width, is_terminal=plan.width > 0)
+    printer = LadderPrinter(trace, ladder_order(topology), plan.width, is_terminal=plan.width > 0)
     trace.listeners.append(lambda record: _tell_lines(tell, printer.record(record)))
     writer = RunWriter(plan.folder, trace, _notes(plan))
     key_log = plan.folder / KEY_LOG
@@ -131,7 +134,7 @@ async def _perform(
         outcome.seconds = (last - first) / 1e9
     if outcome.kind != "interrupted":
         outcome.found = examine(scenario.name, trace, plan.variant)
-    (plan.folder / "ladder.svg").write_text(draw_svg(trace, list(topology.nodes)))
+    (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
     _write_run_json(plan, topology, outcome)
     tell({"outcome": outcome.to_json()})
     return outcome.status

@@ -25,6 +25,21 @@ class Nat(Enum):
     dependent filtering, port preserving."""
 
 
+class Certificate(Enum):
+    """What a node that has names shows who asks for them: one defect each."""
+
+    GOOD = "good"
+    """For all its names, by the operator's root, valid now."""
+    ADDRESS = "address"
+    """Likewise, and for its address too."""
+    WRONG_NAME = "wrong-name"
+    WRONG_ROOT = "wrong-root"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+    COMMON_NAME_ONLY = "common-name-only"
+    """The name is the subject's common name; there is no subjectAltName."""
+
+
 class By(Enum):
     """How an interface comes by its address."""
 
@@ -215,12 +230,25 @@ def hardware_address(topology: Topology, node: str, number: int) -> str:
     return f"02:00:{index >> 16 & 255:02x}:{index >> 8 & 255:02x}:{index & 255:02x}:{number:02x}"
 
 
+def ladder_order(topology: Topology) -> list[str]:
+    """The nodes from left to right, as the specs draw them: who asks for an address, who
+    translates, and then all others."""
+
+    def column(name: str) -> int:
+        node = topology.nodes[name]
+        if any(each.by is By.DHCP for each in node.attachments):
+            return 0
+        return 1 if node.nat is not None else 2
+
+    return sorted(topology.nodes, key=column)
+
+
 def places(topology: Topology) -> dict[str, tuple[str, str, str]]:
-    """Who is where: link-layer address to (node, interface, link)."""
+    """Who is where: link-layer address to (node, interface, link), in the ladder's order."""
     return {
         hardware_address(topology, name, number): (name, interface_name(number), attachment.link)
-        for name, node in topology.nodes.items()
-        for number, attachment in enumerate(node.attachments)
+        for name in ladder_order(topology)
+        for number, attachment in enumerate(topology.nodes[name].attachments)
     }
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import click
 
+from testbed.credentials import equip
 from testbed.engines.emulation.lab import Interrupts, Lab, launch
 from testbed.errors import EXIT_FAILED, EXIT_OK
 from testbed.registry import find_topology
@@ -43,6 +45,7 @@ def shell(
 ) -> int:
     """A topology with its roles up, and Mininet's prompt in it."""
     built = build_topology(find_topology(topology), {}, parse_settings(settings), nat)
+    equip(built, seed, time.time())
     with Interrupts():
         process = launch(lambda lab: _inside(lab, built, seed, ladder), f"shell {topology}")
         end = process.wait()

@@ -64,6 +64,10 @@ class Tree:
             self.assign(path, text)
         self._changes.clear()
 
+    def __contains__(self, path: object) -> bool:
+        """Whether there is a parameter of this full name now."""
+        return path in self._values
+
     # What the device itself does.
 
     def value(self, path: str) -> str:

@@ -11,8 +11,9 @@ from testbed.topology import Node
 
 ROLES = {
     "hnb": "testbed.roles.hnb:Hnb",
-    "device": "testbed.roles.device:Device",
+    "device": "testbed.roles.managed_device:ManagedDevice",
     "gateway": "testbed.roles.gateway:Gateway",
+    "hms": "testbed.roles.hms:Hms",
     "dns_server": "testbed.roles.dns_server:DnsServer",
     "bystander": "testbed.roles.bystander:Bystander",
 }

@@ -103,9 +103,10 @@ class _Picture:
 
     def _event(self, row: Row) -> None:
         x = self.x[row.origin]
-        is_right = x > self.right / 2 and x - _LEFT > len(row.label) * _CHARACTER
+        left, right = x - _LEFT, self.right - x + 160
+        is_right = left > right  # the text stands where there is more room
         place = x - 9 if is_right else x + 9
-        room = (x - _LEFT if is_right else self.right - x + 160) - 10
+        room = max(left, right) - 10
         side = " before" if is_right else ""
         self.parts.append(
             f'<g id="r{row.arrow.first.number}"><title>{_text(row.label)}</title>'

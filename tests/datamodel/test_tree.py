@@ -456,6 +456,13 @@ class TestChanges:
 
         assert tree.changes() == ()
 
+    def test_a_row_that_the_acs_adds_or_deletes_is_no_change(self, tree: Tree) -> None:
+        tree.set_attributes([AttributeRequest(f"{MEMBERS[:-1]}NumberOfEntries", 2)])
+        tree.add_object(MEMBERS)
+        tree.delete_object(f"{MEMBERS}1.")
+
+        assert tree.changes() == ()
+
     def test_inform_carries_the_changes_once(self, tree: Tree) -> None:
         tree.assign(self.SERIAL, "G1")
 

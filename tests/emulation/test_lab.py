@@ -68,6 +68,13 @@ def test_an_exception_of_the_work_reaches_the_parent_with_its_traceback() -> Non
     assert "in work" in messages[0]["crash"]
 
 
+def test_a_status_that_is_none_is_a_crash() -> None:
+    end, messages = outcome(lambda lab: 256)
+
+    assert end == LabEnd(1, None)
+    assert "the work returns 256" in messages[0]["crash"]
+
+
 def test_an_error_of_the_testbed_reaches_the_parent_as_a_sentence() -> None:
     def work(lab: Lab) -> int:
         raise MissingFeature("no charon here; install charon-systemd")
@@ -304,6 +311,15 @@ def test_the_second_signal_to_the_parent_kills(number: signal.Signals) -> None:
     assert end == LabEnd(None, signal.SIGKILL)
 
 
+def test_a_lab_launched_after_the_signal_is_interrupted_too() -> None:
+    with Interrupts():
+        signal.raise_signal(signal.SIGTERM)
+        with launch(unhandled, "lab") as process, ground.watchdog("the lab"):
+            end = process.wait()
+
+    assert end == LabEnd(130, None)
+
+
 def test_handlers_of_the_parent_are_as_before_afterwards() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with Interrupts():
@@ -415,7 +431,7 @@ def test_a_prompt_in_the_lab_has_the_terminal_until_the_lab_ends() -> None:
         os.write(1, b"testbed> ")
         lab.tell({"line": os.read(0, 100).decode()})
         try:
-            os.write(1, b"ping")
+            os.write(1, b"10% dropped")
             while True:
                 pass
         except KeyboardInterrupt:  # of the terminal's Ctrl-C: the parent gets none
@@ -433,8 +449,7 @@ def test_a_prompt_in_the_lab_has_the_terminal_until_the_lab_ends() -> None:
     pid, terminal = on_terminal(body)
     read_until(terminal, b"testbed> ")
     os.write(terminal, b"pingall\n")
-    read_until(terminal, b"ping")
-    read_until(terminal, b"ping")
+    read_until(terminal, b"dropped")
     os.write(terminal, b"\x03")
     read_until(terminal, b"shell> ")
     os.write(terminal, b"back\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Iterator
@@ -84,7 +85,7 @@ def test_a_signal_handler_may_send_while_a_send_waits(pipe: tuple[Incoming, Outg
 
     def read() -> None:
         """Interrupt the sender, which fills the pipe, and only then read."""
-        os.read(incoming.descriptor, 1)
+        select.select([incoming.descriptor], [], [])
         signal.pthread_kill(main, signal.SIGUSR1)
         handled.wait()
         while len(received) < 2:

@@ -131,6 +131,34 @@ def test_an_inform_tells_64_events_at_most() -> None:
     assert len(events.pending()) == MOST_EVENTS
 
 
+@pytest.mark.parametrize(
+    ("code", "multiple", "retried", "survives_reboot"),
+    [
+        ("0 BOOTSTRAP", False, True, True),
+        ("1 BOOT", False, True, False),
+        ("2 PERIODIC", False, True, True),
+        ("3 SCHEDULED", False, True, True),
+        ("4 VALUE CHANGE", False, True, False),
+        ("6 CONNECTION REQUEST", False, False, False),
+        ("7 TRANSFER COMPLETE", False, True, True),
+        ("8 DIAGNOSTICS COMPLETE", False, True, False),
+        ("M Reboot", True, True, True),
+        ("M ScheduleInform", True, True, True),
+        ("M Download", True, True, True),
+    ],
+)
+def test_the_rules_are_those_of_tr_069s_table(
+    code: str, multiple: bool, retried: bool, survives_reboot: bool
+) -> None:
+    rule = rule_of(code)
+
+    assert (rule.multiple, rule.retried, rule.survives_reboot) == (
+        multiple,
+        retried,
+        survives_reboot,
+    )
+
+
 def test_a_vendors_event_is_told_each_time() -> None:
     assert rule_of("X 00D0C9 Sun").multiple
 

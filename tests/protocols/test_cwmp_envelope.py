@@ -316,7 +316,7 @@ class TestQuirks:
 
     def test_comments_and_cdata(self) -> None:
         quirk = b"<!-- <!DOCTYPE --> <?pi?>\n" + soap(
-            inform(parameters=entry("Device.A", "<!-- no --><![CDATA[<!DOCTYPE a>]]>"))
+            inform(parameters=entry("Device.A", "<?no?><!-- no --><![CDATA[<!DOCTYPE a>]]>"))
         )
 
         message = decode(quirk).message
@@ -349,14 +349,15 @@ class TestQuirks:
         assert envelope.message == rpc.GetParameterValues(("Device.",))
         assert envelope.deviations == ("ParameterNames holds Name, not string",)
 
-    def test_a_parameter_with_two_names(self) -> None:
-        quirk = soap(inform(parameters=entry("A</Name><Name>B", "1")))
+    def test_a_parameter_with_two_names_and_two_values(self) -> None:
+        quirk = soap(inform(parameters=entry("A</Name><Name>B", "1</Value><Value>2")))
 
         envelope = decode(quirk)
 
         assert isinstance(envelope.message, rpc.Inform)
         assert envelope.message.value("A") == "1"
         assert "ParameterValueStruct 'A' holds another Name" in envelope.deviations
+        assert "ParameterValueStruct 'A' holds another Value" in envelope.deviations
 
     def test_soap_1_2_and_more_than_header_and_body(self) -> None:
         quirk = (
@@ -471,6 +472,11 @@ class TestRefusals:
     def test_body_above_the_bound(self) -> None:
         with pytest.raises(DecodeError, match=f"{MOST_OCTETS + 1} octets, at most {MOST_OCTETS}"):
             decode(b" " * (MOST_OCTETS + 1))
+
+    def test_body_at_the_bound(self) -> None:
+        octets = soap("<c:GetRPCMethods/>")
+
+        assert decode(octets, most_octets=len(octets)).message == rpc.GetRPCMethods()
 
     @pytest.mark.parametrize(
         ("body", "sentence"),

@@ -93,7 +93,7 @@ class TestQuirks:
         assert envelope_in(Request(headers, ENVELOPE.encode())) == ENVELOPE
 
     def test_gzip_unasked_is_415(self) -> None:
-        request = Request((("Content-Encoding", "gzip"),), b"\x1f\x8b")
+        request = Request((("Content-Encoding", "GZip "),), b"\x1f\x8b")
 
         with pytest.raises(HttpError) as refused:
             envelope_in(request)

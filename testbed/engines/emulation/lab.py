@@ -144,8 +144,8 @@ def why_not() -> str | None:
     try:
         with launch(lambda lab: 0, "doctor") as probe:
             probe.wait()
-    except MissingFeature as missing:
-        return str(missing)
+    except MissingFeature as refusal:
+        return str(refusal)
     return None
 
 
@@ -185,11 +185,14 @@ def _run(work: Callable[[Lab], int], messages: int, terminal: bool) -> int:
         standard_input = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
     except OSError:
         standard_input = -1  # the parent has none
-    with open(os.devnull, "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    if nothing != 0:
+        os.close(nothing)
     lab = Lab(nesting.DIRECTORY, Outgoing(messages), standard_input, terminal)
     try:
         status = work(lab)
+        assert status in range(256), f"the work returns {status!r}, no exit status"
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     except TestbedError as error:

@@ -78,6 +78,8 @@ class LabProcess:
         self._terminal = terminal
         self._terminal_taken = False
         _open_labs.append(self)
+        if any(interrupts.count for interrupts in _watched):
+            self.interrupt()  # one that came before the launch holds for this lab, too
 
     def __enter__(self) -> LabProcess:
         return self
@@ -158,6 +160,7 @@ class LabProcess:
             return True  # it ended with an interrupt unread; what it said before is still to come
         if descriptors:
             self._first = descriptors[0]
+            os.set_inheritable(self._first, False)
         if octets:
             self._report |= json.loads(octets)
         return bool(octets)
@@ -195,6 +198,7 @@ class LabProcess:
 class Interrupts:
     """While open, SIGINT, SIGTERM and SIGHUP end all labs: the first in order, the next at once.
 
+    A lab that is launched after the first is interrupted at once.
     A signal that was ignored before (`nohup`, `&` in a script) stays so.
 
     Python runs a handler between two of its own steps, and a signal that comes just before a

@@ -107,7 +107,9 @@ class EventQueue:
         self._events = [each for each in self._events if rule_of(each.code).survives_reboot]
 
 
-def retry_window_s(attempt: int, minimum_s: int = 5, multiplier: int = 2000) -> tuple[float, float]:
+def retry_window_s(
+    attempt: int, minimum_s: float = 5, multiplier: int = 2000
+) -> tuple[float, float]:
     """Between which waits the retry number `attempt` (from 1) lies, in seconds.
 
     TR-069 3.2.1.1: m(k/1000)^(n-1) to m(k/1000)^n, and from the tenth retry on as for the tenth.
@@ -124,6 +126,8 @@ def retry_window_s(attempt: int, minimum_s: int = 5, multiplier: int = 2000) -> 
     return minimum_s * factor ** (step - 1), minimum_s * factor**step
 
 
-def retry_wait_s(attempt: int, random: Random, minimum_s: int = 5, multiplier: int = 2000) -> float:
+def retry_wait_s(
+    attempt: int, random: Random, minimum_s: float = 5, multiplier: int = 2000
+) -> float:
     """How long to wait before the retry number `attempt`: drawn evenly from its window."""
     return random.uniform(*retry_window_s(attempt, minimum_s, multiplier))

@@ -1,0 +1,354 @@
+"""The CWMP client that HNB, device and managed gateway share: when sessions are, and what they do.
+
+It owns the device's tree and the events that its ACS has not been told.  One session at a time;
+what failed is tried again by TR-069's back-off.  What the box itself does about a session (an HNB's
+discovery, a reboot) is its owner's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from testbed.datamodel.tree import Tree
+from testbed.errors import PeerError
+from testbed.host import Host, Mend, Timer
+from testbed.protocols.cwmp import delivery, rpc
+from testbed.protocols.cwmp.delivery import EventQueue, retry_wait_s
+from testbed.protocols.cwmp.session import (
+    Accepted,
+    Answered,
+    Asked,
+    CpeSession,
+    Failed,
+    Refused,
+)
+from testbed.roles.cpe_http import AcsConversation, Resolve, Trust, acs_client
+from testbed.roles.cpe_policy import CpePolicy, Served, SessionFailed, SessionReport
+from testbed.roles.cpe_transfers import Transfers
+from testbed.roles.managed import inform, serve
+
+
+class CpeOwner:
+    """What a box adds to its CWMP client; each part has a default."""
+
+    def inform_names(self) -> Iterable[str]:
+        """More parameters for every Inform, by their full names."""
+        return ()
+
+    def session_ended(self, report: SessionReport) -> str | None:
+        """A session is over.  A text: it counts as failed nevertheless, for this cause."""
+        return None
+
+    def reboot(self) -> None:
+        """The ACS wants the box to start anew."""
+
+    def factory_reset(self) -> None:
+        """The ACS wants the box as it left the factory."""
+
+
+class Cpe:
+    """One CWMP client.
+
+    Attributes:
+        tree: the device's parameters; whoever changes them calls `changed`.
+        policy: may be changed between sessions.
+        queue: events that the ACS has not been told.
+        retries: how often the session that is due has failed.
+
+    Args:
+        host: all it may ask of the world.
+        tree: the parameters.
+        owner: the box that it is part of.
+        trust: for an ACS by https.
+        mend: gives the faults at work on a protocol ("cwmp", "http").
+        date: what the box believes the date is, seconds since 1970; None: it has no time.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        tree: Tree,
+        owner: CpeOwner,
+        trust: Trust,
+        mend: Callable[[str], Mend[Any]],
+        date: Callable[[], float] | None = None,
+    ) -> None:
+        self.host = host
+        self.tree = tree
+        self.owner = owner
+        self.trust = trust
+        self.policy = CpePolicy()
+        self.queue = EventQueue()
+        self.retries = 0
+        self._mend = mend
+        self.date = date
+        self._resolve: Resolve | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._timers: dict[str, Timer] = {}
+        self._in_session = False
+        self._bootstrapped: str | None = None
+        self._after: list[rpc.Rpc] = []
+        self.transfers = Transfers(self)
+
+    @property
+    def root(self) -> str:
+        """ "Device." or "InternetGatewayDevice."."""
+        return self.tree.model.root
+
+    def setting(self, leaf: str) -> str:
+        """A value of the object ManagementServer."""
+        return self.tree.value(f"{self.root}ManagementServer.{leaf}")
+
+    # What the box tells it.
+
+    def booted(self) -> None:
+        """Power is on, or back."""
+        self.queue.rebooted()
+        self.retries = 0
+        self._happened(delivery.BOOT)
+
+    def connected(self, resolve: Resolve) -> None:
+        """There is a way to the ACS from now on; sessions start as they are due."""
+        self._resolve = resolve
+        if self._task is None:
+            self._task = self.host.spawn(self._run(), f"{self.host.name} CWMP")
+        self._plan_periodic()
+
+    def disconnected(self) -> None:
+        """There is no way to the ACS any more; a session that is under way fails."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        self._resolve = None
+        self._in_session = False
+
+    def stop(self) -> None:
+        """Power is about to go."""
+        self.disconnected()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._after.clear()
+        self.transfers.stop()
+
+    def reset(self) -> None:
+        """Back to the factory's state."""
+        self.tree.reset()
+        self.queue = EventQueue()
+        self.retries = 0
+        self._bootstrapped = None
+        self.transfers.stop()
+
+    def happened(self, code: str, command_key: str = "") -> None:
+        """An event occurs, and with it a session is due."""
+        self._happened(code, command_key)
+        self._wake.set()
+
+    def start_over(self) -> None:
+        """The ACS is to be told "0 BOOTSTRAP" again: what it did not provide is still lacking."""
+        self._bootstrapped = None
+
+    def changed(self) -> None:
+        """The box has changed its tree; active notification makes a session due."""
+        if any(each.active for each in self.tree.changes()):
+            self._wake.set()
+
+    def _happened(self, code: str, command_key: str = "") -> None:
+        self.queue.happened(code, command_key)
+
+    # When sessions are.
+
+    async def _run(self) -> None:
+        while True:
+            self._prepare_events()
+            if not self._is_due():
+                await self._wake.wait()
+                self._wake.clear()
+                continue
+            self._wake.clear()
+            report = await self._session()
+            cause = str(report.failure) if report.failure else self.owner.session_ended(report)
+            if report.failure is not None:
+                self.owner.session_ended(report)
+            self._plan_periodic()
+            if cause is not None:
+                await self._wait(report, cause)
+                continue
+            self.retries = 0
+            if self._act():
+                return
+
+    def _prepare_events(self) -> None:
+        """TR-069 3.7.1.5: a new ACS is told "0 BOOTSTRAP", changes are told as "4 VALUE CHANGE"."""
+        url = self.setting("URL")
+        pending = {event.code for event in self.queue.pending()}
+        if url and url != self._bootstrapped and delivery.BOOTSTRAP not in pending:
+            boot = [event for event in self.queue.pending() if event.code == delivery.BOOT]
+            self._happened(delivery.BOOTSTRAP)
+            for _ in boot:
+                self._happened(delivery.BOOT)
+            return
+        active = any(change.active for change in self.tree.changes())
+        told = delivery.BOOTSTRAP in pending or delivery.VALUE_CHANGE in pending
+        if not told and (active or (pending and self.tree.changes())):
+            self._happened(delivery.VALUE_CHANGE)
+
+    def _is_due(self) -> bool:
+        return bool(self.setting("URL")) and bool(self.queue.pending())
+
+    async def _wait(self, report: SessionReport, cause: str) -> None:
+        """TR-069 3.2.1.1: wait before the next try; a connection request may end the wait."""
+        self.retries += 1
+        asked = report.failure.retry_after_s if report.failure else None
+        policy = self.policy
+        minimum = policy.retry_minimum_s
+        wait_s = retry_wait_s(
+            self.retries,
+            self.host.random,
+            int(self.setting("CWMPRetryMinimumWaitInterval")) if minimum is None else minimum,
+            policy.retry_multiplier or int(self.setting("CWMPRetryIntervalMultiplier")),
+        )
+        if asked is not None:
+            wait_s = max(wait_s, float(asked))
+        self.host.tell(
+            "SESSION_FAILED",
+            cause=cause,
+            stage=report.failure.stage.value if report.failure else None,
+            retries=self.retries,
+            wait_s=round(wait_s, 3),
+        )
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(wait_s):
+                while not any(e.code == delivery.CONNECTION_REQUEST for e in self.queue.pending()):
+                    await self._wake.wait()
+                    self._wake.clear()
+        except TimeoutError:
+            pass
+
+    def _plan_periodic(self) -> None:
+        if self.setting("PeriodicInformEnable") == "1":
+            if "periodic" not in self._timers:
+                self._at("periodic", float(self.setting("PeriodicInformInterval")), self._periodic)
+        elif timer := self._timers.pop("periodic", None):
+            timer.cancel()
+
+    def _periodic(self) -> None:
+        del self._timers["periodic"]
+        self._plan_periodic()
+        self.happened(delivery.PERIODIC)
+
+    def _at(self, name: str, delay_s: float, callback: Callable[[], None]) -> None:
+        self._timers[name] = self.host.call_at(self.host.now() + delay_s, callback)
+
+    # One session.
+
+    async def _session(self) -> SessionReport:
+        events = self.queue.pending()
+        url = self.setting("URL")
+        assert self._resolve is not None
+        served: list[Served] = []
+        self._in_session = True
+        changes = self.tree.changes()
+        opening = inform(
+            self.tree, events, self._current_time(), self.retries, self.owner.inform_names()
+        )
+
+        def on_events(session: CpeSession) -> None:
+            for event in session.events():
+                self._take(event, session, conversation, served)
+                if isinstance(event, Accepted):
+                    self.queue.delivered(events)
+                    self.tree.told(changes)
+                    self._bootstrapped = url
+
+        try:
+            acs = acs_client(url, self.host, self.setting("Username"), self.setting("Password"))
+            conversation = AcsConversation(
+                *(self.host, acs, self._resolve, self.policy, self.trust),
+                *(self._mend("cwmp"), self._mend("http")),
+            )
+            session = CpeSession(opening, self.transfers.completed(), self.policy.version)
+            await conversation.run(session, on_events)
+        except SessionFailed as failure:
+            self.queue.failed(events)
+            return SessionReport(url, events, tuple(served), failure)
+        finally:
+            self._in_session = False
+        return SessionReport(url, events, tuple(served))
+
+    def _take(
+        self,
+        event: Any,
+        session: CpeSession,
+        conversation: AcsConversation,
+        served: list[Served],
+    ) -> None:
+        match event:
+            case Accepted():
+                conversation.accepted()
+            case Refused(fault):
+                raise conversation.refused(fault)
+            case Asked(envelope):
+                answer = serve(self.tree, envelope)
+                session.answer(answer)
+                served.append(Served(envelope.message, answer))
+                if not isinstance(answer, rpc.Fault):
+                    self._after.append(envelope.message)
+            case Answered(request, response):
+                self.transfers.answered(request, response)
+            case Failed(error):
+                raise PeerError(str(error))
+
+    def _current_time(self) -> str:
+        if self.date is None:
+            return rpc.UNKNOWN_TIME
+        return datetime.fromtimestamp(int(self.date()), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    # What the ACS has asked for, once the session is over.
+
+    def _act(self) -> bool:
+        """Do what calls left to be done; whether the box starts anew."""
+        calls, self._after = self._after, []
+        starts_anew = False
+        for call in calls:
+            match call:
+                case rpc.ScheduleInform(delay_s, key):
+                    self._schedule(delay_s, key)
+                case rpc.Download():
+                    self.transfers.start(call)
+                case rpc.Reboot(key) if not starts_anew:
+                    self._happened(delivery.M_REBOOT, key)
+                    self.owner.reboot()
+                    starts_anew = True
+                case rpc.FactoryReset():
+                    self.owner.factory_reset()
+                    starts_anew = True
+        return starts_anew
+
+    def _schedule(self, delay_s: int, key: str) -> None:
+        def due() -> None:
+            self._timers.pop(name, None)
+            self._happened(delivery.SCHEDULED)
+            self.happened(delivery.M_SCHEDULE_INFORM, key)
+
+        name = f"scheduled {self.host.now()} {key}"
+        self._at(name, float(delay_s), due)
+
+    def requested(self) -> None:
+        """An authentic connection request has come."""
+        self.happened(delivery.CONNECTION_REQUEST)
+
+    async def resolve(self, name: str) -> Any:
+        """A name's addresses, as the box resolves names now."""
+        assert self._resolve is not None
+        return await self._resolve(name)
+
+    def set_policy(self, **changes: Any) -> None:
+        """Change the policy; holds from the next session."""
+        self.policy = dataclasses.replace(self.policy, **changes)

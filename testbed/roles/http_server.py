@@ -1,0 +1,215 @@
+"""An HTTP server on streams, bounded in time, size and number; what it answers is its owner's.
+
+ACS, connection request listener and bootstrap server share it.  Each connection has a task of its
+own, so that a slow or silent peer holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from testbed.host import Host, Mend, Stream
+from testbed.protocols.http import (
+    CONTINUE,
+    MOST_BODY_OCTETS,
+    MOST_HEAD_OCTETS,
+    Decoder,
+    HttpError,
+    Request,
+    Response,
+)
+from testbed.protocols.wire import Endpoint
+from testbed.roles.mending import mended_octets
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What peers may use up.
+
+    Attributes:
+        head_octets: of start line and headers.
+        body_octets: of a body, its transfer coding taken off.
+        message_within_s: from a request's first octet to its last.
+        idle_within_s: between requests, and before the first one.
+        send_within_s: until the peer has taken a response.
+        connections: beyond these the one that has been idle longest is closed for a new one.
+    """
+
+    head_octets: int = MOST_HEAD_OCTETS
+    body_octets: int = MOST_BODY_OCTETS
+    message_within_s: float = 10.0
+    idle_within_s: float = 60.0
+    send_within_s: float = 10.0
+    connections: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What a handler gives instead of a response: the connection ends without one.
+
+    Attributes:
+        reset: by a reset, else in order (FIN).
+        after_s: keeps silent so long before.
+    """
+
+    reset: bool = True
+    after_s: float = 0.0
+
+
+Answer = Callable[[Request, Endpoint], Awaitable[Response | Dropped]]
+"""Called with each request and its source; its exceptions are the role's crash."""
+
+
+class _Slow(Exception):
+    """The peer does not send a whole request in its time."""
+
+
+class _Connection:
+    """One connection that is open."""
+
+    def __init__(self, stream: Stream, decoder: Decoder) -> None:
+        self.stream = stream
+        self.decoder = decoder
+        self.idle = True
+        self.evicted = False
+        self.waiting: list[Request | HttpError] = []
+
+
+class HttpServer:
+    """Serves HTTP/1.1 connections; give its `serve` to `Host.listen`.
+
+    Args:
+        host: for time and events ("MALFORMED", "REFUSED").
+        answer: what to say to a request.
+        limits: what peers may use up.
+        mend: the faults at work on the octets of responses.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        answer: Answer,
+        limits: HttpLimits | None = None,
+        mend: Mend[Response] | None = None,
+    ) -> None:
+        self.host = host
+        self.limits = limits or HttpLimits()
+        self._answer = answer
+        self._mend: Mend[Response] = mend or Mend()
+        self._open: dict[_Connection, None] = {}
+
+    def close(self) -> None:
+        """Reset every connection."""
+        for connection in list(self._open):
+            connection.stream.abort()
+
+    async def serve(self, stream: Stream) -> None:
+        """Answer requests until either side has enough.
+
+        Raises:
+            ConnectionError: the peer broke the stream.
+        """
+        self._make_room()
+        limits = self.limits
+        decoder = Decoder(True, limits.body_octets, limits.head_octets)
+        connection = _Connection(stream, decoder)
+        self._open[connection] = None
+        try:
+            while await self._exchange(connection):
+                pass
+        except ConnectionError:
+            if not connection.evicted:
+                raise
+        finally:
+            del self._open[connection]
+
+    def _make_room(self) -> None:
+        """Close the idle connection that has been open longest, if there are too many."""
+        if len(self._open) < self.limits.connections:
+            return
+        oldest = next((each for each in self._open if each.idle), None)
+        if oldest is not None:
+            oldest.evicted = True
+            self.host.tell(
+                "REFUSED",
+                source=str(oldest.stream.remote),
+                cause=f"more than {self.limits.connections} connections are open",
+            )
+            oldest.stream.abort()
+            oldest.idle = False
+
+    async def _exchange(self, connection: _Connection) -> bool:
+        """One request and its response; whether the connection goes on."""
+        source = connection.stream.remote
+        try:
+            request = await self._request(connection)
+        except _Slow as slow:
+            self.host.tell("REFUSED", source=str(source), cause=str(slow))
+            if connection.decoder.in_message:
+                await self._send(connection, Response((("Connection", "close"),), status=408))
+            return False
+        if request is None:
+            return False
+        if isinstance(request, HttpError):
+            self.host.tell("MALFORMED", protocol="HTTP", source=str(source), error=str(request))
+            closing = Response((("Connection", "close"),), status=request.status)
+            await self._send(connection, closing)
+            return False
+        response = await self._answer(request, source)
+        if isinstance(response, Dropped):
+            await asyncio.sleep(response.after_s)
+            if response.reset:
+                connection.stream.abort()
+            return False
+        sent = await self._send(connection, response)
+        return sent and request.keep_alive and response.keep_alive
+
+    async def _request(self, connection: _Connection) -> Request | HttpError | None:
+        """The next request; None: the peer has closed.
+
+        Raises:
+            _Slow: it did not come in time.
+        """
+        if connection.waiting:
+            return connection.waiting.pop(0)
+        limits, decoder, stream = self.limits, connection.decoder, connection.stream
+        connection.idle, begun = True, decoder.in_message
+        within_s = limits.message_within_s if begun else limits.idle_within_s
+        try:
+            async with asyncio.timeout(within_s) as timer:
+                while not connection.waiting:
+                    data = await stream.receive()
+                    done = decoder.feed(data) if data else decoder.end()
+                    connection.waiting += [e for e in done if isinstance(e, Request | HttpError)]
+                    if not data:
+                        break
+                    if decoder.in_message and not begun:
+                        begun = True
+                        timer.reschedule(
+                            asyncio.get_running_loop().time() + limits.message_within_s
+                        )
+                    if decoder.expects_continue:
+                        await stream.send(CONTINUE)
+        except TimeoutError:
+            what = "a whole request" if begun else "any request"
+            within_s = limits.message_within_s if begun else limits.idle_within_s
+            raise _Slow(f"the peer did not send {what} within {within_s:g} s") from None
+        finally:
+            connection.idle = False
+        return connection.waiting.pop(0) if connection.waiting else None
+
+    async def _send(self, connection: _Connection, response: Response) -> bool:
+        """Send a response; whether the peer took it in time."""
+        stream = connection.stream
+        try:
+            async with asyncio.timeout(self.limits.send_within_s):
+                for data in mended_octets(self._mend, response, stream.remote):
+                    await stream.send(data)
+        except TimeoutError:
+            cause = f"the peer did not read a response within {self.limits.send_within_s:g} s"
+            self.host.tell("REFUSED", source=str(stream.remote), cause=cause)
+            stream.abort()
+            return False
+        return True

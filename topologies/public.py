@@ -1,0 +1,112 @@
+"""Homes before an operator whose HMS (initial) is on the public Internet (TS 32.583, 5.1.2).
+
+hnb ---[ home ]--- gateway ---[ internet ]--- outer_dns, initial_hms, serving_hms, north_hms,
+                                              serving_segw, north_segw
+"""
+
+from __future__ import annotations
+
+from testbed.roles.hms_policy import Area, Assignment
+from testbed.roles.hnb import Place
+from testbed.topology import Certificate, Nat, Topology
+
+INITIAL_HMS = "hms.operator.example"
+SERVING_HMS = "hms.south.operator.example"
+SERVING_SEGW = "segw.south.operator.example"
+NORTH_HMS = "hms.north.operator.example"
+NORTH_SEGW = "segw.north.operator.example"
+SOUTH_HNB_GW = "hnbgw.south.operator.example"
+NORTH_HNB_GW = "hnbgw.north.operator.example"
+
+ZONE = f"""\
+{INITIAL_HMS}.      300 IN A 203.0.113.20
+{SERVING_HMS}.      300 IN A 203.0.113.21
+{NORTH_HMS}.        300 IN A 203.0.113.22
+{SERVING_SEGW}.     300 IN A 203.0.113.50
+{NORTH_SEGW}.       300 IN A 203.0.113.51
+"""
+
+SOUTH = Area(polygon=((47.0, 5.0), (47.0, 15.0), (51.0, 15.0), (51.0, 5.0)))
+NORTH = Area(polygon=((51.0, 5.0), (51.0, 15.0), (55.0, 15.0), (55.0, 5.0)))
+IN_THE_SOUTH = Place(48.137, 11.575, (("26201", 4711, 815),))
+IN_THE_NORTH = Place(53.551, 9.993, (("26201", 4712, 816),))
+AT_SEA = Place(0.0, -30.0)
+
+PLACES = {"south": IN_THE_SOUTH, "north": IN_THE_NORTH, "sea": AT_SEA}
+
+
+def hms_on_internet(
+    homes: int = 1,
+    nat: Nat = Nat.MASQUERADE,
+    scheme: str = "https",
+    certificate: Certificate = Certificate.GOOD,
+    hms_host: str = INITIAL_HMS,
+    hnb_gw: bool = True,
+    shared_hms: bool = False,
+    clock: str = "right",
+    place: str = "south",
+) -> Topology:
+    """Homes with an HNB each, and the operator's initial and serving HMS on the Internet.
+
+    Args:
+        homes: how many; the second HNB stands in the north, where others serve.
+        nat: what each gateway does to packets that leave its home.
+        scheme: of all HMS URLs: https, or http.
+        certificate: what HMS (initial) shows.
+        hms_host: host of the factory URL: a name, or an address.
+        hnb_gw: whether HMS (initial) assigns the HNB-GW; else HMS (serving) does.
+        shared_hms: whether HMS (initial) is the serving HMS too.
+        clock: "1970": the HNBs have never learnt what the date is.
+        place: where the first HNB stands: south, north, or sea (where nobody serves).
+    """
+    net = Topology(hms_on_internet.__doc__)
+    internet = net.link("internet", "203.0.113.0/24")
+    initial, serving, north = (
+        f"{scheme}://{host}/acs" for host in (INITIAL_HMS, SERVING_HMS, NORTH_HMS)
+    )
+    net.node("outer_dns", internet.at(53), role="dns_server", zone=ZONE, origin="operator.example")
+    given = {"south": SOUTH_HNB_GW, "north": NORTH_HNB_GW}
+    at_first = given if hnb_gw else {}
+    net.node(
+        "initial_hms",
+        internet.at(20),
+        role="hms",
+        names=(INITIAL_HMS,),
+        url=initial,
+        certificate=certificate,
+        assignments=(
+            Assignment(
+                *("south", SOUTH, SERVING_SEGW),
+                hms_url=initial if shared_hms else serving,
+                hnb_gw=at_first.get("south"),
+            ),
+            Assignment("north", NORTH, NORTH_SEGW, north, at_first.get("north")),
+        ),
+    )
+    for name, number, host, url, area in (
+        ("serving_hms", 21, SERVING_HMS, serving, "south"),
+        ("north_hms", 22, NORTH_HMS, north, "north"),
+    ):
+        assignment = Assignment(area, {"south": SOUTH, "north": NORTH}[area], hnb_gw=given[area])
+        net.node(
+            *(name, internet.at(number)),
+            role="hms",
+            names=(host,),
+            url=url,
+            assignments=() if hnb_gw else (assignment,),
+        )
+    net.node("serving_segw", internet.at(50), role="bystander", names=(SERVING_SEGW,))
+    net.node("north_segw", internet.at(51), role="bystander", names=(NORTH_SEGW,))
+    for number, home in enumerate(net.repeat("home", homes)):
+        lan = home.link("home", "192.168.1.0/24")
+        home.node(
+            "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
+        )
+        home.node(
+            "hnb",
+            lan.by_dhcp(),
+            hms_url=f"{scheme}://{hms_host}/acs",
+            place=IN_THE_NORTH if number == 1 else PLACES[place],
+            clock=clock,
+        )
+    return net
