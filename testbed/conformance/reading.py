@@ -52,9 +52,9 @@ def holder_of(trace: Trace, record: Record) -> str | None:
 def events_of(trace: Trace, node: str, *names: str) -> Iterator[Record]:
     """What a node tells of itself under one of these names, in order."""
     for record in trace.records:
-        if record.sender == node and isinstance(record.message, Event):
-            if record.message.name in names:
-                yield record
+        message = record.message
+        if record.sender == node and isinstance(message, Event) and message.name in names:
+            yield record
 
 
 def staged(trace: Trace, node: str | None) -> bool:
@@ -299,13 +299,13 @@ def connections(trace: Trace, client: str) -> list[Connection]:
         if record.stream is None:
             continue
         key = (record.link, record.stream)
-        if "SYN" in record.marks and "ACK" not in record.marks and record.sender == client:
-            if key not in by_stream:
-                found.append(Connection(client, holder_of(trace, record), record))
-                # The same connection has other numbers behind each NAT and router.
-                for hop in trace.arrow_of(record).hops:
-                    if hop.stream is not None:
-                        by_stream[hop.link, hop.stream] = found[-1]
+        opens = "SYN" in record.marks and "ACK" not in record.marks
+        if opens and record.sender == client and key not in by_stream:
+            found.append(Connection(client, holder_of(trace, record), record))
+            # The same connection has other numbers behind each NAT and router.
+            for hop in trace.arrow_of(record).hops:
+                if hop.stream is not None:
+                    by_stream[hop.link, hop.stream] = found[-1]
         connection = by_stream.get(key)
         if connection is not None and trace.arrow_of(record).first is record:
             connection.said.append(record)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from testbed.conformance.reading import (
@@ -102,9 +103,8 @@ class Session:
         for turn in self.turns:
             if turn.find(rpc.Inform) is not None:
                 informed = True
-            elif informed and isinstance(turn.message, http.Response):
-                if not _asks_again(turn):
-                    return turn
+            elif informed and not _asks_again(turn) and isinstance(turn.message, http.Response):
+                return turn
         return None
 
     @property
@@ -199,10 +199,10 @@ def sessions(trace: Trace, cpe: str) -> list[Session]:
         if ends is None:
             continue
         session = open_with.get(ends[0])
-        if record.find(rpc.Inform) is not None and ends[1]:
-            if session is None or not _asks_again(session.turns[-1]):
-                session = open_with[ends[0]] = Session(cpe, ends[0])
-                found.append(session)
+        is_new = session is None or not _asks_again(session.turns[-1])
+        if is_new and record.find(rpc.Inform) is not None and ends[1]:
+            session = open_with[ends[0]] = Session(cpe, ends[0])
+            found.append(session)
         if session is not None:
             session.turns.append(record)
     return found
@@ -258,7 +258,7 @@ def discoveries(trace: Trace, hnb: str) -> list[Discovery]:
     bounds = [0, *resets, len(trace.records)]
     all_sessions = [each for each in sessions(trace, hnb) if each.turns]
     found = []
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    for first, last in pairwise(bounds):
         discovery = Discovery(hnb, first, last)
         values: list[rpc.ParameterValue] = []
         for session in all_sessions:

@@ -112,9 +112,7 @@ def inform_is_answered(trace: Trace) -> Iterator[Finding]:
         refused = [each for each in discovery.sessions if _refusal(each) is not None]
         accepted = any(each.accepted for each in discovery.sessions)
         if refused and begun is not None and not accepted:
-            yield fault(
-                begun, f"{discovery.hnb} goes on to registration, and its Inform is refused"
-            )
+            yield fault(begun, f"{discovery.hnb} goes on, and its Inform is refused")
 
 
 def _answered(trace: Trace, session: Session) -> Iterator[Finding]:

@@ -146,7 +146,7 @@ def _is_unpublished_by_intent(trace: Trace) -> bool:
 
 @check("32583-5.1.2-2")
 def hms_is_reached_by_its_name(trace: Trace) -> Iterator[Finding]:
-    """The HNB resolves the host of its URL by the outer DNS and connects to an address of the answer.
+    """The HNB resolves the host of its URL by the outer DNS and connects to what the answer says.
 
     A gateway that forwards queries stands for the outer DNS.  Without an address nobody may be
     contacted (AMB-3G-10).  Violation: an address of no answer, the inner DNS, or the SeGW's name.
@@ -290,9 +290,9 @@ def _first_lease(trace: Trace, discovery: Discovery) -> Record | None:
     own = trace.hardware_addresses(discovery.hnb)
     for record in trace.records[discovery.first : discovery.last]:
         message = record.message
-        if isinstance(message, dhcp.Ack) and message.hardware_address in own:
-            if record.receiver in (discovery.hnb, None):
-                return record
+        to_us = record.receiver in (discovery.hnb, None)
+        if isinstance(message, dhcp.Ack) and to_us and message.hardware_address in own:
+            return record
     return None
 
 
@@ -324,9 +324,9 @@ def _first_lookups(trace: Trace, discovery: Discovery) -> list[Lookup]:
     reached = {each.address for each in _contacts_before_done(trace, discovery)}
     found: dict[str, Lookup] = {}
     for lookup in lookups(trace, discovery.hnb):
-        if discovery.first <= lookup.query.number < _end(discovery):
-            if reached.intersection(lookup.addresses):
-                found.setdefault(lookup.name, lookup)
+        is_early = discovery.first <= lookup.query.number < _end(discovery)
+        if is_early and reached.intersection(lookup.addresses):
+            found.setdefault(lookup.name, lookup)
     return list(found.values())
 
 

@@ -1,7 +1,7 @@
 """Steps 8 and 9 of discovery: release, and the way on to the serving side.
 
-TS 32.583, 5.1 and 5.1.2.  Registration itself is out of scope (AMB-3G-11): its first contact counts,
-and the HNB-GW that the serving HMS gives where the initial one did not.
+TS 32.583, 5.1 and 5.1.2.  Registration itself is out of scope (AMB-3G-11): its first contact
+counts, and the HNB-GW that the serving HMS gives where the initial one did not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from testbed.conformance.sessions import (
     Discovery,
     Session,
     all_discoveries,
-    registration,
     serving_set,
 )
 from testbed.conformance.verdict import Finding, fault, ok

@@ -90,8 +90,8 @@ def _misplaced_trust(trace: Trace, connection: Connection, factory: Factory) -> 
 def only_the_operators_root_is_trusted(trace: Trace) -> Iterator[Finding]:
     """The HNB speaks to a server whose chain ends at its root, and to no other.
 
-    AMB-3G-07: a chain that is not trusted is fatal in every profile.  Violation: a request follows a
-    foreign chain, or an alert about the issuer a trusted one.
+    AMB-3G-07: a chain that is not trusted is fatal in every profile.  Violation: a request follows
+    a foreign chain, or an alert about the issuer a trusted one.
     """
     for discovery in all_discoveries(trace):
         factory = factory_of(trace, discovery.hnb)
