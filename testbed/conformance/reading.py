@@ -1,7 +1,8 @@
 """What the checks of several flows read out of a trace: contacts, lookups, connections, events.
 
 Nodes are known by the names of the house: "initial_hms", "serving_hms", "serving_segw", "hnb_gw",
-"outer_dns", "inner_dns", each maybe with a number behind it.  A capture from the field is given the
+"outer_dns", "inner_dns", each maybe with a number behind it; what serves another place has another
+word before ("north_hms").  A capture from the field is given the
 same names by its names file.  Knows no verdict.
 """
 
@@ -20,8 +21,6 @@ from testbed.trace.trace import Trace
 INITIAL_HMS = "initial_hms"
 OUTER_DNS = "outer_dns"
 INNER_DNS = "inner_dns"
-SERVING = ("serving_hms", "serving_segw", "hnb_gw")
-"""Whom an HNB learns of by discovery and by nothing else."""
 
 ESP, SCTP = "50", "132"
 IKE_PORTS = (500, 4500)
@@ -33,6 +32,14 @@ def is_one_of(node: str | None, *names: str) -> bool:
     return node is not None and any(
         node == name or re.fullmatch(rf"{name}\d+", node) for name in names
     )
+
+
+def is_serving(node: str | None) -> bool:
+    """Whether an HNB learns of a node by discovery and by nothing else: "serving_hms",
+    "north_segw", "hnb_gw", and the like."""
+    if node is None or is_one_of(node, INITIAL_HMS):
+        return False
+    return re.fullmatch(r"\w+_(hms|segw)\d*|(\w+_)?hnb_gw\d*", node) is not None
 
 
 def hnbs(trace: Trace) -> list[str]:
@@ -95,10 +102,10 @@ def factory_of(trace: Trace, hnb: str) -> Factory | None:
         told = record.message.fields
         return Factory(
             record,
-            told.get("hms"),
+            told.get("hms_url"),
             told.get("segw"),
             tuple(told.get("root_keys", ())),
-            bool(told.get("strict", True)),
+            bool(told.get("is_strict", True)),
         )
     return None
 

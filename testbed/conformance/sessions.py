@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from testbed.conformance.reading import (
     INITIAL_HMS,
-    SERVING,
     contacts,
     events_of,
     hnbs,
     host_of,
     is_one_of,
+    is_serving,
 )
 from testbed.protocols import http
 from testbed.protocols.cwmp import rpc
@@ -293,7 +293,7 @@ def registration(trace: Trace, discovery: Discovery) -> Record | None:
             return each
     signs = [each.turns[0] for each in discovery.later[:1]]
     for contact in contacts(trace, discovery.hnb):
-        if is_one_of(contact.node, *SERVING) and discovery.holds(contact.record):
+        if is_serving(contact.node) and discovery.holds(contact.record):
             signs.append(contact.record)
             break
     return min(signs, key=lambda each: each.number, default=None)

@@ -13,7 +13,6 @@ from testbed.conformance.reading import (
     INITIAL_HMS,
     INNER_DNS,
     OUTER_DNS,
-    SERVING,
     Connection,
     Contact,
     Factory,
@@ -26,6 +25,7 @@ from testbed.conformance.reading import (
     host_of,
     is_address,
     is_one_of,
+    is_serving,
     lookups,
     plain_name,
     staged,
@@ -49,7 +49,7 @@ def initial_hms_comes_first(trace: Trace) -> Iterator[Finding]:
     for discovery in all_discoveries(trace):
         first = True
         for contact in _contacts_before_done(trace, discovery):
-            if is_one_of(contact.node, *SERVING):
+            if is_serving(contact.node):
                 yield fault(contact.record, f"{contact} before HMS (initial) has set anything")
                 break
             if first and contact.kind == "TCP" and is_one_of(contact.node, INITIAL_HMS):
@@ -176,8 +176,12 @@ def _wrong_lookups(trace: Trace, discovery: Discovery) -> Iterator[Finding]:
         holders = [h for each in lookup.addresses for h in trace.addresses.holders(each, time_ns)]
         if is_one_of(lookup.server, INNER_DNS):
             yield fault(lookup.query, f"asks the inner DNS for {lookup.name}")
-        elif any(is_one_of(each.node, "segw", "serving_segw") for each in holders):
+        elif any(_is_segw(each.node) for each in holders):
             yield fault(lookup.query, f"asks for {lookup.name}, a Security Gateway")
+
+
+def _is_segw(node: str) -> bool:
+    return is_one_of(node, "segw") or (is_serving(node) and "segw" in node)
 
 
 def _judge_address(connection: Connection, asked: list[Lookup], factory: Factory | None) -> Finding:
@@ -314,7 +318,7 @@ def _connections_before_done(trace: Trace, discovery: Discovery) -> list[Connect
         for each in connections(trace, discovery.hnb)
         if discovery.first <= each.syn.number < _end(discovery)
         and each.port != dns.PORT
-        and not is_one_of(each.server, *SERVING)
+        and not is_serving(each.server)
     ]
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from testbed.conformance.check import check
 from testbed.conformance.reading import (
     INITIAL_HMS,
-    SERVING,
     Contact,
     connections,
     contacts,
     events_of,
     is_address,
     is_one_of,
+    is_serving,
     lookups,
     plain_name,
 )
@@ -70,7 +70,7 @@ def _registration_traffic(trace: Trace, discovery: Discovery) -> Record | None:
     assert discovery.done is not None
     found = [each.turns[0] for each in discovery.later[:1]]
     for contact in _contacts_after_done(trace, discovery):
-        if is_one_of(contact.node, *SERVING):
+        if is_serving(contact.node):
             found.append(contact.record)
             break
     return min(found, key=lambda each: each.number, default=None)
@@ -101,7 +101,7 @@ def registration_goes_to_the_serving_side(trace: Trace) -> Iterator[Finding]:
             if _is_served_by(trace, discovery, contact):
                 yield ok(contact.record, f"{contact}, as set")
                 break
-            if is_one_of(contact.node, INITIAL_HMS, *SERVING):
+            if is_one_of(contact.node, INITIAL_HMS) or is_serving(contact.node):
                 yield fault(contact.record, f"{contact}, which the serving set does not name")
                 break
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 
 from testbed.conformance.check import check
 from testbed.conformance.reading import (
-    SERVING,
     Connection,
     Factory,
     connections,
     events_of,
     factory_of,
-    is_one_of,
+    is_serving,
     plain_name,
-    staged,
 )
 from testbed.conformance.sessions import Discovery, all_discoveries
 from testbed.conformance.verdict import Finding, fault, ok
@@ -139,7 +137,7 @@ def certificate_names_the_configured_host(trace: Trace) -> Iterator[Finding]:
                 yield fault(
                     requests[0], f"{requests[0].summary()}, and the certificate {shown.naming}"
                 )
-            elif not staged(trace, connection.server):
+            elif not shown.is_meant:
                 yield fault(shown.record, f"{wanted} is configured, the certificate {shown.naming}")
             elif not requests and connection.closing() is not None:
                 yield ok(connection.closing() or connection.syn, f"refused: it {shown.naming}")
@@ -152,6 +150,7 @@ class _Shown:
     record: Record
     names: tuple[str, ...]
     issuer_key: str
+    is_meant: bool
 
     @property
     def naming(self) -> str:
@@ -174,7 +173,12 @@ def _shown_on(trace: Trace, connection: Connection) -> _Shown | None:
     for record in events_of(trace, connection.server, "CERTIFICATE"):
         if record.number < connection.syn.number:
             told = record.message.fields
-            shown = _Shown(record, tuple(told.get("names", ())), str(told.get("issuer_key", "")))
+            shown = _Shown(
+                record,
+                tuple(told.get("names", ())),
+                str(told.get("issuer_key", "")),
+                bool(told.get("is_meant", False)),
+            )
     return shown
 
 
@@ -193,5 +197,5 @@ def _to_initial(trace: Trace, discovery: Discovery) -> list[Connection]:
         for each in connections(trace, discovery.hnb)
         if discovery.first <= each.syn.number < end
         and each.port != dns.PORT
-        and not is_one_of(each.server, *SERVING)
+        and not is_serving(each.server)
     ]
