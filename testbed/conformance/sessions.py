@@ -264,6 +264,8 @@ def discoveries(trace: Trace, hnb: str) -> list[Discovery]:
         for session in all_sessions:
             if not discovery.holds(session.turns[0]):
                 continue
+            if _is_another_try(trace, discovery, session):
+                discovery.done, values = None, []
             if discovery.done is not None:
                 discovery.later.append(session)
             elif is_one_of(session.acs, INITIAL_HMS):
@@ -283,6 +285,20 @@ def all_discoveries(trace: Trace) -> Iterator[Discovery]:
         yield from discoveries(trace, hnb)
 
 
+def _is_another_try(trace: Trace, discovery: Discovery, session: Session) -> bool:
+    """Whether a session begins discovery anew, because the one before broke off with the serving
+    set in force and nobody went on to registration (AMB-3G-10)."""
+    before = discovery.session
+    if before is None or discovery.later or before.ended is not None:
+        return False
+    if not is_one_of(session.acs, INITIAL_HMS):
+        return False
+    began = events_of(trace, discovery.hnb, "REGISTRATION_START")
+    return not any(
+        discovery.holds(each) and each.number < session.turns[0].number for each in began
+    )
+
+
 def registration(trace: Trace, discovery: Discovery) -> Record | None:
     """Where the HNB goes on to step 9: it says so, or turns to the serving side, or to any HMS.
 
@@ -297,3 +313,13 @@ def registration(trace: Trace, discovery: Discovery) -> Record | None:
             signs.append(contact.record)
             break
     return min(signs, key=lambda each: each.number, default=None)
+
+
+def redirections(discovery: Discovery) -> set[str]:
+    """The hosts to which an ACS has redirected the HNB."""
+    hosts = set()
+    for session in discovery.sessions:
+        for turn in session.turns:
+            if isinstance(turn.message, http.Response) and 300 <= turn.message.status < 400:
+                hosts.add(host_of(turn.message.header("Location") or ""))
+    return hosts - {""}

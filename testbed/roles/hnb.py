@@ -159,7 +159,7 @@ class Hnb(ManagedDevice):
             hms_url=factory.hms_url,
             segw=factory.segw,
             root_keys=[describe(root).key for root in factory.roots],
-            is_strict=self.policy.verifies_name,
+            is_strict=self.policy.verifies_name and not self.policy.accepts_common_name,
         )
 
     def _scan(self) -> None:

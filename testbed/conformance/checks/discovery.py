@@ -204,7 +204,7 @@ def _read_back(discovery: Discovery) -> Iterator[Finding]:
                     yield fault(turn, f"{read} is read back, {was_set} was set")
 
 
-@check("32583-5.1.2-6-hnbgw", needs=("", "without_hnb_gw"))
+@check("32583-5.1.2-6-hnbgw", needs=("", "hnbgw_by_serving"))
 def hnb_takes_the_set_with_and_without_hnb_gw(trace: Trace) -> Iterator[Finding]:
     """The HNB takes a serving set that names an HNB-GW, and one that does not.
 

@@ -22,7 +22,6 @@ from testbed.conformance.reading import (
     contacts,
     factory_of,
     holder_of,
-    host_of,
     is_address,
     is_one_of,
     is_serving,
@@ -30,12 +29,15 @@ from testbed.conformance.reading import (
     plain_name,
     staged,
 )
-from testbed.conformance.sessions import Discovery, all_discoveries, registration
+from testbed.conformance.sessions import Discovery, all_discoveries, redirections, registration
 from testbed.conformance.verdict import Finding, fault, ok
-from testbed.protocols import dhcp, dns, http
+from testbed.protocols import dhcp, dns
 from testbed.protocols.cwmp import rpc
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
+
+Step = tuple[str, Record | None]
+"""A step of the ladder, and the record that does it; None: it is not done."""
 
 
 @check("32583-5.1-P1")
@@ -70,7 +72,7 @@ def first_names_are_factory_data(trace: Trace) -> Iterator[Finding]:
         for lookup in _first_lookups(trace, discovery):
             if lookup.name in held:
                 yield ok(lookup.query, f"{lookup.name} is factory data")
-            elif lookup.name in _redirections(discovery):
+            elif lookup.name in redirections(discovery):
                 continue
             elif _named_by_dhcp(trace, discovery, lookup):
                 yield fault(lookup.query, f"asks for {lookup.name}, which DHCP has named")
@@ -240,17 +242,24 @@ def ladder_runs_in_order(trace: Trace) -> Iterator[Finding]:
                 yield fault(record, f"{stranger} before step 9")
                 break
         steps = _steps(trace, discovery)
-        late: tuple[str, Record] | None = None
-        for name, step in steps:
-            if step is None:
-                continue
-            if late is not None and step.number < late[1].number:
-                yield fault(step, f"{name} comes before {late[0]} (record {late[1].number})")
-                break
-            late = (name, step)
-        else:
-            if all(step is not None for _, step in steps) and late is not None:
-                yield ok(late[1], "steps 1 to 9 in order")
+        wrong = next(filter(None, map(_out_of_order, steps, steps[1:])), None)
+        last = steps[-1][1]
+        if wrong is not None:
+            yield wrong
+        elif last is not None:
+            yield ok(last, "steps 1 to 9 in order")
+
+
+def _out_of_order(before: Step, after: Step) -> Finding | None:
+    """What is wrong between two steps that should follow each other; None: nothing."""
+    (earlier, first), (later, second) = before, after
+    if second is None:
+        return None
+    if first is None:
+        return fault(second, f"{later} without {earlier}")
+    if second.number < first.number:
+        return fault(second, f"{later} comes before {earlier} (record {first.number})")
+    return None
 
 
 def _stranger(trace: Trace, hnb: str, record: Record) -> str | None:
@@ -264,15 +273,15 @@ def _stranger(trace: Trace, hnb: str, record: Record) -> str | None:
     return "a packet to the inner DNS" if is_inner else None
 
 
-def _steps(trace: Trace, discovery: Discovery) -> list[tuple[str, Record | None]]:
-    """The steps by the records that do them first; None: not done.  Steps 1 and 2 may be left out:
-    an address may be static, and a host may be an address."""
+def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
+    """The steps by the records that do them first.  Steps 1 and 2 may be left out: the HNB's
+    address may be static, and the HMS's may be all that it knows."""
     hms = [each for each in _connections_before_done(trace, discovery) if each.hello()]
     sets = [c for each in discovery.sessions for c in each.calls(rpc.SetParameterValues)]
     answers = [each.answer_to_inform() for each in discovery.sessions if each.accepted]
     informs = [each.turns[0] for each in discovery.sessions if each.inform is not None]
     session = discovery.session
-    steps = [
+    steps: list[Step] = [
         ("step 3, TLS", hms[0].hello() if hms else None),
         ("step 4, Inform", informs[0] if informs else None),
         ("step 5, InformResponse", answers[0] if answers else None),
@@ -282,10 +291,11 @@ def _steps(trace: Trace, discovery: Discovery) -> list[tuple[str, Record | None]
         ("step 9, registration", registration(trace, discovery)),
     ]
     asked = _hms_lookups(trace, discovery)
-    if asked:
+    factory = factory_of(trace, discovery.hnb)
+    if asked or (factory is not None and not is_address(factory.hms_host)):
         answered = [each.answer for each in asked if each.addresses]
         steps.insert(0, ("step 2, answer", answered[0] if answered else None))
-        steps.insert(0, ("step 2, query", asked[0].query))
+        steps.insert(0, ("step 2, query", asked[0].query if asked else None))
     leased = _first_lease(trace, discovery)
     return steps if leased is None else [("step 1, connectivity", leased), *steps]
 
@@ -324,20 +334,30 @@ def _connections_before_done(trace: Trace, discovery: Discovery) -> list[Connect
 
 def _first_lookups(trace: Trace, discovery: Discovery) -> list[Lookup]:
     """The first query of each name by which somebody was contacted; others, as for a time server,
-    are the HNB's own business."""
+    are the HNB's own business.  Where nobody was contacted and no factory name asked for: the first
+    query of all."""
+    factory = factory_of(trace, discovery.hnb)
     reached = {each.address for each in _contacts_before_done(trace, discovery)}
+    early = [
+        each
+        for each in lookups(trace, discovery.hnb)
+        if discovery.first <= each.query.number < _end(discovery)
+    ]
     found: dict[str, Lookup] = {}
-    for lookup in lookups(trace, discovery.hnb):
-        is_early = discovery.first <= lookup.query.number < _end(discovery)
-        if is_early and reached.intersection(lookup.addresses):
+    for lookup in early:
+        if reached.intersection(lookup.addresses):
             found.setdefault(lookup.name, lookup)
+    if not reached and factory is not None:
+        held = factory.hms_host, plain_name(factory.segw or "")
+        known = [each for each in early if each.name in held]
+        return (known or early)[:1]
     return list(found.values())
 
 
 def _hms_lookups(trace: Trace, discovery: Discovery) -> list[Lookup]:
     """The queries for the name of HMS (initial), or of where it redirects."""
     factory = factory_of(trace, discovery.hnb)
-    names = _redirections(discovery)
+    names = redirections(discovery)
     if factory is not None:
         names |= {factory.hms_host}
     else:
@@ -350,16 +370,6 @@ def _hms_lookups(trace: Trace, discovery: Discovery) -> list[Lookup]:
         for each in lookups(trace, discovery.hnb)
         if discovery.first <= each.query.number < _end(discovery) and each.name in names
     ]
-
-
-def _redirections(discovery: Discovery) -> set[str]:
-    """The hosts to which an ACS has redirected the HNB."""
-    hosts = set()
-    for session in discovery.sessions:
-        for turn in session.turns:
-            if isinstance(turn.message, http.Response) and 300 <= turn.message.status < 400:
-                hosts.add(host_of(turn.message.header("Location") or ""))
-    return hosts - {""}
 
 
 def _named_by_dhcp(trace: Trace, discovery: Discovery, lookup: Lookup) -> bool:

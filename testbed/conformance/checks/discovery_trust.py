@@ -16,10 +16,11 @@ from testbed.conformance.reading import (
     connections,
     events_of,
     factory_of,
+    is_address,
     is_serving,
     plain_name,
 )
-from testbed.conformance.sessions import Discovery, all_discoveries
+from testbed.conformance.sessions import Discovery, all_discoveries, redirections
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import dns
 from testbed.trace.record import Record
@@ -84,7 +85,7 @@ def _misplaced_trust(trace: Trace, connection: Connection, factory: Factory) -> 
     return None
 
 
-@check("32583-5.1-P5", needs=("", "wrong_root"), observed="told")
+@check("32583-5.1-P5", needs=("wrong_root", "ip_literal_certified"), observed="told")
 def only_the_operators_root_is_trusted(trace: Trace) -> Iterator[Finding]:
     """The HNB speaks to a server whose chain ends at its root, and to no other.
 
@@ -118,8 +119,9 @@ def only_the_operators_root_is_trusted(trace: Trace) -> Iterator[Finding]:
 def certificate_names_the_configured_host(trace: Trace) -> Iterator[Finding]:
     """The certificate of HMS (initial) has the URL's host among its subjectAltNames.
 
-    AMB-3G-07: strict by default.  Violation: it has not, and the scenario has not meant it so; or
-    the HNB, unless a lenient one, sends a request nevertheless.
+    AMB-3G-07: strict by default.  AMB-3G-08: where an address is configured, only the HNB is looked
+    at.  Violation: the name is missing, and the topology has not meant it so; or the HNB, unless a
+    lenient one, sends a request nevertheless.
     """
     for discovery in all_discoveries(trace):
         factory = factory_of(trace, discovery.hnb)
@@ -127,7 +129,7 @@ def certificate_names_the_configured_host(trace: Trace) -> Iterator[Finding]:
             continue
         for connection in _to_initial(trace, discovery):
             shown = _shown_on(trace, connection)
-            wanted = _wanted_name(connection, factory)
+            wanted = _configured_name(discovery, connection, factory)
             if shown is None or not wanted or connection.server_hello() is None:
                 continue
             requests = connection.requests()
@@ -137,7 +139,7 @@ def certificate_names_the_configured_host(trace: Trace) -> Iterator[Finding]:
                 yield fault(
                     requests[0], f"{requests[0].summary()}, and the certificate {shown.naming}"
                 )
-            elif not shown.is_meant:
+            elif not shown.is_meant and not is_address(wanted):
                 yield fault(shown.record, f"{wanted} is configured, the certificate {shown.naming}")
             elif not requests and connection.closing() is not None:
                 yield ok(connection.closing() or connection.syn, f"refused: it {shown.naming}")
@@ -180,6 +182,13 @@ def _shown_on(trace: Trace, connection: Connection) -> _Shown | None:
                 bool(told.get("is_meant", False)),
             )
     return shown
+
+
+def _configured_name(discovery: Discovery, connection: Connection, factory: Factory) -> str:
+    """The host of the factory's URL, or of where an ACS has redirected the HNB."""
+    hello = connection.hello()
+    asked = "" if hello is None else plain_name(hello.message.server_name or "")
+    return asked if asked in redirections(discovery) else factory.hms_host
 
 
 def _wanted_name(connection: Connection, factory: Factory) -> str:
