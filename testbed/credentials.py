@@ -46,7 +46,7 @@ def _identity(node: Node, operator: Authority, seed: str, moment: float) -> Iden
 
     if node.role == "hnb":
         return operator.issue(f"{node.name}.hnb.operator.example")
-    if not node.names:
+    if not node.names or node.settings.get("certificate") is Certificate.NONE:
         return None
     first = node.names[0]
     match node.settings.get("certificate", Certificate.GOOD):

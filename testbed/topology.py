@@ -38,6 +38,8 @@ class Certificate(Enum):
     NOT_YET_VALID = "not-yet-valid"
     COMMON_NAME_ONLY = "common-name-only"
     """The name is the subject's common name; there is no subjectAltName."""
+    NONE = "none"
+    """No certificate at all: it speaks in clear where TLS is expected."""
 
 
 class By(Enum):

@@ -4,7 +4,7 @@ Private keys reach OpenSSL by files in memory that have no name; the connections
 key log file, for Wireshark.
 
 Dates.  OpenSSL can verify a chain for another date than the machine's, but Python has no way to
-tell it which (Python 3.11 to 3.14 have none).  So where a node believes in a date of its own, OpenSSL
+tell it which (3.11 to 3.14 have none).  So where a node believes in a date of its own, OpenSSL
 verifies all but the dates, and `dates_refused` looks at those of the verified chain; `TlsStream`
 asks it before it lets this side's last flight go, so that the other side gets no Finished, nor an
 octet of the application, but the alert that OpenSSL itself would send.  Where the node goes by the
@@ -56,15 +56,19 @@ class TlsContexts:
 
     def __init__(self, key_log: Path) -> None:
         self._key_log = key_log
+        self._secrets = b""
         self._made: dict[tuple[object, ...], ssl.SSLContext] = {}
 
     def context(self, profile: TlsProfile, server_side: bool) -> ssl.SSLContext:
         """The context of a profile, made once.
 
         Raises:
-            LocalError: a listening side without identity; a certificate, key or root that OpenSSL
-                does not take.
+            LocalError: a listening side without identity; a connecting one that checks names
+                without a name; a certificate, key or root that OpenSSL does not take.
         """
+        checks_name = not server_side and profile.verifies and profile.verifies_name
+        if checks_name and profile.server_name is None:
+            raise LocalError("TLS: a connecting side that checks names needs a server_name")
         checks_clock = profile.verifies_dates and profile.moment is None
         key = (
             server_side,
@@ -86,15 +90,12 @@ class TlsContexts:
         kind = ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT
         context = ssl.SSLContext(kind)
         _set_versions(context, profile)
-        if server_side:
-            checks, checks_name = profile.requires_client_certificate, False
-        else:
-            checks, checks_name = profile.verifies, profile.verifies_name
-        context.check_hostname = checks and checks_name and profile.server_name is not None
+        checks = profile.requires_client_certificate if server_side else profile.verifies
+        context.check_hostname = not server_side and checks and profile.verifies_name
         context.verify_mode = ssl.CERT_REQUIRED if checks else ssl.CERT_NONE
         context.hostname_checks_common_name = profile.accepts_common_name
         if not checks_clock:
-            context.verify_flags |= _NO_CHECK_TIME  # type: ignore[operator,assignment,unused-ignore]
+            context.verify_flags |= _NO_CHECK_TIME
         for root in profile.roots:
             with _ours("a trusted root", "is no certificate that OpenSSL takes"):
                 context.load_verify_locations(cadata=root.decode("ascii", "replace"))
@@ -110,9 +111,9 @@ class TlsContexts:
 
     def key_log(self) -> bytes:
         """The secrets of all connections so far, each once: both ends may be ours."""
-        if not self._key_log.exists():
-            return b""
-        lines = self._key_log.read_bytes().splitlines()
+        if self._key_log.exists():
+            self._secrets = self._key_log.read_bytes()
+        lines = self._secrets.splitlines()
         return b"".join(line + b"\n" for line in dict.fromkeys(lines) if line[:1] != b"#")
 
 
@@ -222,7 +223,7 @@ def _certificate_sentence(
             if refused is not None:
                 return _of_dates(certificate, cause, peer)
         return f"TLS with {peer}: a certificate of the chain is {cause}"
-    issuer = f" of {chain[-1].issuer.rfc4514_string()}" if chain else ""
+    issuer = f", issued by {chain[-1].issuer.rfc4514_string()}," if chain else ""
     return (
         f"TLS with {peer}: the certificate{issuer} leads to no trusted root "
         f"({len(profile.roots)} trusted): {error.verify_message}"

@@ -83,7 +83,7 @@ class ClientHello:
         """One line for a ladder."""
         known = [each for each in self.versions if not each.startswith("0x")]
         asked = f" for {self.server_name}" if self.server_name else ""
-        return f"TLS ClientHello{asked}, {' '.join(known)}"
+        return f"TLS ClientHello{asked}, {' '.join(known) or 'no version that is known'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +187,10 @@ class Decoder:
         if kind == ALERT and len(fragment) == 2:  # an encrypted one is longer
             return [Alert(fragment[0], fragment[1])]
         if kind in (CHANGE_CIPHER_SPEC, APPLICATION_DATA):
-            # After TLS 1.3's HelloRetryRequest the next hello is in clear all the same; it is
-            # recognised by its type.
             self._encrypted = True
-            self._handshake.clear()
-            return []
-        if kind != HANDSHAKE:
-            return []
-        if self._encrypted and fragment[:1] not in (b"\1", b"\2"):
-            return []
-        return self._messages(fragment)
+        elif kind == HANDSHAKE and (not self._encrypted or _is_second_hello(fragment)):
+            return self._messages(fragment)
+        return []
 
     def _messages(self, fragment: bytes) -> list[TlsMessage]:
         self._handshake += fragment
@@ -205,9 +199,6 @@ class Decoder:
             kind = self._handshake[0]
             length = int.from_bytes(self._handshake[1:4], "big")
             if length > MOST_HANDSHAKE_OCTETS:
-                if self._encrypted:
-                    self._handshake.clear()
-                    break
                 raise DecodeError(
                     f"TLS handshake message {kind}: length at offset 1 says {length} octets, at "
                     f"most {MOST_HANDSHAKE_OCTETS} are read"
@@ -221,6 +212,13 @@ class Decoder:
             elif kind == SERVER_HELLO:
                 found.append(decode_server_hello(message))
         return found
+
+
+def _is_second_hello(fragment: bytes) -> bool:
+    """Whether this is a hello after a HelloRetryRequest, which is in clear though a
+    ChangeCipherSpec came before it (RFC 8446 annex D.4)."""
+    is_hello = fragment[:1] in (b"\1", b"\2")
+    return is_hello and int.from_bytes(fragment[1:4], "big") == len(fragment) - 4
 
 
 def decode_client_hello(message: bytes) -> ClientHello:

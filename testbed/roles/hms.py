@@ -160,8 +160,8 @@ class Hms(Role):
         url = Url.parse(self.url)
         self._gate = self._make_gate()
         tls = None
-        if url.scheme == "https":
-            settings = self.node.settings
+        settings = self.node.settings
+        if url.scheme == "https" and settings.get("certificate") is not Certificate.NONE:
             tls = TlsProfile(identity=settings.get("identity"), roots=settings.get("roots", ()))
             self._tell_certificate(tls)
         local = Endpoint(self.node.address or "0.0.0.0", url.port)
@@ -353,12 +353,13 @@ class Hms(Role):
             self.host.tell("REFUSED", serial_number=who, cause="nobody serves its location")
             return rpc.fault(policy.refusal, "nobody serves the reported location"), ()
         paths = FemtoPaths.of_names(values)
-        if values.get(f"{paths.root}ManagementServer.ParameterKey") == chosen.name:
+        key = f"{self.name} {chosen.name}"[:32]
+        if values.get(f"{paths.root}ManagementServer.ParameterKey") == key:
             return rpc.InformResponse(), ()
         serving = chosen.values(paths, policy.omits)
         parameters = tuple(rpc.ParameterValue(e.path, e.text, e.type) for e in serving)
         parameters += policy.adds
-        call = rpc.SetParameterValues(parameters, chosen.name)
+        call = rpc.SetParameterValues(parameters, key)
         self.host.tell(
             "ASSIGNED", serial_number=device.device_id.serial_number, assignment=chosen.name
         )

@@ -24,7 +24,7 @@ class Assignment:
     """What an HNB in some place is told to use.  What is None is not set.
 
     Attributes:
-        name: of the place; becomes the ParameterKey of what is set, so at most 32 characters.
+        name: of the place; the ParameterKey of what is set is the HMS's name and this one.
         area: where it holds.
         segw: name or address of the serving SeGW.
         hms_url: URL of the serving HMS.

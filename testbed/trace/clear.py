@@ -130,6 +130,6 @@ class ClearConnections:
             direction = self._directions[key] = Direction(decoder, from_start=True)
         if not clear.data:
             return direction.end()
-        if not decoders.knows_stream(source.port, destination.port):
+        if direction.decoder is None:
             return [Piece(None, clear.data)]
         return direction.feed(clear.data)

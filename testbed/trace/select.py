@@ -30,12 +30,14 @@ def matches(record: Record, message_type: type | tuple[type, ...] | None, **fiel
     Raises:
         BadInput: messages of that type have no such attribute.
     """
-    layers = [*reversed(record.carried), record.message]
+    layers: Sequence[Any] = (record.message,)
+    if record.carried:
+        layers = (*reversed(record.carried), record.message)
     if message_type is not None:
-        meant = [each for each in layers if isinstance(each, message_type)]
-        if not meant:
+        meant = next((each for each in layers if isinstance(each, message_type)), None)
+        if meant is None:
             return False
-        layers = [meant[0], *(each for each in layers if each is not meant[0])]
+        layers = (meant, *(each for each in layers if each is not meant))
     return all(_fits(record, layers, field, wanted) for field, wanted in fields.items())
 
 
@@ -58,15 +60,8 @@ def _fits(record: Record, layers: Sequence[Any], field: str, wanted: Any) -> boo
         if field == "name":
             return _agrees(message.name, wanted)
         return matches_event(message, {field: wanted})
-    value = next(
-        (
-            each
-            for layer in layers
-            for each in [getattr(layer, field, _ABSENT)]
-            if each is not _ABSENT
-        ),
-        _ABSENT,
-    )
+    values = (getattr(layer, field, _ABSENT) for layer in layers)
+    value = next((each for each in values if each is not _ABSENT), _ABSENT)
     if value is _ABSENT:
         known = {each for layer in layers for each in dir(layer) if not each.startswith("_")}
         names = " in ".join(type(layer).__name__ for layer in layers)

@@ -7,6 +7,7 @@ message stays and has the error.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -56,11 +57,19 @@ def _piece(message: Any, octets: bytes) -> Piece:
     raw = getattr(message, "raw", b"") or octets
     if isinstance(message, DecodeError) or not _holds_envelope(message):
         return Piece(message, raw)
+    carried, error = _carried(message.body)
+    return Piece(message, raw, carried, error)
+
+
+@lru_cache(maxsize=64)
+def _carried(body: bytes) -> tuple[tuple[Any, ...], DecodeError | None]:
+    """The envelope in a body and the call in it, or why there is none; the same body comes once
+    for each link that it crosses."""
     try:
-        envelope = import_module("testbed.protocols.cwmp.envelope").decode(message.body)
+        envelope = import_module("testbed.protocols.cwmp.envelope").decode(body)
     except DecodeError as error:
-        return Piece(message, raw, error=error)
-    return Piece(message, raw, (envelope, envelope.message))
+        return (), error
+    return (envelope, envelope.message), None
 
 
 def _holds_envelope(message: Any) -> bool:

@@ -18,8 +18,8 @@ from testbed.host import Stream, TlsCause, TlsProfile, TlsRefused
 from testbed.protocols.pki import DAY_S, YEAR_S, Authority, Identity
 from testbed.protocols.tls import ALERT, HANDSHAKE, Alert
 from testbed.protocols.wire import Endpoint
-from testbed.trace.dissect import Dissector
 from testbed.trace.decoders import Decoders
+from testbed.trace.dissect import Dissector
 from testbed.trace.record import Frame
 from tests.emulation.wires import HMS, Wires, on_wires
 
@@ -302,10 +302,12 @@ def test_an_identity_that_cannot_be_used_is_told_as_ours(tmp_path) -> None:
 
     with pytest.raises(LocalError, match="needs an identity"):
         contexts.context(TlsProfile(), server_side=True)
+    with pytest.raises(LocalError, match="needs a server_name"):
+        contexts.context(replace(TRUSTS, server_name=None), server_side=False)
     with pytest.raises(LocalError, match="identity 'hms' cannot be used"):
         contexts.context(TlsProfile(Identity("hms", GOOD.certificate, b"")), server_side=True)
     with pytest.raises(LocalError, match="a trusted root is no certificate"):
-        contexts.context(TlsProfile(roots=(b"-----BEGIN",)), server_side=False)
+        contexts.context(replace(TRUSTS, roots=(b"-----BEGIN",)), server_side=False)
 
 
 def test_a_context_is_made_once_for_a_policy(tmp_path) -> None:

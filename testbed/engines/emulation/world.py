@@ -37,10 +37,6 @@ class EmulationWorld:
             that goes with the world.
         foreign: nodes that are played by programs or devices that are not ours: they tell nothing
             of their TLS connections, so that whom they connect to does.
-
-    Attributes:
-        key_log: the secrets of all TLS connections, in NSS key log form, once the world has
-            stopped.
     """
 
     def __init__(
@@ -53,7 +49,6 @@ class EmulationWorld:
     ) -> None:
         self.topology = topology
         self.trace = trace
-        self.key_log = b""
         self.crashes: list[tuple[str, BaseException]] = []
         self.crashed = asyncio.Event()
         self._foreign = frozenset(foreign)
@@ -107,7 +102,7 @@ class EmulationWorld:
     def _tap(self, node: str, local: Endpoint, remote: Endpoint, connected: bool) -> Tap | None:
         """Who hears a TLS stream in clear: one end of each connection, so that no message is told
         twice."""
-        if not connected and not self._foreign:
+        if node in self._foreign or (not connected and not self._foreign):
             return None
         return partial(self._heard, (next(self._connections), node, local, remote, connected))
 
@@ -123,6 +118,11 @@ class EmulationWorld:
             if peer is not None and peer not in self._foreign:
                 return  # that end tells it
         self.trace.add_clear(clear)
+
+    @property
+    def key_log(self) -> bytes:
+        """The secrets of all TLS connections so far, in NSS key log form; also after the end."""
+        return self._contexts.key_log()
 
     def _role_crashed(self, node: str, error: BaseException) -> None:
         self.crashes.append((node, error))
@@ -150,8 +150,8 @@ class EmulationWorld:
             host.close()
         self.trace.drops = sum(self.capture.drops.values())
         self.network.stop()
-        self.key_log = self._contexts.key_log()
         if self._own_files is not None:
+            self._contexts.key_log()  # it stays known when its file goes
             self._own_files.cleanup()
 
 
