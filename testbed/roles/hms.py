@@ -126,6 +126,8 @@ class Hms(Role):
         """Change the policy, now."""
         self.policy = dataclasses.replace(self.policy, **changes)
         self._gate = self._make_gate()
+        # Told, so that a judge does not blame it for what the scenario makes it do.
+        self.host.tell("STAGED", **{name: str(value) for name, value in changes.items()})
 
     def call(self, serial_number: str, request: rpc.Rpc) -> asyncio.Future[rpc.Rpc]:
         """Call a method of a CPE in its next session; the future gives the response or fault."""
@@ -161,6 +163,7 @@ class Hms(Role):
         settings = self.node.settings
         if url.scheme == "https" and settings.get("certificate") is not Certificate.NONE:
             tls = TlsProfile(identity=settings.get("identity"), roots=settings.get("roots", ()))
+            self._tell_certificate(tls)
         local = Endpoint(self.node.address or "0.0.0.0", url.port)
         self.keep(self._server)
         self.keep(await self.host.listen(local, self._server.serve, tls))
@@ -169,6 +172,24 @@ class Hms(Role):
         """Power off: sessions are forgotten, what it knows of CPEs is not."""
         super().stop()
         self._sessions.clear()
+
+    def _tell_certificate(self, profile: TlsProfile) -> None:
+        """What it shows who connects; TLS 1.3 hides it from the wire.  `is_meant`: its topology
+        wants something wrong with it."""
+        if profile.identity is None:
+            return
+        from testbed.protocols.certificates import describe  # costs an import of cryptography
+
+        shown = describe(profile.identity.certificate)
+        wanted = self.node.settings.get("certificate", Certificate.GOOD)
+        self.host.tell(
+            "CERTIFICATE",
+            names=list(shown.names),
+            issuer_key=shown.issuer_key,
+            valid_from=shown.valid_from,
+            valid_to=shown.valid_to,
+            is_meant=wanted not in (Certificate.GOOD, Certificate.ADDRESS),
+        )
 
     def _make_gate(self) -> Gate | None:
         policy = self.policy

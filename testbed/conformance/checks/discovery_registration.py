@@ -1,0 +1,219 @@
+"""Steps 8 and 9 of discovery: release, and the way on to the serving side.
+
+TS 32.583, 5.1 and 5.1.2.  Registration itself is out of scope (AMB-3G-11): its first contact
+counts, and the HNB-GW that the serving HMS gives where the initial one did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbed.conformance.check import check
+from testbed.conformance.reading import (
+    INITIAL_HMS,
+    Contact,
+    connections,
+    contacts,
+    events_of,
+    is_address,
+    is_one_of,
+    is_serving,
+    lookups,
+    plain_name,
+)
+from testbed.conformance.sessions import (
+    Discovery,
+    Session,
+    all_discoveries,
+    serving_set,
+)
+from testbed.conformance.verdict import Finding, fault, ok
+from testbed.trace.record import Record
+from testbed.trace.trace import Trace
+
+
+@check("32583-5.1.2-8")
+def session_is_released(trace: Trace) -> Iterator[Finding]:
+    """After the ACS's empty answer the HNB closes the connection, before any registration traffic.
+
+    AMB-3G-04: the empty answer is a 204, or a 200 without body.  TLS 1.3 hides close_notify; FIN or
+    RST counts.  Violation: a contact with the serving side, or another Inform, while the connection
+    to HMS (initial) is open.
+    """
+    for discovery in all_discoveries(trace):
+        session = discovery.session
+        if session is None:
+            continue
+        traffic = _registration_traffic(trace, discovery)
+        ended = session.ended
+        closing = _closing(trace, session) if ended is not None else None
+        if traffic is not None and (ended is None or ended.number > traffic.number):
+            yield fault(traffic, "registration traffic, and the session has not ended")
+        elif traffic is not None and (closing is None or closing.number > traffic.number):
+            yield fault(traffic, "registration traffic, and the old connection is open")
+        elif closing is not None:
+            assert ended is not None
+            yield ok(closing, f"closed after the empty answer of record {ended.number}")
+
+
+def _closing(trace: Trace, session: Session) -> Record | None:
+    """Where the CPE has closed the last connection of a session."""
+    last = session.turns[-1]
+    for connection in connections(trace, session.cpe):
+        if any(said is last for said in connection.said):
+            return connection.closing()
+    return None
+
+
+def _registration_traffic(trace: Trace, discovery: Discovery) -> Record | None:
+    """The first packet of step 9: to the serving side, or the next Inform to any HMS."""
+    assert discovery.done is not None
+    found = [each.turns[0] for each in discovery.later[:1]]
+    for contact in _contacts_after_done(trace, discovery):
+        if is_serving(contact.node):
+            found.append(contact.record)
+            break
+    return min(found, key=lambda each: each.number, default=None)
+
+
+@check("32583-5.1.2-9")
+def registration_goes_to_the_serving_side(trace: Trace) -> Iterator[Finding]:
+    """After the release the HNB says that registration begins, and turns to what it was set.
+
+    AMB-3G-11: the marker and the first contact count.  Violation: the marker without a complete
+    serving set or before the release, or a first contact with HMS (initial) or anybody else of the
+    operator whom the set does not name.
+    """
+    for discovery in all_discoveries(trace):
+        begun = _marker(trace, discovery)
+        if discovery.done is None or discovery.session is None:
+            if begun is not None:
+                yield fault(begun, "registration begins without a complete serving set")
+            continue
+        ended = discovery.session.ended
+        if begun is not None and (ended is None or begun.number < ended.number):
+            yield fault(begun, "registration begins before the session is released")
+            continue
+        released = discovery.done if ended is None else ended
+        for contact in _contacts_after_done(trace, discovery):
+            if contact.record.number < released.number:
+                continue
+            if _is_served_by(trace, discovery, contact):
+                yield ok(contact.record, f"{contact}, as set")
+                break
+            if is_one_of(contact.node, INITIAL_HMS) or is_serving(contact.node):
+                yield fault(contact.record, f"{contact}, which the serving set does not name")
+                break
+
+
+def _marker(trace: Trace, discovery: Discovery) -> Record | None:
+    told = events_of(trace, discovery.hnb, "REGISTRATION_START")
+    return next((each for each in told if discovery.holds(each)), None)
+
+
+@check("32583-5.1-P6", needs=("", "shared_hms"))
+def serving_hms_may_be_another_or_the_same(trace: Trace) -> Iterator[Finding]:
+    """The next session is with the HMS that was set, whether it is HMS (initial) or another one.
+
+    AMB-3G-03: the same one is told by the address of the serving URL's host.  Violation: a session
+    with HMS (initial) though another URL was set.  PASS needs both.
+    """
+    for discovery in all_discoveries(trace):
+        if discovery.done is None or not discovery.later:
+            continue
+        first = discovery.later[0].turns[0]
+        wanted = _addresses_of(trace, discovery, discovery.values.hms_host)
+        for connection in connections(trace, discovery.hnb):
+            if any(said is first for said in connection.said):
+                if connection.address in wanted:
+                    yield ok(first, f"with {connection.server or connection.address}, as set")
+                else:
+                    yield fault(
+                        first,
+                        f"with {connection.server or connection.address}, "
+                        f"{discovery.values.hms_url} was set",
+                    )
+
+
+@check("32583-5.1-P3")
+def somebody_names_the_hnb_gw(trace: Trace) -> Iterator[Finding]:
+    """Registration has an HNB-GW from HMS (initial) or from HMS (serving).
+
+    AMB-3G-06: one of the two at least.  Violation: the first session with the serving HMS ends and
+    neither has set one, or an HNB-GW is contacted that nobody has set.
+    """
+    for discovery in all_discoveries(trace):
+        given = _hnb_gw_given(discovery)
+        over = _first_registration_session_over(discovery)
+        early = next(
+            (
+                each.record
+                for each in contacts(trace, discovery.hnb)
+                if is_one_of(each.node, "hnb_gw")
+                and discovery.holds(each.record)
+                and (given is None or each.record.number < given.number)
+            ),
+            None,
+        )
+        if early is not None:
+            yield fault(early, "an HNB-GW is contacted, and nobody has set one")
+        elif given is not None:
+            yield ok(given, "the HNB-GW is set")
+        elif over is not None:
+            yield fault(over, "the session with HMS (serving) ends, and no HNB-GW was ever set")
+
+
+@check("32583-5.1.2-6-note")
+def serving_hms_fills_the_gap(trace: Trace) -> Iterator[Finding]:
+    """Where HMS (initial) names no HNB-GW, HMS (serving) sets it in the registration.
+
+    AMB-3G-06.  Violation: the first session with the serving HMS ends without it.
+    """
+    for discovery in all_discoveries(trace):
+        if discovery.done is None or discovery.values.hnb_gw is not None:
+            continue
+        given = _hnb_gw_given(discovery)
+        over = _first_registration_session_over(discovery)
+        if given is not None and (over is None or given.number <= over.number):
+            yield ok(given, "the HNB-GW is set by HMS (serving)")
+        elif over is not None:
+            yield fault(over, "the session with HMS (serving) ends without an HNB-GW")
+
+
+def _hnb_gw_given(discovery: Discovery) -> Record | None:
+    """Where the HNB first acknowledged an HNB-GW."""
+    for session in [*discovery.sessions, *discovery.later]:
+        found = session.acknowledged(lambda values: serving_set(values).hnb_gw is not None)
+        if found is not None:
+            return found
+    return None
+
+
+def _first_registration_session_over(discovery: Discovery) -> Record | None:
+    ends = (each.ended for each in discovery.later if each.accepted)
+    return next((each for each in ends if each is not None), None)
+
+
+def _contacts_after_done(trace: Trace, discovery: Discovery) -> Iterator[Contact]:
+    assert discovery.done is not None
+    for contact in contacts(trace, discovery.hnb):
+        if discovery.done.number < contact.record.number < discovery.last:
+            yield contact
+
+
+def _is_served_by(trace: Trace, discovery: Discovery, contact: Contact) -> bool:
+    values = discovery.values
+    hosts = (plain_name(values.segw or ""), values.hms_host, plain_name(values.hnb_gw or ""))
+    return any(contact.address in _addresses_of(trace, discovery, each) for each in hosts if each)
+
+
+def _addresses_of(trace: Trace, discovery: Discovery, host: str) -> set[str]:
+    """The addresses that a host is known by: itself, or what answers have said."""
+    if is_address(host):
+        return {host}
+    return {
+        address
+        for lookup in lookups(trace, discovery.hnb)
+        if lookup.name == host
+        for address in lookup.addresses
+    }

@@ -1,0 +1,325 @@
+"""What the checks of several flows read out of a trace: contacts, lookups, connections, events.
+
+Nodes are known by the names of the house: "initial_hms", "serving_hms", "serving_segw", "hnb_gw",
+"outer_dns", "inner_dns", each maybe with a number behind it; what serves another place has another
+word before ("north_hms").  A capture from the field is given the
+same names by its names file.  Knows no verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from testbed.protocols import dns, http, tls
+from testbed.trace.record import Event, Record
+from testbed.trace.trace import Trace
+
+INITIAL_HMS = "initial_hms"
+OUTER_DNS = "outer_dns"
+INNER_DNS = "inner_dns"
+
+ESP, SCTP = "50", "132"
+IKE_PORTS = (500, 4500)
+_TUNNEL = ("IKE", "ESP")
+
+
+def is_one_of(node: str | None, *names: str) -> bool:
+    """Whether a node has one of the names, maybe with a number behind it ("hnb2")."""
+    return node is not None and any(
+        node == name or re.fullmatch(rf"{name}\d+", node) for name in names
+    )
+
+
+def is_serving(node: str | None) -> bool:
+    """Whether an HNB learns of a node by discovery and by nothing else: "serving_hms",
+    "north_segw", "hnb_gw", and the like."""
+    if node is None or is_one_of(node, INITIAL_HMS):
+        return False
+    return re.fullmatch(r"\w+_(hms|segw)\d*|(\w+_)?hnb_gw\d*", node) is not None
+
+
+def hnbs(trace: Trace) -> list[str]:
+    """The HNBs of a trace: by role, or by name where the roles are not known."""
+    played = trace.nodes_with_role("hnb")
+    return played or [each for each in trace.addresses.nodes if is_one_of(each, "hnb")]
+
+
+def holder_of(trace: Trace, record: Record) -> str | None:
+    """The node that holds the address that a record is for; None: nobody known."""
+    if record.destination is None:
+        return None
+    holders = trace.addresses.holders(record.destination.address, record.time_ns)
+    return holders[0].node if holders else None
+
+
+def events_of(trace: Trace, node: str, *names: str) -> Iterator[Record]:
+    """What a node tells of itself under one of these names, in order."""
+    for record in trace.records:
+        message = record.message
+        if record.sender == node and isinstance(message, Event) and message.name in names:
+            yield record
+
+
+def staged(trace: Trace, node: str | None) -> bool:
+    """Whether the scenario itself has made this node break its duty, to see what others do.
+
+    A scenario says so by the event "STAGED" of the node; then it is not the node that is judged.
+    """
+    return node is not None and next(events_of(trace, node, "STAGED"), None) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Factory:
+    """What an HNB says that it held before its first network contact (event "FACTORY").
+
+    Attributes:
+        record: where it says so.
+        hms_url: of HMS (initial).
+        segw: name of the Security Gateway (initial); None: the HMS is on the public Internet.
+        root_keys: key identifiers of the roots that it trusts.
+        is_strict: whether a server's name must be in its certificate (AMB-3G-07).
+    """
+
+    record: Record
+    hms_url: str | None
+    segw: str | None
+    root_keys: tuple[str, ...]
+    is_strict: bool
+
+    @property
+    def hms_host(self) -> str:
+        """Host of the URL; "": there is none."""
+        return host_of(self.hms_url or "")
+
+
+def factory_of(trace: Trace, hnb: str) -> Factory | None:
+    """The factory data of an HNB; None: it does not tell them."""
+    for record in events_of(trace, hnb, "FACTORY"):
+        told = record.message.fields
+        return Factory(
+            record,
+            told.get("hms_url"),
+            told.get("segw"),
+            tuple(told.get("root_keys", ())),
+            bool(told.get("is_strict", True)),
+        )
+    return None
+
+
+def host_of(url: str) -> str:
+    """The host of a URL, in lower case; "" where it has none."""
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A node turns to another one by itself.
+
+    Attributes:
+        record: the first packet: a SYN, an IKE message, an ESP or SCTP packet.
+        kind: "TCP", "IKE", "ESP" or "SCTP".
+        address: to which it goes.
+        node: who holds that; None: nobody known.
+    """
+
+    record: Record
+    kind: str
+    address: str
+    node: str | None
+
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether it builds or uses an IPsec tunnel."""
+        return self.kind in _TUNNEL
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.node or self.address}"
+
+
+def contact_in(trace: Trace, record: Record) -> Contact | None:
+    """The contact that a record makes; None: it is none."""
+    if record.destination is None:
+        return None
+    kind, port = None, record.destination.port
+    if record.transport == "tcp":
+        opens = "SYN" in record.marks and "ACK" not in record.marks
+        kind = "TCP" if opens and port != dns.PORT else None
+    elif record.transport == "udp":
+        kind = "IKE" if port in IKE_PORTS else None
+    else:
+        kind = {ESP: "ESP", SCTP: "SCTP"}.get(record.transport)
+    if kind is None:
+        return None
+    return Contact(record, kind, record.destination.address, holder_of(trace, record))
+
+
+def contacts(trace: Trace, node: str) -> Iterator[Contact]:
+    """Every contact of a node, in order; names, addresses and time are asked for by other means."""
+    for record in trace.records:
+        if record.sender == node:
+            contact = contact_in(trace, record)
+            if contact is not None:
+                yield contact
+
+
+@dataclass(slots=True)
+class Lookup:
+    """A name asked for, once for each transmission, and what came back.
+
+    Attributes:
+        query: as the asker sent it.
+        answer: as it reached the asker; None: none did.
+        server: who holds the address that was asked.
+    """
+
+    query: Record
+    server: str | None
+    answer: Record | None = None
+
+    @property
+    def name(self) -> str:
+        """In lower case, without the last dot."""
+        return plain_name(self.query.message.name)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """What the answer says; () where there is none."""
+        return () if self.answer is None else self.answer.message.addresses
+
+
+def lookups(trace: Trace, node: str) -> list[Lookup]:
+    """The queries of a node with their answers, in the order of the queries."""
+    found: list[Lookup] = []
+    for record in trace.records:
+        message = record.message
+        if isinstance(message, dns.Query) and record.sender == node:
+            found.append(Lookup(record, holder_of(trace, record)))
+        elif isinstance(message, dns.Answer) and record.receiver == node:
+            for lookup in reversed(found):
+                asked = lookup.query
+                same = asked.message.identifier == message.identifier
+                if same and asked.source == record.destination and lookup.name == message.name:
+                    lookup.answer = lookup.answer or record
+                    break
+    return found
+
+
+def plain_name(name: str) -> str:
+    """As names are compared: in lower case, without the last dot."""
+    return name.rstrip(".").lower()
+
+
+def is_address(text: str) -> bool:
+    """Whether a host is written as an address and needs no lookup (AMB-3G-08)."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(slots=True)
+class Connection:
+    """A TCP connection that a node has opened.
+
+    Attributes:
+        client: who has opened it.
+        server: who holds the address; None: nobody known.
+        syn: the first packet.
+        said: all that either end sent on it, by record, each where it was sent first.
+    """
+
+    client: str
+    server: str | None
+    syn: Record
+    said: list[Record] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """Of the server."""
+        assert self.syn.destination is not None
+        return self.syn.destination.address
+
+    @property
+    def port(self) -> int:
+        """Of the server."""
+        assert self.syn.destination is not None
+        return self.syn.destination.port
+
+    def hello(self) -> Record | None:
+        """The client's TLS ClientHello."""
+        return self._first(tls.ClientHello)
+
+    def server_hello(self) -> Record | None:
+        """The server's TLS hello, not counting a request for another ClientHello."""
+        return next(
+            (
+                each
+                for each in self.said
+                if isinstance(each.message, tls.ServerHello) and not each.message.retry
+            ),
+            None,
+        )
+
+    def requests(self) -> list[Record]:
+        """The client's HTTP requests, in clear or told in clear."""
+        return [each for each in self.said if isinstance(each.message, http.Request)]
+
+    def refusal(self) -> Record | None:
+        """The client's fatal alert, other than its farewell."""
+        for each in self.said:
+            message = each.message
+            if isinstance(message, tls.Alert) and each.sender == self.client and message.number:
+                return each
+        return None
+
+    def first_payload(self) -> Record | None:
+        """The first octets that the client puts on the wire."""
+        for each in self.said:
+            if each.sender == self.client and each.frame is not None and each.payload:
+                return each
+        return None
+
+    def closing(self) -> Record | None:
+        """How the client leaves: its first FIN or RST."""
+        for each in self.said:
+            if each.sender == self.client and each.marks & {"FIN", "RST"}:
+                return each
+        return None
+
+    def _first(self, kind: type) -> Record | None:
+        return next((each for each in self.said if isinstance(each.message, kind)), None)
+
+
+def connections(trace: Trace, client: str) -> list[Connection]:
+    """The TCP connections of a node, by their SYNs; a repeated SYN opens no other one."""
+    found: list[Connection] = []
+    by_stream: dict[tuple[str, int], Connection] = {}
+    for record in trace.records:
+        if record.stream is None:
+            continue
+        key = (record.link, record.stream)
+        opens = "SYN" in record.marks and "ACK" not in record.marks
+        if opens and record.sender == client and key not in by_stream:
+            found.append(Connection(client, holder_of(trace, record), record))
+            # The same connection has other numbers behind each NAT and router.
+            for hop in trace.arrow_of(record).hops:
+                if hop.stream is not None:
+                    by_stream[hop.link, hop.stream] = found[-1]
+        connection = by_stream.get(key)
+        if connection is not None and trace.arrow_of(record).first is record:
+            connection.said.append(record)
+    return found
+
+
+def connection_of(trace: Trace, record: Record, among: Sequence[Connection]) -> Connection | None:
+    """The connection that a record belongs to."""
+    first = trace.arrow_of(record).first
+    return next((each for each in among if any(said is first for said in each.said)), None)
