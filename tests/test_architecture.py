@@ -47,7 +47,7 @@ LAYERS["testbed.faults"] = _BELOW_SCENARIOS
 LAYERS["topologies"] = {
     *("testbed.scenario", "testbed.topology", "testbed.protocols", "testbed.roles"),
 }
-LAYERS["scenarios"] = LAYERS["topologies"] | {"topologies"}
+LAYERS["scenarios"] = LAYERS["topologies"] | {"topologies", "testbed.host"}
 
 FOR_ALL = {"testbed.errors"}
 """What every layer may import."""
