@@ -13,6 +13,7 @@ from pathlib import Path
 from testbed.conformance import judge
 from testbed.engines.emulation.lab import Interrupts, Lab, LabProcess, launch
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from testbed.external import find_program
 from testbed.faults import find_fault
 from testbed.report.html import write_html
 from testbed.report.junit import write_junit
@@ -141,6 +142,8 @@ class Batch:
                 {variant: outcome.found for variant, outcome in ended.items()},
                 sum(outcome.drops for outcome in ended.values()),
                 not_run,
+                [v for v, outcome in ended.items() if outcome.kind == "unsupported"],
+                unmet({node: each for plan in plans for node, each in plan.cast.items()}),
             )
             times = seconds.get(name) or [0.0]
             folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
@@ -159,6 +162,15 @@ class Batch:
             (outcome.status for result in results for outcome in result.outcomes.values()),
             default=EXIT_OK,
         )
+
+
+def unmet(cast: Mapping[str, str]) -> dict[str, str]:
+    """What the programs of a cast cannot do, by what it is: abilities, ids of requirements."""
+    return {
+        ability: f"{node}={program}: {reason}"
+        for node, program in cast.items()
+        for ability, reason in find_program(program).about.cannot.items()
+    }
 
 
 def write_results(results: Sequence[Result], out: Path, scenarios: Mapping[str, Scenario]) -> None:

@@ -24,7 +24,7 @@ from testbed.errors import (
 )
 
 COMMANDS = {
-    "list": "What there is: scenarios, topologies, roles, faults, checks, nats.",
+    "list": "What there is: scenarios, topologies, roles, faults, checks, nats, casts.",
     "run": "Play scenarios and judge them.",
     "draw": "Draw the ladder of a run or a capture.",
     "requirements": "Every requirement, and who checks it.",

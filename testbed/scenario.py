@@ -13,12 +13,11 @@ import linecache
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from testbed.errors import BadInput, StepMissed, unknown
 from testbed.host import Host, World
-from testbed.roles.role import Role
-from testbed.topology import Topology, TopologyFunction
+from testbed.topology import Node, Topology, TopologyFunction
 from testbed.trace.arrow import end_to_end
 from testbed.trace.record import Event, Record
 from testbed.trace.select import matches, matches_event
@@ -116,10 +115,44 @@ def scenario(
     return enter
 
 
+class Part(Protocol):
+    """Whoever plays a node: a role of ours, or a third party's program with the life of one.
+
+    What a scenario asks beyond this (`outer_dns.zone`), only our own role may have; the others
+    raise `Unsupported` for it.
+    """
+
+    starts_off: bool
+    node: Node
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        ...
+
+    @property
+    def host(self) -> Host:
+        """What it sees of the world."""
+        ...
+
+    async def start(self) -> None:
+        """Power on; returns when it serves."""
+
+    def stop(self) -> None:
+        """Power is about to go."""
+
+    def must_tell(self, event: str) -> None:
+        """A scenario is about to wait for that event.
+
+        Raises:
+            Unsupported: it never tells it.
+        """
+
+
 class Player:
     """A node on the stage: its role, and its power switch.  Unknown attributes are the role's."""
 
-    def __init__(self, stage: Stage, role: Role) -> None:
+    def __init__(self, stage: Stage, role: Part) -> None:
         self._stage = stage
         self.role = role
         self.name = role.name
@@ -210,7 +243,7 @@ class Stage:
         world: World,
         topology: Topology,
         trace: Trace,
-        roles: Mapping[str, Role],
+        roles: Mapping[str, Part],
         variant: str = "",
         step_s: float = 30.0,
     ) -> None:
@@ -236,15 +269,15 @@ class Stage:
         """Every player of that role, in the topology's order."""
         return [p for n, p in self.players.items() if self.topology.nodes[n].role == role]
 
-    def power(self, node: str, on: bool) -> None:
-        """Switch a node; see `Player`."""
+    def power(self, node: str, on: bool) -> asyncio.Task[None] | None:
+        """Switch a node; see `Player`.  With power on, gives the task that ends when it serves."""
         player = self.players[node]
         if on:
             self.world.power(node, True)
-            player.host.spawn(player.role.start(), f"{node} starts")
-        else:
-            player.role.stop()
-            self.world.power(node, False)
+            return player.host.spawn(player.role.start(), f"{node} starts")
+        player.role.stop()
+        self.world.power(node, False)
+        return None
 
     async def sees(
         self,
@@ -289,7 +322,9 @@ class Stage:
 
         Raises:
             StepMissed: it did not come.
+            Unsupported: whoever plays the node never tells it.
         """
+        player.role.must_tell(event)
         wanted = Expectation(step or _calling_step(), player.name, None, event, fields, self.cursor)
         return await self._wait(wanted, within_s)
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from testbed.conformance import load_checks, register
-from testbed.errors import unknown
+from testbed.errors import MissingFeature, unknown
+from testbed.external import PROGRAMS, ExternalProgram, find_program
 from testbed.faults import load_faults
 from testbed.registry import load_scenarios, load_topologies
 from testbed.roles import ROLES
@@ -71,6 +72,27 @@ def _nats() -> list[dict[str, Any]]:
     return [{"name": each.value, "about": each.name.lower()} for each in Nat]
 
 
+def _casts() -> list[dict[str, Any]]:
+    return [_cast(find_program(name)) for name in PROGRAMS]
+
+
+def _cast(program: type[ExternalProgram]) -> dict[str, Any]:
+    about = program.about
+    try:
+        version: str | None = program.version()
+    except MissingFeature:
+        version = None
+    here = f"version {version}" if version else "not on this machine"
+    return {
+        "name": about.program,
+        "about": f"plays {', '.join(about.plays)}; Debian package {about.package}, {here}",
+        "plays": list(about.plays),
+        "package": about.package,
+        "version": version,
+        "cannot": dict(about.cannot),
+    }
+
+
 KINDS = {
     "scenarios": _scenarios,
     "topologies": _topologies,
@@ -78,11 +100,12 @@ KINDS = {
     "faults": _faults,
     "checks": _checks,
     "nats": _nats,
+    "casts": _casts,
 }
 
 
 @click.command("list", epilog="\b\nExamples:\n  testbed list\n  testbed list scenarios --json")
-@click.argument("kind", default="", metavar="[scenarios|topologies|roles|faults|checks|nats]")
+@click.argument("kind", default="", metavar="[scenarios|topologies|roles|faults|checks|nats|casts]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
 def listing(kind: str, as_json: bool) -> int:
     """What there is, by kind; all kinds without a word."""

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from testbed.batch import Batch, Progress, write_results, write_summary
 from testbed.errors import BadInput
+from testbed.external import OURS, check_cast, parse_cast
 from testbed.faults import find_fault
 from testbed.registry import find_scenario, load_scenarios
 from testbed.report.result import Outcome
@@ -31,6 +32,7 @@ Examples:
   testbed run --all --jobs 4 --out results
   testbed run lan_connectivity --set homes=3 --seed 7
   testbed run lan_connectivity/ --fault hnb:connectivity.asks-before-lease
+  testbed run lan_connectivity --cast outer_dns=bind --cast gateway=dnsmasq
   testbed run --again results/lan_connectivity
 """
 
@@ -51,6 +53,13 @@ Examples:
     metavar="ROLE:NAME",
     help="A deviation; `testbed list faults`.",
 )
+@click.option(
+    "--cast",
+    "players",
+    multiple=True,
+    metavar="ROLE=PROGRAM",
+    help="A third party's program plays that node; `testbed list casts`.",
+)
 @click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
 @click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Labs at the same time.")
@@ -65,6 +74,7 @@ def run(
     nat: str | None,
     settings: tuple[str, ...],
     faults: tuple[str, ...],
+    players: tuple[str, ...],
     seed: str | None,
     out: Path | None,
     jobs: int,
@@ -80,15 +90,15 @@ def run(
     out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).absolute()
     given = parse_settings(settings)
     if again is not None:
-        if names or everything or given or nat or seed or faults:
+        if names or everything or given or nat or seed or faults or players:
             raise BadInput("--again repeats a run as it was: give no names or settings with it")
         plans = _plans_again(again, out)
     else:
         seed = seed if seed is not None else str(secrets.randbelow(1_000_000))
-        for word in faults:
-            find_fault(word)
+        cast = parse_cast(players)
         plans = _plans(_wanted(names, everything), engine, seed, given, nat, out)
-        plans = [dataclasses.replace(plan, faults=faults) for plan in plans]
+        plans = [dataclasses.replace(plan, faults=faults, cast=cast) for plan in plans]
+    _check_players(plans)
     _check_writable(out)
     # Output that a program reads stays clean: progress goes to standard error.
     console = Console(stderr=as_json, highlight=False)
@@ -172,13 +182,43 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
             engine, seed = told["engine"], told["seed"]
             settings, nat = told["settings"], told["nat"]
             faults = tuple(told["faults"])
+            programs = {node: player["program"] for node, player in told["cast"].items()}
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
         scenario = find_scenario(name)
         build_topology(scenario.topology, scenario.find(variant).settings, settings, nat)
         place = out / name / variant if variant else out / name
-        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults))
+        cast = {node: program for node, program in programs.items() if program != OURS}
+        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults, cast))
     return plans
+
+
+def _check_players(plans: list[Plan]) -> None:
+    """Whether casts and faults fit what is going to be run, before any lab is built.
+
+    Raises:
+        BadInput: an unknown name, a program that cannot play its node, a fault that nobody of ours
+            is left to show.
+        MissingFeature: a program is not on this machine.
+    """
+    topologies = []
+    for plan in plans:
+        scenario = find_scenario(plan.scenario)
+        variant = scenario.find(plan.variant)
+        topologies.append(
+            build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
+        )
+    cast = {node: program for plan in plans for node, program in plan.cast.items()}
+    check_cast(cast, topologies)
+    nodes = {name: node.role for topology in topologies for name, node in topology.nodes.items()}
+    for word in plans[0].faults:
+        fault = find_fault(word)
+        able = [name for name, role in nodes.items() if role == fault.role]
+        if able and all(name in cast for name in able):
+            raise BadInput(
+                f"--fault {word} changes a role of ours, and {able[0]} is played by "
+                f"{cast[able[0]]}; leave one of the two out"
+            )
 
 
 def _check_writable(out: Path) -> None:

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from testbed.conformance.register import Requirement, for_scenario, register
 from testbed.conformance.verdict import Finding, Note, Verdict
@@ -106,6 +107,8 @@ def judge(
     found: Mapping[str, Mapping[str, Sequence[Note]]],
     drops: int = 0,
     not_run: Collection[str] = (),
+    unsupported: Collection[str] = (),
+    cannot: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Judgement]:
     """Sum up a scenario's requirements over its sub-runs.
 
@@ -114,6 +117,8 @@ def judge(
         found: by variant ("" is the main run) what `examine` gave.
         drops: frames that the captures lost.
         not_run: variants that the scenario has and that were not run to their end.
+        unsupported: variants that ask of the cast what it cannot do.
+        cannot: requirements, by id, that the cast cannot meet, and why: nothing is said of them.
     """
     load_checks()
     return [
@@ -122,13 +127,25 @@ def judge(
             [note for notes in found.values() for note in notes.get(requirement.id, ())],
             drops,
             not_run,
+            unsupported,
+        )
+        if requirement.id not in cannot
+        else Judgement(
+            requirement,
+            Verdict.INCONCLUSIVE,
+            (),
+            f"unsupported by this cast: {cannot[requirement.id]}",
         )
         for requirement in for_scenario(scenario)
     ]
 
 
 def _judge_one(
-    requirement: Requirement, notes: Sequence[Note], drops: int, not_run: Collection[str]
+    requirement: Requirement,
+    notes: Sequence[Note],
+    drops: int,
+    not_run: Collection[str],
+    unsupported: Collection[str],
 ) -> Judgement:
     def judged(verdict: Verdict, reason: str) -> Judgement:
         return Judgement(requirement, verdict, tuple(notes), reason)
@@ -152,7 +169,11 @@ def _judge_one(
     seen = {note.variant for note in notes}
     missing = [variant for variant in entry.needs if variant not in seen]
     if missing:
-        why = "not run" if all(each in not_run for each in missing) else "nothing observed there"
+        why = "nothing observed there"
+        if all(each in not_run for each in missing):
+            why = "not run"
+        elif all(each in unsupported for each in missing):
+            why = "unsupported by this cast"
         return judged(Verdict.INCONCLUSIVE, f"needs the variants {', '.join(missing)}: {why}")
     times = "once" if len(notes) == 1 else f"{len(notes)} times"
     return judged(Verdict.PASS, f"observed {times}")

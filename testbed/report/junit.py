@@ -48,6 +48,9 @@ def _run_case(suite: ElementTree.Element, scenario: str, variant: str, outcome: 
     )
     if outcome.kind == "completed":
         return
+    if outcome.kind == "unsupported":
+        ElementTree.SubElement(case, "skipped", message=_clean(outcome.text))
+        return
     kind = "failure" if outcome.kind in ("missed", "violated") else "error"
     child = ElementTree.SubElement(case, kind, message=_clean(outcome.text.split("\n")[0]))
     child.text = _clean(outcome.text)
