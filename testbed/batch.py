@@ -138,7 +138,7 @@ class Batch:
                 continue
             not_run = [v for v in self.scenarios[name].variants if v not in ended]
             judgements = judge(
-                name,
+                self.scenarios[name].judged_as,
                 {variant: outcome.found for variant, outcome in ended.items()},
                 sum(outcome.drops for outcome in ended.values()),
                 not_run,

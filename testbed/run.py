@@ -133,7 +133,7 @@ async def _perform(
         first, last = trace.records[0].time_ns, trace.records[-1].time_ns
         outcome.seconds = (last - first) / 1e9
     if outcome.kind not in ("interrupted", "unsupported"):
-        outcome.found = examine(scenario.name, trace, plan.variant)
+        outcome.found = examine(scenario.judged_as, trace, plan.variant)
     (plan.folder / "ladder.svg").write_text(draw_svg(trace, list(topology.nodes)))
     _write_run_json(plan, topology, outcome)
     tell({"outcome": outcome.to_json()})

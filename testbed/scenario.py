@@ -54,11 +54,13 @@ class Scenario:
         topology: what it runs on.
         variants: by name; "" is the main run, and first.
         step_s: how long a step may take unless it says otherwise.
+        judged_as: the register's scenario whose requirements judge it.
     """
 
     name: str
     topology: TopologyFunction
     step_s: float
+    judged_as: str
     variants: dict[str, Variant] = field(default_factory=dict)
 
     @property
@@ -70,7 +72,8 @@ class Scenario:
         """Add the function below as the variant of that name."""
 
         def enter(function: ScenarioFunction) -> ScenarioFunction:
-            assert name not in self.variants, f"{self.name} has two variants {name!r}"
+            if name in self.variants:
+                raise BadInput(f"{self.name} has two variants {name!r}")
             self.variants[name] = Variant(name, function, settings, _title(function))
             return function
 
@@ -92,13 +95,18 @@ def _title(function: ScenarioFunction) -> str:
 
 
 def scenario(
-    topology: TopologyFunction, step_s: float = 30.0, **settings: Any
+    topology: TopologyFunction,
+    step_s: float = 30.0,
+    judged_as: str | None = None,
+    **settings: Any,
 ) -> Callable[[ScenarioFunction], Scenario]:
     """Make the function below a scenario, named after it.
 
     Args:
         topology: what it runs on.
         step_s: how long a step may take unless it says otherwise.
+        judged_as: a scenario of the register whose requirements judge this one; None: those that
+            name this one.
         settings: of the topology, under what `--set` says.
     """
 
@@ -107,7 +115,7 @@ def scenario(
         known = SCENARIOS.get(name)
         if known is not None:
             raise BadInput(f"two scenarios are called {name!r}")
-        made = Scenario(name, topology, step_s)
+        made = Scenario(name, topology, step_s, judged_as or name)
         made.variants[""] = Variant("", function, settings, _title(function))
         SCENARIOS[name] = made
         return made

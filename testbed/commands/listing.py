@@ -14,6 +14,7 @@ from testbed.conformance import load_checks, register
 from testbed.errors import MissingFeature, unknown
 from testbed.external import PROGRAMS, ExternalProgram, find_program
 from testbed.faults import load_faults
+from testbed.own import with_option
 from testbed.registry import load_scenarios, load_topologies
 from testbed.roles import ROLES
 from testbed.topology import Nat
@@ -107,6 +108,7 @@ KINDS = {
 @click.command("list", epilog="\b\nExamples:\n  testbed list\n  testbed list scenarios --json")
 @click.argument("kind", default="", metavar="[scenarios|topologies|roles|faults|checks|nats|casts]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+@with_option
 def listing(kind: str, as_json: bool) -> int:
     """What there is, by kind; all kinds without a word."""
     if kind and kind not in KINDS:

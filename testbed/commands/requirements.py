@@ -11,6 +11,7 @@ from rich.table import Table
 
 from testbed.conformance import load_checks, register
 from testbed.faults import load_faults
+from testbed.own import with_option
 
 
 def rows() -> list[dict[str, Any]]:
@@ -35,6 +36,7 @@ def rows() -> list[dict[str, Any]]:
 
 @click.command(epilog="\b\nExamples:\n  testbed requirements\n  testbed requirements --json")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+@with_option
 def requirements(as_json: bool) -> int:
     """Every requirement of the three documents: checked by, observed how, exercised where."""
     found = rows()

@@ -17,6 +17,7 @@ from testbed.batch import Batch, Progress, write_results, write_summary
 from testbed.errors import BadInput
 from testbed.external import OURS, check_cast, parse_cast
 from testbed.faults import find_fault
+from testbed.own import LOADED, load_own, with_option
 from testbed.registry import find_scenario, load_scenarios
 from testbed.report.result import Outcome
 from testbed.report.terminal import show_results
@@ -66,6 +67,7 @@ Examples:
 @click.option("--quiet", is_flag=True, help="Only the table at the end.")
 @click.option("--json", "as_json", is_flag=True, help="The results as JSON on standard output.")
 @click.option("--shell-on-fail", is_flag=True, help="Mininet's prompt in the world that failed.")
+@with_option
 def run(
     names: tuple[str, ...],
     everything: bool,
@@ -98,6 +100,8 @@ def run(
         cast = parse_cast(players)
         plans = _plans(_wanted(names, everything), engine, seed, given, nat, out)
         plans = [dataclasses.replace(plan, faults=faults, cast=cast) for plan in plans]
+    own = tuple(str(folder) for folder in LOADED)
+    plans = [dataclasses.replace(plan, own=own) for plan in plans]
     _check_players(plans)
     _check_writable(out)
     # Output that a program reads stays clean: progress goes to standard error.
@@ -182,6 +186,8 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
             engine, seed = told["engine"], told["seed"]
             settings, nat = told["settings"], told["nat"]
             faults = tuple(told["faults"])
+            for own in told["with"]:
+                load_own(Path(own))
             programs = {node: player["program"] for node, player in told["cast"].items()}
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error

@@ -12,6 +12,7 @@ import click
 
 from testbed.engines.emulation.lab import Interrupts, Lab, launch
 from testbed.errors import EXIT_FAILED, EXIT_OK
+from testbed.own import with_option
 from testbed.registry import find_topology
 from testbed.roles import make_role
 from testbed.run import Plan, perform
@@ -38,6 +39,7 @@ iperf, hnb power_on, hnb power_off, exit.
 )
 @click.option("--seed", default="0", metavar="N", help="Of all randomness.")
 @click.option("--ladder", is_flag=True, help="Print the ladder while it grows.")
+@with_option
 def shell(
     topology: str, nat: str | None, settings: tuple[str, ...], seed: str, ladder: bool
 ) -> int:

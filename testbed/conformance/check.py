@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from testbed.conformance.register import Requirement, for_scenario, register
 from testbed.conformance.verdict import Finding, Note, Verdict
+from testbed.errors import BadInput, unknown
 from testbed.trace.trace import Trace
 
 CheckFunction = Callable[[Trace], Iterator[Finding]]
@@ -50,8 +51,10 @@ def check(
     def enter(function: CheckFunction) -> CheckFunction:
         entry = Check(requirements, function, tuple(needs), observed)
         for requirement in requirements:
-            assert requirement in register(), f"{requirement} is not in the register"
-            assert requirement not in CHECKS, f"{requirement} has two checks"
+            if requirement not in register():
+                raise unknown("requirement", requirement, register())
+            if requirement in CHECKS:
+                raise BadInput(f"{requirement} has a check already: {CHECKS[requirement].name}")
             CHECKS[requirement] = entry
         return function
 
