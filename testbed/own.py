@@ -59,8 +59,8 @@ def load_own(folder: Path) -> None:
     _load_all()
     faults_before, scenarios_before = set(FAULTS), set(SCENARIOS)
     modules = [module for kind, place in places.items() for module in _join(kind, place)]
-    for module in modules:
-        _import(module, folder)
+    for module, file in modules:
+        _import(module, file, folder)
     load_topologies()
     for name in FAULTS.keys() - faults_before:
         _check_fault(name)
@@ -77,10 +77,10 @@ def _load_all() -> None:
     load_checks()
 
 
-def _join(kind: str, place: Path) -> list[str]:
-    """Have the package find the modules of that place; gives their names."""
+def _join(kind: str, place: Path) -> list[tuple[str, Path]]:
+    """Have the package find the modules of that place; gives their names and files."""
     package = PACKAGES[kind]
-    names = []
+    found = []
     for file in sorted(place.glob("*.py")):
         if not file.stem.isidentifier():
             raise BadInput(f"{file}: {file.stem!r} cannot be the name of a module")
@@ -89,24 +89,26 @@ def _join(kind: str, place: Path) -> list[str]:
         name = f"{package.__name__}.{file.stem}"
         if importlib.util.find_spec(name) is not None:
             raise BadInput(f"{file}: there is a module {name} already; rename the file")
-        names.append(name)
+        found.append((name, file))
     package.__path__.append(str(place))
     importlib.invalidate_caches()
-    return names
+    return found
 
 
-def _import(module: str, folder: Path) -> None:
+def _import(module: str, file: Path, folder: Path) -> None:
     """Run the module; what goes wrong in it is told in one sentence."""
     try:
         importlib.import_module(module)
     except SyntaxError as error:
-        raise BadInput(f"{error.filename} line {error.lineno}: {error.msg}") from error
+        line = f" line {error.lineno}" if error.lineno else ""
+        raise BadInput(f"{error.filename or file}{line}: {error.msg}") from error
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         theirs = [each for each in frames if Path(each.filename).is_relative_to(folder)]
-        place = f"{theirs[-1].filename} line {theirs[-1].lineno}" if theirs else module
-        told = str(error) if isinstance(error, TestbedError) else f"{type(error).__name__}: {error}"
-        raise BadInput(f"{place}: {told}") from error
+        place = f"{theirs[-1].filename} line {theirs[-1].lineno}" if theirs else str(file)
+        told = " ".join(str(error).split())
+        kind = "" if isinstance(error, TestbedError) else f"{type(error).__name__}: "
+        raise BadInput(f"{place}: {kind}{told}") from error
 
 
 def _place(function: Any) -> str:

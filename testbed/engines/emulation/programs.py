@@ -84,7 +84,10 @@ class RunningProgram:
         return await asyncio.shield(self._ended)
 
     def kill(self) -> None:
-        """End it and all that it started, now and without a word; returns when it is gone."""
+        """End it and all that it started, now and without a word.
+
+        Returns when its first process is gone; the others have met the same signal.
+        """
         if not self._ended.done():
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
