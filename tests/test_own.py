@@ -165,7 +165,7 @@ BROKEN = {
     ),
     "no_text": (
         {"faults__mine": "x = '\udcff'\n"},
-        "faults/mine.py: (unicode error) 'utf-8' codec can't decode byte 0xff",
+        "faults/mine.py line 1: (unicode error) 'utf-8' codec can't decode byte 0xff",
     ),
     "scenario_of_ours": (
         {"scenarios__mine": scenario("lan_connectivity")},
