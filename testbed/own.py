@@ -9,12 +9,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import click
 
 import scenarios
 import testbed.conformance.checks
@@ -134,23 +131,3 @@ def _check_scenario(name: str) -> None:
         where = _place(found.variants[""].function)
         wrong = unknown("scenario of the register", found.judged_as, known)
         raise BadInput(f"{where}: {wrong}")
-
-
-def _load_given(context: click.Context, parameter: click.Parameter, value: Sequence[Path]) -> None:
-    for folder in value:
-        load_own(folder)
-
-
-with_option = click.option(
-    "--with",
-    "own",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    envvar="TESTBED_WITH",
-    is_eager=True,
-    expose_value=False,
-    callback=_load_given,
-    metavar="DIR",
-    help="A folder of your own faults/, checks/, scenarios/, topologies/; also TESTBED_WITH.",
-)
-"""For every command that looks names up."""

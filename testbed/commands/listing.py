@@ -10,11 +10,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from testbed.commands.own_folders import with_option
 from testbed.conformance import load_checks, register
 from testbed.errors import MissingFeature, unknown
-from testbed.external import PROGRAMS, ExternalProgram, find_program
 from testbed.faults import load_faults
-from testbed.own import with_option
 from testbed.registry import load_scenarios, load_topologies
 from testbed.roles import ROLES
 from testbed.topology import Nat
@@ -74,10 +73,15 @@ def _nats() -> list[dict[str, Any]]:
 
 
 def _casts() -> list[dict[str, Any]]:
-    return [_cast(find_program(name)) for name in PROGRAMS]
+    from testbed.external import PROGRAMS
+
+    return [_cast(name) for name in PROGRAMS]
 
 
-def _cast(program: type[ExternalProgram]) -> dict[str, Any]:
+def _cast(name: str) -> dict[str, Any]:
+    from testbed.external import find_program
+
+    program = find_program(name)
     about = program.about
     try:
         version: str | None = program.version()

@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from testbed.commands.own_folders import with_option
 from testbed.conformance import load_checks, register
 from testbed.faults import load_faults
-from testbed.own import with_option
 
 
 def rows() -> list[dict[str, Any]]:

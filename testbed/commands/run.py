@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from testbed.batch import Batch, Progress, write_results, write_summary
+from testbed.commands.own_folders import with_option
 from testbed.errors import BadInput
-from testbed.external import OURS, check_cast, parse_cast
 from testbed.faults import find_fault
-from testbed.own import LOADED, load_own, with_option
 from testbed.registry import find_scenario, load_scenarios
 from testbed.report.result import Outcome
 from testbed.report.terminal import show_results
@@ -97,11 +96,10 @@ def run(
         plans = _plans_again(again, out)
     else:
         seed = seed if seed is not None else str(secrets.randbelow(1_000_000))
-        cast = parse_cast(players)
+        cast = _parse_cast(players)
         plans = _plans(_wanted(names, everything), engine, seed, given, nat, out)
         plans = [dataclasses.replace(plan, faults=faults, cast=cast) for plan in plans]
-    own = tuple(str(folder) for folder in LOADED)
-    plans = [dataclasses.replace(plan, own=own) for plan in plans]
+    plans = [dataclasses.replace(plan, own=_own_folders()) for plan in plans]
     _check_players(plans)
     _check_writable(out)
     # Output that a program reads stays clean: progress goes to standard error.
@@ -178,6 +176,9 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     files.extend(sorted(folder.glob("*/*/run.json")) if not files else [])
     if not files:
         raise BadInput(f"{folder} holds no run.json: it is not the folder of a run")
+    from testbed.external import OURS
+    from testbed.own import load_own
+
     plans = []
     for file in files:
         try:
@@ -199,6 +200,19 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     return plans
 
 
+def _parse_cast(words: tuple[str, ...]) -> dict[str, str]:
+    from testbed.external import parse_cast
+
+    return parse_cast(words)
+
+
+def _own_folders() -> tuple[str, ...]:
+    """The user's folders that were loaded."""
+    from testbed.own import LOADED
+
+    return tuple(str(folder) for folder in LOADED)
+
+
 def _check_players(plans: list[Plan]) -> None:
     """Whether casts and faults fit what is going to be run, before any lab is built.
 
@@ -207,6 +221,8 @@ def _check_players(plans: list[Plan]) -> None:
             is left to show.
         MissingFeature: a program is not on this machine.
     """
+    from testbed.external import check_cast
+
     topologies = []
     for plan in plans:
         scenario = find_scenario(plan.scenario)

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
+from testbed.commands.own_folders import with_option
 from testbed.engines.emulation.lab import Interrupts, Lab, launch
 from testbed.errors import EXIT_FAILED, EXIT_OK
-from testbed.own import with_option
 from testbed.registry import find_topology
 from testbed.roles import make_role
 from testbed.run import Plan, perform

@@ -206,7 +206,7 @@ def _places(names: Sequence[str], rows: Sequence[Row]) -> list[float]:
         for place in range(low, high):
             widest = max(_WIDEST_GAP, gaps[place])
             gaps[place] = min(widest, gaps[place] + max(0.0, missing) / (high - low))
-    if not names:  # nothing was on the wires
+    if not names:
         return []
     places = [_LEFT + len(names[0]) * _NAME_CHARACTER / 2]
     for gap in gaps:
