@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from testbed.commands.own_folders import with_option
 from testbed.errors import EXIT_FAILED
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
@@ -31,6 +32,7 @@ iperf, hnb power_on, hnb power_off, exit.
 )
 @click.option("--seed", default="0", metavar="N", help="Of all randomness.")
 @click.option("--ladder", is_flag=True, help="Print the ladder while it grows.")
+@with_option
 def shell(
     topology: str, nat: str | None, settings: tuple[str, ...], seed: str, ladder: bool
 ) -> int:

@@ -46,6 +46,9 @@ class Role:
         """What stands between this role's messages of that protocol and the wire: faults."""
         return self._mends.setdefault(protocol, Mend())
 
+    def must_tell(self, event: str) -> None:
+        """A scenario is about to wait for that event: a role of ours can tell them all."""
+
     async def start(self) -> None:
         """Power on: bind what it listens on, begin what it does by itself.
 

@@ -7,15 +7,18 @@ namespace before, and whatever a role changes in it is undone when the node lose
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from testbed.engines.emulation.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
+from testbed.engines.emulation.configured import Configured
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.nat_rules import Forwarding
 from testbed.engines.emulation.netlink import Netlink
@@ -27,6 +30,7 @@ from testbed.engines.emulation.ports import (
     enlarge_receive_buffer,
     require_address,
 )
+from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.tls import Tap, TlsStream
 from testbed.engines.tls_policy import TlsContexts
@@ -36,6 +40,8 @@ from testbed.host import (
     Interface,
     Listener,
     Port,
+    Program,
+    ProgramHost,
     Stream,
     StreamHandler,
     Timer,
@@ -56,32 +62,6 @@ Crashed = Callable[[str, BaseException], None]
 Taps = Callable[[str, Endpoint, Endpoint, bool], Tap | None]
 """Called with node, local and remote end of a TLS stream and whether the node has connected it;
 gives who is told its clear octets."""
-
-
-class _Call:
-    """A call that is yet to come.  Fits `testbed.host.Timer`."""
-
-    def __init__(self, host: EmulatedHost, when: float, callback: Callable[[], None]) -> None:
-        self._host = host
-        self._callback = callback
-        self._handle = host.loop.call_at(when, self._come)
-
-    def _come(self) -> None:
-        self._host.timers.pop(self, None)
-        self._host.guard(self._callback)
-
-    def cancel(self) -> None:
-        """It will not come."""
-        self._handle.cancel()
-        self._host.timers.pop(self, None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Configured:
-    """A node as the network configured it: (address, prefix length) by interface; routers."""
-
-    addresses: Mapping[str, list[tuple[str, int]]]
-    routers: Sequence[str]
 
 
 class EmulatedHost:
@@ -118,7 +98,7 @@ class EmulatedHost:
         self.names: dict[str, str] = {}
         self.powered = True
         self.loop = asyncio.get_running_loop()
-        self.timers: dict[_Call, None] = {}
+        self.timers: dict[Call, None] = {}
         self._tell = tell
         self._crashed = crashed
         self._contexts = contexts
@@ -130,10 +110,11 @@ class EmulatedHost:
         self._ports: dict[UdpPort, None] = {}
         self._streams: dict[TcpStream, None] = {}
         self._listeners: dict[TcpListener, None] = {}
+        self._programs: dict[RunningProgram, None] = {}
         self._carrier_watch: CarrierWatch | None = None
         self._carrier_callbacks: list[Callable[[str, bool], None]] = []
         # What the network had configured, once the role has changed anything of it.
-        self._before: _Configured | None = None
+        self._before: Configured | None = None
 
     # Time, tasks, events
 
@@ -174,7 +155,7 @@ class EmulatedHost:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back at that time of `now()`, unless cancelled or the node has lost power."""
-        call = _Call(self, when, callback)
+        call = Call(self, when, callback)
         if self.powered:
             self.timers[call] = None
         else:
@@ -328,7 +309,7 @@ class EmulatedHost:
         """Give the interface this address, in place of the one it had, and announce it by ARP."""
         self._before = self._configured()
         self._netlink.set_address(interface, address, prefix_length)
-        self.tell("ADDRESS", interface=interface, address=address)
+        self._address_changed(interface, address)
         self._forget_learned()
         self._announce(interface, address)
 
@@ -336,7 +317,7 @@ class EmulatedHost:
         """Take the interface's address away, and the routes that need it."""
         self._before = self._configured()
         self._netlink.flush_addresses(interface)
-        self.tell("ADDRESS", interface=interface, address=None)
+        self._address_changed(interface, None)
         self._forget_learned()
 
     def address_of(self, interface: str) -> str | None:
@@ -348,14 +329,12 @@ class EmulatedHost:
         self._before = self._configured()
         self._netlink.set_default_route(router)
 
-    def _configured(self) -> _Configured:
+    def _configured(self) -> Configured:
         """What the network configured: it is noted before the role's first change."""
-        if self._before is not None:
-            return self._before
-        return _Configured(
-            {each: self._netlink.addresses(each) for each in self.interfaces},
-            [router for router, _ in self._netlink.default_routes() if router is not None],
-        )
+        return self._before or Configured.read(self._netlink, self.interfaces)
+
+    def _address_changed(self, interface: str, address: str | None) -> None:
+        self.tell("ADDRESS", interface=interface, address=address)
 
     def _forget_learned(self) -> None:
         for port in self._ports:
@@ -401,6 +380,23 @@ class EmulatedHost:
         """
         self._forwarding.apply(nat, inside, outside)
 
+    # Programs
+
+    async def run_program(
+        self,
+        command_line: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        on_line: Callable[[str], None] | None = None,
+    ) -> Program:
+        """Start a program; what it changes of addresses and routes ends with the node's power."""
+        self._require_power()
+        self._before = self._configured()
+        heard = functools.partial(self.guard, on_line) if on_line is not None else None
+        program = RunningProgram(self.namespace, command_line, log, environment, heard)
+        self._programs[program] = None
+        return program
+
     # Power
 
     def power_off(self) -> None:
@@ -431,13 +427,9 @@ class EmulatedHost:
             stream.vanish()
         for port in list(self._ports):
             port.close()
-        for interface, addresses in self._before.addresses.items():
-            if self._netlink.addresses(interface) != addresses:
-                self._netlink.flush_addresses(interface)
-                self.tell("ADDRESS", interface=interface, address=None)
-                for address, prefix_length in addresses:
-                    self._netlink.add_address(interface, address, prefix_length)
-                    self.tell("ADDRESS", interface=interface, address=address)
+        while self._programs:
+            self._programs.popitem()[0].kill()
+        self._before.restore_addresses(self._netlink, self._address_changed)
         self._forwarding.remove()
 
     def power_on(self) -> None:
@@ -454,9 +446,7 @@ class EmulatedHost:
                 self._netlink.set_up(interface)
         for interface in self.interfaces:
             self._await_ready(interface)
-        self._netlink.set_default_route(None)
-        for router in self._before.routers:
-            self._netlink.set_default_route(router)
+        self._before.restore_routes(self._netlink)
         self._before = None
 
     def _await_ready(self, interface: str) -> None:
@@ -485,3 +475,4 @@ class EmulatedHost:
 
 if TYPE_CHECKING:
     _FITS_HOST: type[Host] = EmulatedHost
+    _FITS_PROGRAM_HOST: type[ProgramHost] = EmulatedHost
