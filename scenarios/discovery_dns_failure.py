@@ -16,7 +16,7 @@ SOON = {"retry_minimum_s": 0.2, "retry_multiplier": 1000}
 async def _fails(at: Stage, misbehaviour: str) -> None:
     """Steps 1 and 2, which fails; nothing later is on the wire."""
     hnb, name = at.hnb, at.initial_hms.node.names[0]
-    at.outer_dns.zone.misbehave(name, misbehaviour)
+    at.outer_dns.misbehave(name, misbehaviour)
     hnb.set_resolver(timeout_s=0.2, attempts=2)
     for hms in at.all("hms"):
         at.never(hnb, "->", hms, tls.ClientHello)
@@ -63,7 +63,7 @@ async def malformed(at: Stage) -> None:
 async def published_late(at: Stage) -> None:
     """The name is published while the HNB waits: its next try discovers."""
     hnb, name = at.hnb, at.initial_hms.node.names[0]
-    at.outer_dns.zone.misbehave(name, "nxdomain")
+    at.outer_dns.misbehave(name, "nxdomain")
     hnb.set_policy(**SOON)
     hnb.power_on()
     await at.tells(hnb, "FAILED", step="2")

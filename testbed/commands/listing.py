@@ -76,6 +76,7 @@ def _faults() -> list[dict[str, Any]]:
             "about": each.about,
             "breaks": list(each.breaks),
             "seen_in": each.seen_in,
+            "shown_in": list(each.shown_in),
         }
         for each in load_faults().values()
     ]

@@ -21,9 +21,12 @@ class Fault:
         role: who shows it.
         breaks: ids of the requirements that it makes FAIL, in the scenarios that judge them.
         seen_in: where such a thing was met; may be empty.
+        shown_in: the runs that show it, as the command line takes them: "discovery_public/" is the
+            main run of that scenario, "discovery_public/no_match" a variant.
         acts_on: "rule" (the function gets the role), or "message PROTOCOL" (it gets a message and
             its destination and gives the messages to send instead), or "octets PROTOCOL" (likewise
-            with encoded datagrams).
+            with encoded datagrams, or with what goes onto a stream).  For "cwmp" a message is an
+            envelope, or None for an empty body, and is replaced by exactly one.
         function: the deviation.
     """
 
@@ -32,6 +35,7 @@ class Fault:
     breaks: tuple[str, ...]
     seen_in: str
     acts_on: str
+    shown_in: tuple[str, ...]
     function: Callable[..., Any]
 
     @property
@@ -44,7 +48,13 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, *, role: str, breaks: Sequence[str], acts_on: str = "rule", seen_in: str = ""
+    name: str,
+    *,
+    role: str,
+    breaks: Sequence[str],
+    acts_on: str = "rule",
+    seen_in: str = "",
+    shown_in: Sequence[str] = ("discovery_public/",),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as a fault."""
 
@@ -56,7 +66,7 @@ def fault(
                 f"the fault {name} acts on {acts_on!r}: 'rule', 'message PROTOCOL' or "
                 f"'octets PROTOCOL' is expected"
             )
-        FAULTS[name] = Fault(name, role, tuple(breaks), seen_in, acts_on, function)
+        FAULTS[name] = Fault(name, role, tuple(breaks), seen_in, acts_on, tuple(shown_in), function)
         return function
 
     return enter

@@ -106,6 +106,17 @@ class DnsServer(Role):
             raise BadInput(f"{self.name}: {name} is in none of its zones ({origins})")
         return zone
 
+    def misbehave(self, name: str, how: dns.Misbehaviour) -> None:
+        """Answer for a name otherwise than its zone says, because a scenario wants it so.
+
+        Told as "STAGED", so that a judge does not blame the operator for it.
+
+        Raises:
+            BadInput: none of its zones holds the name.
+        """
+        self.zone_for(name).misbehave(name, how)
+        self.host.tell("STAGED", name=name, how=how)
+
     def _by_datagram(self, data: bytes, source: Endpoint) -> None:
         query = read_query(self.host, data, source)
         if isinstance(query, dns.Query) and self._forwards(query):

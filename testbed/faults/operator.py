@@ -1,0 +1,50 @@
+"""Faults of the operator: what its HMS assigns, and what its name server publishes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from testbed.faults.fault import fault
+from testbed.roles.dns_server import DnsServer
+from testbed.roles.hms import Hms
+from testbed.roles.hms_policy import Area
+
+INITIAL_HMS = "hms.operator.example"
+
+
+@fault(
+    "hms.same-set-for-all",
+    role="hms",
+    breaks=("32583-5.1-P2",),
+    shown_in=("discovery_public/two_locations",),
+)
+def same_set_for_all(hms: Hms) -> None:
+    """HMS (initial) gives everybody the set of its first place."""
+    if hms.name == "initial_hms":
+        hms.assignments = [dataclasses.replace(hms.assignments[0], area=Area())]
+
+
+@fault(
+    "hms.never-names-hnb-gw",
+    role="hms",
+    breaks=("32583-5.1-P3", "32583-5.1.2-6-note"),
+    shown_in=("discovery_public/hnbgw_by_serving",),
+)
+def never_names_hnb_gw(hms: Hms) -> None:
+    """Neither HMS (initial) nor HMS (serving) has an HNB-GW to name."""
+    hms.assignments = [dataclasses.replace(each, hnb_gw=None) for each in hms.assignments]
+
+
+@fault("dns.hms-not-published", role="dns_server", breaks=("32583-5.1.2-P2",))
+def hms_not_published(server: DnsServer) -> None:
+    """The outer DNS does not know the name of HMS (initial)."""
+    if server.name == "outer_dns":
+        server.zone.remove(INITIAL_HMS)
+
+
+@fault("dns.hms-at-private-address", role="dns_server", breaks=("32583-5.1.2-P2",))
+def hms_at_private_address(server: DnsServer) -> None:
+    """The outer DNS gives the address that HMS (initial) has inside the operator's network."""
+    if server.name == "outer_dns":
+        server.zone.remove(INITIAL_HMS)
+        server.zone.add(INITIAL_HMS, "A", "10.10.0.20")
