@@ -114,9 +114,11 @@ async def call_player(stage: Stage, node: str, method: str) -> str:
 
 async def _connected(stage: Stage, node: str) -> str:
     told = asyncio.get_running_loop().create_future()
+    since_ns = time.time_ns()  # what was told before may still be on its way into the trace
 
     def listen(record: Record) -> None:
-        ours = record.sender == node and isinstance(record.message, Event)
+        ours = record.sender == node and record.time_ns >= since_ns
+        ours = ours and isinstance(record.message, Event)
         if ours and record.message.name in ("CONNECTED", "FAILED") and not told.done():
             told.set_result(record.message.summary())
 

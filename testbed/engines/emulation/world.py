@@ -131,7 +131,10 @@ class EmulationWorld:
     def power(self, node: str, on: bool) -> None:
         """Give the node power, or take it."""
         if on:
+            had_power = self.hosts[node].powered
             self.hosts[node].power_on()
+            if not had_power:
+                self.network.await_node(node)
         else:
             self.hosts[node].power_off()
 
