@@ -33,7 +33,8 @@ from testbed.facts import versions
 from testbed.faults import find_fault, put_on
 from testbed.report.result import Outcome, save_crash
 from testbed.roles import make_role
-from testbed.scenario import Part, Scenario, Stage
+from testbed.roles.role import Part
+from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
 from testbed.topology import Topology, ladder_order, places, static_addresses
 from testbed.trace.folder import RunWriter

@@ -14,11 +14,12 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from testbed.errors import BadInput, StepMissed, unknown
 from testbed.host import Host, World
-from testbed.topology import Node, Topology, TopologyFunction
+from testbed.roles.role import Part
+from testbed.topology import Topology, TopologyFunction
 from testbed.trace.arrow import end_to_end
 from testbed.trace.record import Event, Record
 from testbed.trace.select import matches, matches_event
@@ -123,40 +124,6 @@ def scenario(
         return made
 
     return enter
-
-
-class Part(Protocol):
-    """Whoever plays a node: a role of ours, or a third party's program with the life of one.
-
-    What a scenario asks beyond this (`outer_dns.zone`), only our own role may have; the others
-    raise `Unsupported` for it.
-    """
-
-    starts_off: bool
-    node: Node
-
-    @property
-    def name(self) -> str:
-        """The node's name."""
-        ...
-
-    @property
-    def host(self) -> Host:
-        """What it sees of the world."""
-        ...
-
-    async def start(self) -> None:
-        """Power on; returns when it serves."""
-
-    def stop(self) -> None:
-        """Power is about to go."""
-
-    def must_tell(self, event: str) -> None:
-        """A scenario is about to wait for that event.
-
-        Raises:
-            Unsupported: it never tells it.
-        """
 
 
 class Player:

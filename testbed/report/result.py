@@ -104,7 +104,9 @@ class Result:
                 return True
             if "unsupported" in kinds:  # where the fault would have shown was not played
                 return not found <= self.declared
-            return not found or found != self.declared & judged
+            if self.declared and not found:
+                return True  # a fault that should be caught and is not
+            return found != self.declared & judged
         return bool(self.failures) or any(
             outcome.status == EXIT_FAILED for outcome in self.outcomes.values()
         )

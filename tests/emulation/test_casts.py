@@ -155,7 +155,7 @@ def test_a_program_that_ends_in_mid_run_crashes_the_run(
     )
 
     assert status == 1
-    assert f"role outer_dns (bind): {end}; last log lines of logs/outer_dns.log:" in said
+    assert f"role outer_dns (bind) crashed: {end}; last log lines of logs/outer_dns.log:" in said
     assert "log        " in said
     folder = tmp_path / "out/killed" / variant
     assert told(folder)["outcome"] == "crashed"

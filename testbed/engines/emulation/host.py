@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -19,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 from testbed.engines.emulation.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
 from testbed.engines.emulation.configured import Configured
+from testbed.engines.emulation.interfaces import announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.nat_rules import Forwarding
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.packets import ETHERTYPE_ARP, arp_announcement
 from testbed.engines.emulation.ports import (
     RECEIVE_BUFFER_OCTETS,
     UdpPort,
-    close_aside,
     enlarge_receive_buffer,
     require_address,
 )
@@ -52,9 +49,6 @@ from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 
 _BACKLOG = 128
-_READY_TRIES = 1000
-_ETHERNET_BROADCAST = bytes([255] * 6)
-
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Called with node, event and its fields."""
 Crashed = Callable[[str, BaseException], None]
@@ -311,7 +305,7 @@ class EmulatedHost:
         self._netlink.set_address(interface, address, prefix_length)
         self._address_changed(interface, address)
         self._forget_learned()
-        self._announce(interface, address)
+        announce(self.namespace, self._netlink, interface, address)
 
     def clear_address(self, interface: str) -> None:
         """Take the interface's address away, and the routes that need it."""
@@ -340,16 +334,6 @@ class EmulatedHost:
         for port in self._ports:
             port.forget_addresses()
 
-    def _announce(self, interface: str, address: str) -> None:
-        """Others on the link may hold another's hardware address for this one (RFC 5227)."""
-        hardware_address = self._netlink.link(interface).hardware_address
-        packet = arp_announcement(hardware_address, address)
-        to = (interface, ETHERTYPE_ARP, 0, 0, _ETHERNET_BROADCAST)
-        announcing = self.namespace.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
-        with suppress(OSError):  # the interface may be down: nobody to tell
-            announcing.sendto(packet, to)
-        close_aside(announcing)
-
     # Links
 
     def carrier(self, interface: str) -> bool:
@@ -368,8 +352,6 @@ class EmulatedHost:
         if interface in self.interfaces:
             for callback in list(self._carrier_callbacks):
                 self.guard(callback, interface, up)
-
-    # Forwarding
 
     def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
         """Forward between interfaces; what leaves by `outside` is translated as `nat` says.
@@ -417,10 +399,8 @@ class EmulatedHost:
         with self._netlink.batch():
             for interface in self.interfaces:
                 self._netlink.set_up(interface, False)
-        for task in list(self._tasks):
-            task.cancel()
-        for timer in list(self.timers):
-            timer.cancel()
+        for pending in (*self._tasks, *self.timers):
+            pending.cancel()
         for listener in list(self._listeners):
             listener.close()
         for stream in list(self._streams):
@@ -445,18 +425,9 @@ class EmulatedHost:
             for interface in self.interfaces:
                 self._netlink.set_up(interface)
         for interface in self.interfaces:
-            self._await_ready(interface)
+            await_ready(self._netlink, interface)
         self._before.restore_routes(self._netlink)
         self._before = None
-
-    def _await_ready(self, interface: str) -> None:
-        """The kernel opens an interface's queue a moment after its carrier; what is sent before is
-        lost, and a role's first question would be repeated only seconds later."""
-        for _ in range(_READY_TRIES):
-            state = self._netlink.link(interface)
-            if state.ready or not state.carrier:
-                return
-            os.sched_yield()
 
     def let_go(self) -> None:
         """The lab ends: close the ports, and leave all else to the end of the namespaces."""
