@@ -43,7 +43,9 @@ def set_up() -> None:
 def exec_testbed(*words: str, program: str = "") -> NoReturn:
     """Become the program; with `program`, Python text that is done before its `main`."""
     os.chdir(OUT)
-    how = ["-c", f"{program}\nfrom testbed.cli import main; main()"] if program else ["-m", "testbed"]
+    how = (
+        ["-c", f"{program}\nfrom testbed.cli import main; main()"] if program else ["-m", "testbed"]
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb", "COLUMNS": "100"}
     os.execve(sys.executable, [sys.executable, *how, *words], environment)
 
