@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -148,8 +149,9 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
     """The ladder itself, and what it came to."""
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, interrupted.set)
+    if threading.current_thread() is threading.main_thread():  # another one gets no signals
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, interrupted.set)
     script = asyncio.ensure_future(_script(scenario, plan.variant, stage))
     crash = asyncio.ensure_future(world.crashed.wait())
     stop = asyncio.ensure_future(interrupted.wait())

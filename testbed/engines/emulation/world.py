@@ -25,6 +25,8 @@ class EmulationWorld:
         topology: what to build.
         trace: gets every frame and every event.
         seed: of all hosts' randomness.
+        captured: whether frames come into the trace; without, only events do, and nothing slows a
+            flood of packets down (a prompt's iperf).
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class EmulationWorld:
         topology: Topology,
         trace: Trace,
         seed: str,
+        captured: bool = True,
     ) -> None:
         self.topology = topology
         self.trace = trace
@@ -56,7 +59,7 @@ class EmulationWorld:
             for interface in host.interfaces.values()
         }
         self.capture = Capture(
-            {name: self.network.nodes[name].namespace for name in topology.nodes},
+            {n: self.network.nodes[n].namespace for n in topology.nodes} if captured else {},
             lambda node, interface: self._links.get((node, interface)),
             trace.add_frame,
             trace.arrived,
