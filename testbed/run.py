@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -126,7 +127,7 @@ async def _perform(
     writer = RunWriter(plan.folder, trace, _notes(plan))
     key_log = plan.folder / KEY_LOG
     key_log.unlink(missing_ok=True)
-    world = EmulationWorld(topology, trace, plan.seed, key_log)
+    world = EmulationWorld(topology, trace, plan.seed, key_log, plan.cast)
     clock = asyncio.ensure_future(_tell_time(tell, printer))
     try:
         stage = Stage(
@@ -167,8 +168,9 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
     """The ladder itself, and what it came to."""
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, interrupted.set)
+    if threading.current_thread() is threading.main_thread():  # another one gets no signals
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, interrupted.set)
     script = asyncio.ensure_future(_script(scenario, plan.variant, stage))
     crash = asyncio.ensure_future(world.crashed.wait())
     stop = asyncio.ensure_future(interrupted.wait())

@@ -137,9 +137,9 @@ def run(
         strict=strict,
     )
     if shell_on_fail:
-        from testbed.commands.shell import perform_with_shell
+        from testbed.commands.prompt import perform_with_prompt
 
-        batch.work = perform_with_shell
+        batch.work = perform_with_prompt
     results = batch.run()
     write_results(results, out, batch.scenarios)
     write_summary(results, out)

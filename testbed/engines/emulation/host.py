@@ -399,14 +399,15 @@ class EmulatedHost:
         with self._netlink.batch():
             for interface in self.interfaces:
                 self._netlink.set_up(interface, False)
-        for pending in (*self._tasks, *self.timers):
-            pending.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        for timer in list(self.timers):
+            timer.cancel()
         for listener in list(self._listeners):
             listener.close()
         for stream in list(self._streams):
             stream.vanish()
-        for port in list(self._ports):
-            port.close()
+        self.let_go()
         while self._programs:
             self._programs.popitem()[0].kill()
         self._before.restore_addresses(self._netlink, self._address_changed)
