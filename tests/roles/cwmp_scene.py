@@ -62,7 +62,7 @@ class Scene:
         self.hnb.cpe.booted()
         await self.hnb.connection_requests.start()
         url = self.hnb.connection_requests.url(HNB)
-        self.hnb.tree.assign(f"{SERVER}ConnectionRequestURL", url)
+        self.hnb.assign(f"{self.hnb.paths.root}ManagementServer.ConnectionRequestURL", url)
         self.hnb.cpe.connected(literal)
 
     @property
