@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import selectors
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +15,7 @@ from testbed.conformance import judge
 from testbed.engines.emulation.lab import Interrupts, Lab, LabProcess, launch
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from testbed.faults import find_fault
-from testbed.report.html import write_html
-from testbed.report.junit import write_junit
-from testbed.report.result import Outcome, Result
-from testbed.report.verdicts import write_verdicts
+from testbed.report.result import Outcome, Result, save_crash
 from testbed.run import Plan, perform
 from testbed.scenario import Scenario
 
@@ -55,6 +53,7 @@ class Batch:
         jobs: how many at a time.
         progress: who is told.
         work: replaces `perform` (a shell after a failure).
+        strict: recommendations count like obligations.
     """
 
     scenarios: dict[str, Scenario]
@@ -62,6 +61,7 @@ class Batch:
     jobs: int = 1
     progress: Progress = field(default_factory=Progress)
     work: Callable[[Plan, Scenario, Lab], int] | None = None
+    strict: bool = False
     interrupted: bool = False
     outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
 
@@ -82,6 +82,7 @@ class Batch:
                     descriptor = started.process.fileno()
                     running[descriptor] = started
                     selector.register(descriptor, selectors.EVENT_READ)
+                _import_reports()
                 for key, _ in selector.select():
                     if key.fileobj is interrupts:
                         interrupts.drain()
@@ -97,11 +98,20 @@ class Batch:
         return self._results(seconds)
 
     def _launch(self, plan: Plan) -> _Running:
+        process = launch(lambda lab: self._work(plan, lab), plan.title, keep=[plan.folder])
         self.progress.started(plan)
-        scenario = self.scenarios[plan.scenario]
-        work = self.work or (lambda p, s, lab: perform(p, s, lab.tell))
-        process = launch(lambda lab: work(plan, scenario, lab), plan.title, keep=[plan.folder])
         return _Running(plan, process)
+
+    def _work(self, plan: Plan, lab: Lab) -> int:
+        """What the lab does, in its own process."""
+        scenario = self.scenarios[plan.scenario]
+        try:
+            if self.work is not None:
+                return self.work(plan, scenario, lab)
+            return perform(plan, scenario, lab.tell)
+        finally:
+            if plan.keep:
+                keep_files(lab.directory, plan.folder / "lab")
 
     def _read(self, one: _Running) -> None:
         for message in one.process.messages():
@@ -120,7 +130,8 @@ class Batch:
         elif outcome is None and end.status == EXIT_INTERRUPTED:
             outcome = Outcome("interrupted", "interrupted")
         elif outcome is None:
-            outcome = Outcome("crashed", one.crash or f"the lab ended with status {end.status}")
+            outcome = Outcome("crashed", _last_line(one.crash) or f"it ended with {end.status}")
+            save_crash(one.plan.folder, one.crash)
         self.outcomes[one.plan.scenario, one.plan.variant] = outcome
         self.progress.ended(one.plan, outcome, len(self.outcomes), len(self.plans))
 
@@ -149,7 +160,9 @@ class Batch:
             times = seconds.get(name) or [0.0]
             folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
             results.append(
-                Result(name, ended, judgements, max(times) - min(times), folder, declared)
+                Result(
+                    name, ended, judgements, max(times) - min(times), folder, declared, self.strict
+                )
             )
         return results
 
@@ -165,8 +178,33 @@ class Batch:
         )
 
 
+def _last_line(text: str) -> str:
+    """Of a traceback: what went wrong."""
+    return text.rstrip().rpartition("\n")[2]
+
+
+def _import_reports() -> None:
+    """Import what only reports need while the first labs are being built, which costs no time."""
+    import testbed.report.html
+    import testbed.report.junit
+    import testbed.report.terminal  # noqa: F401
+
+
+def keep_files(source: Path, target: Path) -> None:
+    """Copy a lab's own files (configurations, logs); sockets and pipes are no files to keep."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
 def write_results(results: Sequence[Result], out: Path, scenarios: Mapping[str, Scenario]) -> None:
     """verdicts.json, junit.xml and report.html of each scenario, and one junit.xml for all."""
+    from testbed.report.html import write_html
+    from testbed.report.junit import write_junit
+    from testbed.report.verdicts import write_verdicts
+
     for result in results:
         result.folder.mkdir(parents=True, exist_ok=True)
         write_verdicts(result.folder / "verdicts.json", result.scenario, result.judgements)

@@ -20,12 +20,14 @@ from testbed.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     TestbedError,
+    defect_sentence,
     unknown,
 )
 
 COMMANDS = {
     "list": "What there is: scenarios, topologies, roles, faults, checks, nats.",
     "run": "Play scenarios and judge them.",
+    "judge": "Judge a capture, or a run once more, by the requirements.",
     "draw": "Draw the ladder of a run or a capture.",
     "requirements": "Every requirement, and who checks it.",
     "doctor": "What this machine has, what each gap costs, how to mend it.",
@@ -38,6 +40,7 @@ Examples:
   testbed list scenarios
   testbed run lan_connectivity
   testbed run --all --jobs 4 --out results
+  testbed judge results/lan_connectivity
   testbed draw results/lan_connectivity --svg ladder.svg
   testbed shell home_behind_nat --set homes=2
 
@@ -84,27 +87,36 @@ def _tell_defect(error: Exception) -> int:
     if os.environ.get("TESTBED_TRACEBACK"):
         traceback.print_exception(error)
         return EXIT_FAILED
-    place = traceback.extract_tb(error.__traceback__)[-1]
     sys.stderr.write(
-        f"testbed: a defect of the testbed itself: {type(error).__name__}: {error} "
-        f"(in {place.name}, {os.path.basename(place.filename)} line {place.lineno}); "
+        f"testbed: a defect of the testbed itself: {defect_sentence(error)}; "
         "TESTBED_TRACEBACK=1 shows all of it\n"
     )
     return EXIT_FAILED
 
 
+def _tell_usage(error: click.ClickException) -> int:
+    """What click refused, in one sentence, and where the right way is told."""
+    context: click.Context | None = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and context is not None:
+        click.echo(context.get_help(), err=True)
+        return EXIT_BAD_INPUT
+    sentence = " ".join(error.format_message().split()).rstrip(".")
+    command = context.command_path if context is not None else "testbed"
+    sys.stderr.write(f"testbed: {sentence}; see `{command} --help`\n")
+    return EXIT_BAD_INPUT
+
+
 def main() -> NoReturn:
     """Run the command line and exit with its status; an error is one sentence on stderr."""
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name="testbed", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
         status = EXIT_INTERRUPTED
     except KeyboardInterrupt:
         status = EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
-        status = EXIT_BAD_INPUT
+        status = _tell_usage(error)
     except TestbedError as error:
         sys.stderr.write(f"testbed: {error}\n")
         status = error.exit_status

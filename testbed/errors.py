@@ -7,7 +7,6 @@ every layer may use it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 EXIT_OK = 0
@@ -64,8 +63,22 @@ def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:
         name: as the user wrote it.
         known: all the names there are.
     """
+    import difflib  # only when it is needed: `--help` answers at once
+
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     listing = ", ".join(names) if len(names) <= 12 else f"{len(names)} are known"
     return BadInput(f"no {what} is called {name!r}{hint} ({listing})")
+
+
+def defect_sentence(error: BaseException) -> str:
+    """An exception that nobody foresaw, in one line: what, and where."""
+    import traceback  # only when it is needed: `--help` answers at once
+
+    what = f"{type(error).__name__}: {error}".split("\n")[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return what
+    place = frames[-1]
+    return f"{what} (in {place.name}, {place.filename.rpartition('/')[2]} line {place.lineno})"

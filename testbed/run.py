@@ -21,10 +21,10 @@ from testbed import __version__
 from testbed.conformance import examine
 from testbed.credentials import equip
 from testbed.engines.emulation.world import EmulationWorld
-from testbed.errors import EXIT_FAILED, MissingFeature, RoleCrashed, StepMissed, TestbedError
+from testbed.errors import EXIT_FAILED, MissingFeature, TestbedError, defect_sentence
 from testbed.facts import versions
 from testbed.faults import find_fault, put_on
-from testbed.report.result import Outcome
+from testbed.report.result import Outcome, save_crash
 from testbed.roles import make_role
 from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
@@ -39,6 +39,8 @@ KEY_LOG = Path("keys", "tls.log")
 
 Tell = Callable[[Mapping[str, Any]], None]
 OnFail = Callable[[Any, Stage, asyncio.AbstractEventLoop], None]
+LADDER_PERIOD_S = 0.1
+"""How often the ladder on the terminal is asked for lines whose time has come."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Plan:
         folder: where its results go.
         faults: ROLE:NAME each.
         width: columns of the terminal that shows the ladder; 0: no terminal.
+        keep: the files of the lab itself go into the folder too.
     """
 
     scenario: str
@@ -66,6 +69,7 @@ class Plan:
     folder: Path
     faults: tuple[str, ...] = ()
     width: int = 0
+    keep: bool = False
 
     @property
     def title(self) -> str:
@@ -111,6 +115,7 @@ async def _perform(
     key_log = plan.folder / KEY_LOG
     key_log.unlink(missing_ok=True)
     world = EmulationWorld(topology, trace, plan.seed, key_log)
+    clock = asyncio.ensure_future(_tell_time(tell, printer))
     try:
         roles = {name: make_role(node, world.hosts[name]) for name, node in topology.nodes.items()}
         for word in plan.faults:
@@ -123,7 +128,8 @@ async def _perform(
         if outcome.status == EXIT_FAILED and on_fail is not None:
             await asyncio.to_thread(on_fail, world, stage, asyncio.get_running_loop())
     finally:
-        world.stop()
+        clock.cancel()
+        world.finish()
         trace.close()
         writer.close((world.key_log,))
     _tell_lines(tell, printer.finish())
@@ -138,6 +144,13 @@ async def _perform(
     _write_run_json(plan, topology, outcome)
     tell({"outcome": outcome.to_json()})
     return outcome.status
+
+
+async def _tell_time(tell: Tell, printer: LadderPrinter) -> None:
+    """Lines of the ladder come out on a quiet wire too."""
+    while True:
+        await asyncio.sleep(LADDER_PERIOD_S)
+        _tell_lines(tell, printer.passed(time.time_ns()))
 
 
 async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Outcome:
@@ -159,20 +172,21 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
             await script
         except asyncio.CancelledError:
             pass
-        except (StepMissed, TestbedError) as error:
+        except TestbedError as error:
             if not world.crashes:
-                return Outcome("missed", str(error))
+                return Outcome("missed", str(error), record=_last_step(stage))
         except Exception as error:
-            return Outcome("crashed", f"the scenario itself: {_told(error)}")
+            return Outcome("crashed", f"the scenario itself: {_told(error, plan.folder)}")
         await world.flush()
         if world.crashes:
             node, crash_error = world.crashes[0]
-            return Outcome("crashed", f"role {node}: {_told(crash_error)}")
+            return _crashed(node, crash_error, plan.folder)
         broken = stage.violated()
         if broken:
             wanted, record = broken[0]
             text = f"{wanted.step}: this must never appear and did, as record {record.number}"
-            return Outcome("violated", f"{text}\n  never      {wanted.describe()}")
+            text = f"{text}\n  never      {wanted.describe()}"
+            return Outcome("violated", text, record=record.number)
         return Outcome("completed")
     finally:
         for task in (script, crash, stop):
@@ -187,11 +201,27 @@ def _script(scenario: Scenario, variant: str, stage: Stage) -> Awaitable[None]:
     return scenario.find(variant).function(stage)
 
 
-def _told(error: BaseException) -> str:
-    """A crash is a defect of the testbed: its place is told, for the report."""
-    if isinstance(error, RoleCrashed):
+def _last_step(stage: Stage) -> int | None:
+    return stage.last_step.number if stage.last_step is not None else None
+
+
+def _crashed(node: str, error: BaseException, folder: Path) -> Outcome:
+    """What a role's exception comes to.
+
+    Raises:
+        MissingFeature: that was it: nothing of the testbed is broken.
+    """
+    if isinstance(error, MissingFeature):
+        raise error
+    return Outcome("crashed", f"role {node} crashed: {_told(error, folder)}")
+
+
+def _told(error: BaseException, folder: Path) -> str:
+    """One sentence; the traceback, which is for the testbed's own people, goes to the logs."""
+    if isinstance(error, TestbedError):
         return str(error)
-    return "".join(traceback.format_exception(error)).rstrip()
+    save_crash(folder, "".join(traceback.format_exception(error)))
+    return defect_sentence(error)
 
 
 def _tell_lines(tell: Tell, lines: Sequence[Line]) -> None:

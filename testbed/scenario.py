@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import linecache
+import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from testbed.trace.trace import Trace
 ScenarioFunction = Callable[["Stage"], Awaitable[None]]
 
 SCENARIOS: dict[str, Scenario] = {}
+_COMMENT = re.compile(r"\s#\s+(\S.*?)\s*$")
 
 
 @dataclass
@@ -224,6 +226,7 @@ class Stage:
         self.cursor = 0
         self.last_step: Record | None = None
         self._grown = asyncio.Event()
+        self._powered: set[str] = set()
         trace.listeners.append(lambda _record: self._grown.set())
 
     def __getattr__(self, name: str) -> Player:
@@ -237,25 +240,33 @@ class Stage:
         return [p for n, p in self.players.items() if self.topology.nodes[n].role == role]
 
     def power(self, node: str, on: bool) -> None:
-        """Switch a node; see `Player`."""
+        """Switch a node; see `Player`.
+
+        Raises:
+            BadInput: it is so already.
+        """
         player = self.players[node]
+        if on == (node in self._powered):
+            raise BadInput(f"{node} has {'power already' if on else 'no power'}")
         if on:
+            self._powered.add(node)
             self.world.power(node, True)
             player.host.spawn(player.role.start(), f"{node} starts")
         else:
+            self._powered.remove(node)
             player.role.stop()
             self.world.power(node, False)
 
-    async def sees(
+    def sees(
         self,
         left: Player,
         direction: str,
         right: Player,
         message_type: type,
         within_s: float | None = None,
-        step: str | None = None,
+        step_name: str | None = None,
         **fields: Any,
-    ) -> Record:
+    ) -> Coroutine[Any, Any, Record]:
         """Wait for the next message between two nodes that fits; gives its record.
 
         Args:
@@ -264,7 +275,7 @@ class Stage:
             right: the other.
             message_type: class of the decoded message.
             within_s: how long to wait; the scenario's `step_s` by default.
-            step: the step's number; else the comment at the end of the calling line, else its
+            step_name: the step's number; else the comment at the end of the calling line, else its
                 number.
             fields: attribute values of the message; `port`, `source_port` of the datagram.
 
@@ -273,25 +284,27 @@ class Stage:
         """
         origin, end = _directed(left, direction, right)
         wanted = Expectation(
-            step or _calling_step(), origin.name, end.name, message_type, fields, self.cursor
+            step_name or _calling_step(), origin.name, end.name, message_type, fields, self.cursor
         )
-        return await self._wait(wanted, within_s)
+        return self._wait(wanted, within_s)
 
-    async def tells(
+    def tells(
         self,
         player: Player,
         event: str,
         within_s: float | None = None,
-        step: str | None = None,
+        step_name: str | None = None,
         **fields: Any,
-    ) -> Record:
+    ) -> Coroutine[Any, Any, Record]:
         """Wait for the next event of that name that the node tells; gives its record.
 
         Raises:
             StepMissed: it did not come.
         """
-        wanted = Expectation(step or _calling_step(), player.name, None, event, fields, self.cursor)
-        return await self._wait(wanted, within_s)
+        wanted = Expectation(
+            step_name or _calling_step(), player.name, None, event, fields, self.cursor
+        )
+        return self._wait(wanted, within_s)
 
     def never(
         self, left: Player, direction: str, right: Player, message_type: type, **fields: Any
@@ -344,7 +357,7 @@ class Stage:
                         record = self.trace.records[position]
                         position += 1
                         if self.fits(wanted, record):
-                            self.cursor = position
+                            self.cursor = max(self.cursor, position)
                             self.last_step = record
                             return record
                     await self._grown.wait()
@@ -378,7 +391,8 @@ class Stage:
             way = f"{sender} -> {receiver}" if receiver else sender
             again = ""
             if len(seconds) > 1:
-                again = f", and again at {', '.join(f'{s:.1f}' for s in seconds[1:6])} s"
+                times_told = ", ".join(f"{s:.{1 if s >= 1 else 3}f}" for s in seconds[1:6])
+                again = f", and again at {times_told} s"
             lines.append(f"{way}   {said}   at {seconds[0]:.3f} s{again}")
         return lines
 
@@ -397,5 +411,5 @@ def _calling_step() -> str:
     positions = list(frame.f_code.co_positions())
     last = positions[frame.f_lasti // 2][1] or frame.f_lineno
     line = linecache.getline(frame.f_code.co_filename, last)
-    comment = line.rpartition("#")[2].strip() if "#" in line else ""
-    return comment or f"at line {frame.f_lineno}"
+    comment = _COMMENT.search(line)
+    return comment[1] if comment else f"at line {frame.f_lineno}"

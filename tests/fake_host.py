@@ -29,6 +29,7 @@ from tests.virtual_time import JumpingLoop
 
 ANY = "0.0.0.0"
 CONNECT_TIMEOUT_S = 127.0
+RESOLUTION_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,9 @@ class FakeNetwork:
         self.loop.call_at(when, self._deliver)
 
     def _deliver(self) -> None:
-        while self._due and self._due[0][0] <= self.loop.time():
+        # asyncio calls timers a clock's resolution early; sums of floats are no truer.
+        now = self.loop.time() + RESOLUTION_S
+        while self._due and self._due[0][0] <= now:
             heapq.heappop(self._due)[2]()
 
     def inject(self, data: bytes, source: Endpoint, destination: Endpoint) -> None:
@@ -325,7 +328,16 @@ class FakeHost:
         other._streams.append(accepted)
 
         async def handle() -> None:
-            await listener.handler(accepted)
+            """As the real hosts: the end of the handler is the stream's, a broken one no crash."""
+            try:
+                await listener.handler(accepted)
+                await accepted.close()
+            except ConnectionError as error:
+                other.tell("STREAM_BROKEN", remote=str(own), reason=str(error))
+                accepted.abort()
+            except BaseException:
+                accepted.abort()
+                raise
 
         other.spawn(handle(), f"connection from {own}")
         return stream

@@ -44,7 +44,7 @@ def verdict(found: list[Fact]) -> str:
     return f"testbed run cannot work on this machine: it lacks {names}."
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  testbed doctor\n  testbed doctor --json")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from testbed.errors import BadInput
-from testbed.trace.folder import load
-from testbed.trace.ladder import draw as draw_text
-from testbed.trace.ladder_svg import draw_svg
-from testbed.trace.pcapng_reader import load_capture
-from testbed.trace.trace import Trace
+
+if TYPE_CHECKING:  # imported when it is needed: `--help` answers at once
+    from testbed.trace.trace import Trace
 
 
 def read_trace(source: Path) -> Trace:
@@ -22,6 +21,10 @@ def read_trace(source: Path) -> Trace:
     Raises:
         BadInput: it does not exist, or is neither.
     """
+    from testbed.trace.folder import load
+    from testbed.trace.pcapng_reader import load_capture
+    from testbed.trace.trace import Trace
+
     if not source.exists():
         raise BadInput(f"{source} does not exist")
     if source.is_dir():
@@ -39,6 +42,9 @@ def read_trace(source: Path) -> Trace:
 @click.option("--width", type=click.IntRange(40, 1000), help="Columns; the terminal's by default.")
 def draw(source: Path, svg: Path | None, everything: bool, width: int | None) -> int:
     """Draw who said what to whom: decoded messages, lifelines, what the NAT rewrote."""
+    from testbed.trace.ladder import draw as draw_text
+    from testbed.trace.ladder_svg import draw_svg
+
     trace = read_trace(source)
     if svg is not None:
         try:

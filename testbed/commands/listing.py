@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
+from enum import Enum
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from testbed.conformance import load_checks, register
 from testbed.errors import unknown
-from testbed.faults import load_faults
-from testbed.registry import load_scenarios, load_topologies
-from testbed.roles import ROLES
-from testbed.topology import Nat
+
+# The rest is imported when it is needed: `--help` answers at once.
 
 
 def _scenarios() -> list[dict[str, Any]]:
+    from testbed.registry import load_scenarios
+
     return [
         {
             "name": each.name,
@@ -31,12 +29,14 @@ def _scenarios() -> list[dict[str, Any]]:
 
 
 def _topologies() -> list[dict[str, Any]]:
+    from testbed.registry import load_topologies
+
     return [
         {
             "name": name,
             "about": (inspect.getdoc(function) or "").split("\n")[0],
             "settings": {
-                parameter.name: str(parameter.default)
+                parameter.name: _as_given(parameter.default)
                 for parameter in inspect.signature(function).parameters.values()
             },
         }
@@ -44,11 +44,22 @@ def _topologies() -> list[dict[str, Any]]:
     ]
 
 
+def _as_given(value: object) -> str:
+    """A setting's value as `--set` takes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value.value) if isinstance(value, Enum) else str(value)
+
+
 def _roles() -> list[dict[str, Any]]:
+    from testbed.roles import ROLES
+
     return [{"name": name, "about": f"played by {place}"} for name, place in ROLES.items()]
 
 
 def _checks() -> list[dict[str, Any]]:
+    from testbed.conformance import load_checks, register
+
     return [
         {"name": name, "about": register()[name].text, "check": each.name}
         for name, each in load_checks().items()
@@ -56,6 +67,8 @@ def _checks() -> list[dict[str, Any]]:
 
 
 def _faults() -> list[dict[str, Any]]:
+    from testbed.faults import load_faults
+
     return [
         {
             "name": f"{each.role}:{each.name}",
@@ -69,7 +82,15 @@ def _faults() -> list[dict[str, Any]]:
 
 
 def _nats() -> list[dict[str, Any]]:
-    return [{"name": each.value, "about": each.name.lower()} for each in Nat]
+    from testbed.topology import Nat
+
+    return [{"name": each.value, "about": NAT_TITLES.get(each.value, "")} for each in Nat]
+
+
+NAT_TITLES = {
+    "none": "routes without translation",
+    "masquerade": "the kernel's own: keeps ports where they are free, filters by address and port",
+}
 
 
 KINDS = {
@@ -93,17 +114,21 @@ def listing(kind: str, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(found[kind] if kind else found, indent=2))
         return 0
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     console = Console(highlight=False)
     for name, rows in found.items():
         table = Table(title=name, title_justify="left", box=None, show_header=False, pad_edge=False)
         table.add_column(no_wrap=True)
         table.add_column()
         for row in rows:
-            table.add_row(row["name"], row["about"])
+            table.add_row(row["name"], escape(row["about"]))
             for variant, about in row.get("variants", {}).items():
-                table.add_row(f"{row['name']}/{variant}", about)
+                table.add_row(f"{row['name']}/{variant}", escape(about))
             for setting, default in row.get("settings", {}).items():
-                table.add_row(f"  --set {setting}={default}", "")
+                table.add_row(escape(f"  --set {setting}={default}"), "")
         console.print(table)
         console.print()
     return 0

@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from testbed.conformance import load_checks, register
-from testbed.faults import load_faults
+# The rest is imported when it is needed: `--help` answers at once.
 
 
 def rows() -> list[dict[str, Any]]:
     """One row a requirement, in the register's order."""
+    from testbed.conformance import load_checks, register
+    from testbed.faults import load_faults
+
     checks = load_checks()
     faults = load_faults()
     return [
@@ -41,6 +41,9 @@ def requirements(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return 0
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("id", "level", "roles", "scenario", "check", "proved by"):

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import json
-import secrets
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import click
-from rich.console import Console
-from rich.text import Text
 
-from testbed.batch import Batch, Progress, write_results, write_summary
-from testbed.errors import BadInput
-from testbed.faults import find_fault
-from testbed.registry import find_scenario, load_scenarios
-from testbed.report.result import Outcome
-from testbed.report.terminal import show_results
-from testbed.run import Plan
-from testbed.scenario import Scenario
-from testbed.settings import build_topology, parse_settings
+from testbed.errors import BadInput, unknown
+
+if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
+    from rich.console import Console
+
+    from testbed.batch import Progress
+    from testbed.report.result import Outcome
+    from testbed.run import Plan
+    from testbed.scenario import Scenario
+
+ENGINES = ("emulation",)
 
 EXAMPLES = """\b
 Examples:
@@ -32,6 +34,11 @@ Examples:
   testbed run lan_connectivity --set homes=3 --seed 7
   testbed run lan_connectivity/ --fault hnb:connectivity.asks-before-lease
   testbed run --again results/lan_connectivity
+
+\b
+Exit status: 0 all as expected (INCONCLUSIVE and warnings included; with --fault exactly the FAILs
+that the fault declares), 1 any other FAIL, a missed step or a crash, 2 bad usage or input, 3 this
+machine lacks something (named), 130 Ctrl-C.
 """
 
 
@@ -54,6 +61,8 @@ Examples:
 @click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
 @click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Labs at the same time.")
+@click.option("--strict", is_flag=True, help="A SHOULD that is not followed fails like a MUST.")
+@click.option("--keep", is_flag=True, help="Keep the lab's own files, in OUT/NAME/lab.")
 @click.option("--quiet", is_flag=True, help="Only the table at the end.")
 @click.option("--json", "as_json", is_flag=True, help="The results as JSON on standard output.")
 @click.option("--shell-on-fail", is_flag=True, help="Mininet's prompt in the world that failed.")
@@ -68,15 +77,22 @@ def run(
     seed: str | None,
     out: Path | None,
     jobs: int,
+    strict: bool,
+    keep: bool,
     quiet: bool,
     as_json: bool,
     shell_on_fail: bool,
 ) -> int:
     """Play scenarios, each run in a lab of its own, and judge them by their requirements."""
-    if engine != "emulation":
-        raise BadInput(f"no engine is called {engine!r} (emulation)")
+    from testbed.batch import Batch, Progress, write_results, write_summary
+    from testbed.registry import find_scenario
+    from testbed.settings import parse_settings
+
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
     if shell_on_fail and (jobs > 1 or not sys.stdin.isatty()):
         raise BadInput("--shell-on-fail needs a terminal and --jobs 1")
+    named = out is not None
     out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).absolute()
     given = parse_settings(settings)
     if again is not None:
@@ -84,23 +100,27 @@ def run(
             raise BadInput("--again repeats a run as it was: give no names or settings with it")
         plans = _plans_again(again, out)
     else:
-        seed = seed if seed is not None else str(secrets.randbelow(1_000_000))
-        for word in faults:
-            find_fault(word)
+        seed = seed if seed is not None else _any_seed()
         plans = _plans(_wanted(names, everything), engine, seed, given, nat, out)
+        _check_faults(plans, faults)
         plans = [dataclasses.replace(plan, faults=faults) for plan in plans]
-    _check_writable(out)
+    out, asked = _make_folder(out, named), out
+    plans = [
+        dataclasses.replace(plan, keep=keep, folder=out / plan.folder.relative_to(asked))
+        for plan in plans
+    ]
     # Output that a program reads stays clean: progress goes to standard error.
-    console = Console(stderr=as_json, highlight=False)
-    if console.is_terminal and jobs == 1:
-        plans = [dataclasses.replace(plan, width=console.width) for plan in plans]
+    stream = sys.stderr if as_json else sys.stdout
+    width = _width(stream) if jobs == 1 and not quiet else 0
+    plans = [dataclasses.replace(plan, width=width) for plan in plans]
     if not quiet:
-        console.print(f"seed {plans[0].seed}, engine {engine}, results in {out}", soft_wrap=True)
+        click.echo(f"seed {plans[0].seed}, engine {engine}, results in {out}", file=stream)
     batch = Batch(
         {plan.scenario: find_scenario(plan.scenario) for plan in plans},
         plans,
         jobs,
-        Progress() if quiet else _progress(console, len(plans), jobs),
+        Progress() if quiet else _progress(as_json, jobs),
+        strict=strict,
     )
     if shell_on_fail:
         from testbed.commands.shell import perform_with_shell
@@ -112,12 +132,31 @@ def run(
     if as_json:
         click.echo((out / "results.json").read_text(), nl=False)
     else:
-        show_results(console, results, str(out))
+        from rich.console import Console
+
+        from testbed.report.terminal import show_results
+
+        show_results(Console(highlight=False), results, str(out))
     return batch.status(results)
+
+
+def _any_seed() -> str:
+    import secrets
+
+    return str(secrets.randbelow(1_000_000))
+
+
+def _width(stream: TextIO) -> int:
+    """Columns of the terminal that is behind the stream; 0: there is none."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if stream.isatty() else 0
 
 
 def _wanted(names: tuple[str, ...], everything: bool) -> list[tuple[Scenario, list[str]]]:
     """Scenarios and their variants, as named."""
+    from testbed.registry import find_scenario, load_scenarios
+
     if everything and names:
         raise BadInput("give names or --all, not both")
     if everything:
@@ -143,6 +182,9 @@ def _plans(
     out: Path,
 ) -> list[Plan]:
     """One plan a variant; settings are tried on the topology before any lab is built."""
+    from testbed.run import Plan
+    from testbed.settings import build_topology
+
     plans = []
     for scenario, variants in wanted:
         for name in variants:
@@ -153,15 +195,43 @@ def _plans(
     return plans
 
 
+def _check_faults(plans: list[Plan], faults: tuple[str, ...]) -> None:
+    """Every fault exists, and every scenario has a node that can show it.
+
+    Raises:
+        BadInput: one does not.
+    """
+    if not faults:
+        return
+    from testbed.faults import find_fault
+    from testbed.registry import find_scenario
+    from testbed.settings import build_topology
+
+    found = [find_fault(word) for word in faults]
+    for plan in plans:
+        scenario = find_scenario(plan.scenario)
+        own = scenario.find(plan.variant).settings
+        topology = build_topology(scenario.topology, own, plan.settings, plan.nat)
+        roles = {node.role for node in topology.nodes.values()}
+        for each in found:
+            if each.role not in roles:
+                raise BadInput(
+                    f"--fault {each.role}:{each.name}: no {each.role} plays in {plan.title} "
+                    f"({', '.join(sorted(roles))})"
+                )
+
+
 def _plans_again(folder: Path, out: Path) -> list[Plan]:
     """The plans that a folder's run.json files tell.
 
     Raises:
         BadInput: it holds no run, or one that this testbed does not know.
     """
-    files = [folder / "run.json"] if (folder / "run.json").exists() else []
-    files.extend(sorted(folder.glob("*/run.json")))
-    files.extend(sorted(folder.glob("*/*/run.json")) if not files else [])
+    from testbed.registry import find_scenario
+    from testbed.run import Plan
+    from testbed.settings import build_topology
+
+    files = sorted(folder.rglob("run.json"), key=lambda file: file.parent)
     if not files:
         raise BadInput(f"{folder} holds no run.json: it is not the folder of a run")
     plans = []
@@ -172,7 +242,7 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
             engine, seed = told["engine"], told["seed"]
             settings, nat = told["settings"], told["nat"]
             faults = tuple(told["faults"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
         scenario = find_scenario(name)
         build_topology(scenario.topology, scenario.find(variant).settings, settings, nat)
@@ -181,29 +251,50 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     return plans
 
 
-def _check_writable(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise BadInput(f"results cannot be written to {out}: {error.strerror}") from error
+def _make_folder(out: Path, named: bool) -> Path:
+    """Make the folder of results; one that nobody named is a new one, whoever else runs now.
+
+    Raises:
+        BadInput: it cannot be made, or not be written to.
+    """
+    for number in itertools.count(2):
+        try:
+            out.mkdir(parents=True, exist_ok=named)
+            probe = out / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            if isinstance(error, FileExistsError) and not named:
+                out = out.with_name(f"{out.name.split('.')[0]}.{number}")
+                continue
+            raise BadInput(f"results cannot be written to {out}: {error.strerror}") from error
+        break
+    return out
 
 
-def _progress(console: Console, count: int, jobs: int) -> Progress:
+def _progress(as_json: bool, jobs: int) -> Progress:
     """Ladders line by line for one lab at a time; a line a run beside that."""
+    from testbed.batch import Progress
+
+    @functools.cache
+    def console() -> Console:
+        """Made when the first line is to be told: a lab is being built by then."""
+        from rich.console import Console
+
+        return Console(stderr=as_json, highlight=False)
 
     def line(plan: Plan, text: str, style: str) -> None:
+        from rich.text import Text
+
         if jobs == 1:
-            console.print(Text(text, style=style), soft_wrap=True)
+            console().print(Text(text, style=style), soft_wrap=True)
 
     def started(plan: Plan) -> None:
         if jobs == 1:
-            console.print(f"\n{plan.title}", style="bold", markup=False)
+            console().print(f"\n{plan.title}", style="bold", markup=False)
 
     def ended(plan: Plan, outcome: Outcome, done: int, of: int) -> None:
-        console.print(
+        console().print(
             f"[{done}/{of}] {plan.title}: {outcome.kind}, {outcome.records} records, "
             f"{outcome.seconds:.2f} s",
             markup=False,

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import threading
 import time
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from testbed.credentials import equip
-from testbed.engines.emulation.lab import Interrupts, Lab, launch
-from testbed.errors import EXIT_FAILED, EXIT_OK
-from testbed.registry import find_topology
-from testbed.roles import make_role
-from testbed.run import Plan, perform
-from testbed.scenario import Scenario, Stage
-from testbed.settings import build_topology, parse_settings
-from testbed.topology import Topology, places, static_addresses
-from testbed.trace.ladder import LadderPrinter
-from testbed.trace.trace import Trace
+from testbed.errors import EXIT_FAILED
+
+if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
+    from testbed.engines.emulation.lab import Lab
+    from testbed.run import Plan
+    from testbed.scenario import Scenario
 
 EXAMPLES = """\b
 Examples:
@@ -44,111 +35,29 @@ def shell(
     topology: str, nat: str | None, settings: tuple[str, ...], seed: str, ladder: bool
 ) -> int:
     """A topology with its roles up, and Mininet's prompt in it."""
+    from testbed.commands.prompt import inside
+    from testbed.credentials import equip
+    from testbed.engines.emulation.lab import Interrupts, launch
+    from testbed.registry import find_topology
+    from testbed.settings import build_topology, parse_settings
+
     built = build_topology(find_topology(topology), {}, parse_settings(settings), nat)
     equip(built, seed, time.time())
     with Interrupts():
-        process = launch(lambda lab: _inside(lab, built, seed, ladder), f"shell {topology}")
+        process = launch(lambda lab: inside(lab, built, seed, ladder), f"shell {topology}")
         end = process.wait()
         for message in process.messages():
-            if "crash" in message or "error" in message:
-                click.echo(f"testbed: {message.get('crash') or message['error']}", err=True)
+            if "crash" in message:
+                defect = message["crash"].rstrip().rpartition("\n")[2]
+                click.echo(f"testbed: a defect of the testbed itself: {defect}", err=True)
+            elif "error" in message:
+                click.echo(f"testbed: {message['error']}", err=True)
     return EXIT_FAILED if end.status is None else end.status
-
-
-class _Background:
-    """The world and its roles on an asyncio loop in a thread; the prompt keeps the main thread.
-
-    Ctrl-C and line editing belong to the main thread; the loop's thread is started before any
-    namespace is entered, and enters and leaves them by itself.
-    """
-
-    def __init__(self, topology: Topology, seed: str, ladder: bool) -> None:
-        self.topology = topology
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-        self.stage: Stage
-        self.world: Any
-        self.ask(self._build(seed, ladder))
-
-    def ask(self, work: Any) -> Any:
-        """Run a coroutine on the loop and wait for its result."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
-
-    async def _build(self, seed: str, ladder: bool) -> None:
-        from testbed.engines.emulation.world import EmulationWorld
-
-        trace = Trace()
-        trace.set_nodes(places(self.topology), static_addresses(self.topology))
-        if ladder:
-            printer = LadderPrinter(trace, list(self.topology.nodes), is_terminal=False)
-            trace.listeners.append(lambda record: _echo(printer.record(record)))
-        self.world = EmulationWorld(self.topology, trace, seed)
-        roles = {
-            name: make_role(node, self.world.hosts[name])
-            for name, node in self.topology.nodes.items()
-        }
-        self.stage = Stage(self.world, self.topology, trace, roles)
-        for player in self.stage.players.values():
-            if not player.role.starts_off:
-                player.power_on()
-
-    async def _stop(self) -> None:
-        self.world.stop()
-
-    def stop(self) -> None:
-        """Take everything down."""
-        self.ask(self._stop())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-
-
-def _echo(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
-
-
-async def call_player(stage: Stage, node: str, method: str) -> str:
-    """Call a node's method without arguments (`power_on`); gives what there is to say."""
-    answer = getattr(stage.players[node], method)()
-    if asyncio.iscoroutine(answer):
-        answer = await answer
-    return "" if answer is None else str(answer)
-
-
-def _inside(lab: Lab, topology: Topology, seed: str, ladder: bool) -> int:
-    from testbed.engines.emulation.shell import Shell
-
-    lab.take_terminal()
-    background = _Background(topology, seed, ladder)
-    try:
-        Shell(
-            background.world.network,
-            roles=background.stage.players,
-            call=lambda node, method: background.ask(call_player(background.stage, node, method)),
-        )
-        crashes = background.world.crashes
-        for node, error in crashes:
-            sys.stderr.write(f"testbed: role {node} crashed: {error!r}\n")
-        return EXIT_FAILED if crashes else EXIT_OK
-    finally:
-        background.stop()
 
 
 def perform_with_shell(plan: Plan, scenario: Scenario, lab: Lab) -> int:
     """Like `perform`; a run that fails gives Mininet's prompt in its world before that is gone."""
+    from testbed.commands.prompt import prompt_after_failure
+    from testbed.run import perform
 
-    def on_fail(world: Any, stage: Stage, loop: asyncio.AbstractEventLoop) -> None:
-        from testbed.engines.emulation.shell import Shell
-
-        lab.take_terminal()
-        click.echo(f"{plan.title} failed; its world is still up. `exit` ends it.")
-        Shell(
-            world.network,
-            roles=stage.players,
-            call=lambda node, method: asyncio.run_coroutine_threadsafe(
-                call_player(stage, node, method), loop
-            ).result(),
-        )
-
-    return perform(plan, scenario, lab.tell, on_fail)
+    return perform(plan, scenario, lab.tell, prompt_after_failure(plan, lab))

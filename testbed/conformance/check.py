@@ -83,12 +83,19 @@ class Judgement:
     reason: str
 
 
-def examine(scenario: str, trace: Trace, variant: str = "") -> dict[str, list[Note]]:
+def judging(scenario: str | None) -> list[Requirement]:
+    """The requirements that judge a scenario; without one, all that have a check."""
+    if scenario is not None:
+        return for_scenario(scenario)
+    return [register()[name] for name in register() if name in load_checks()]
+
+
+def examine(scenario: str | None, trace: Trace, variant: str = "") -> dict[str, list[Note]]:
     """What the checks of a scenario's requirements find in one trace, by requirement."""
     load_checks()
     found: dict[str, list[Note]] = {}
     done: dict[str, list[Note]] = {}
-    for requirement in for_scenario(scenario):
+    for requirement in judging(scenario):
         entry = CHECKS.get(requirement.id)
         if entry is None:
             continue
@@ -102,7 +109,7 @@ def examine(scenario: str, trace: Trace, variant: str = "") -> dict[str, list[No
 
 
 def judge(
-    scenario: str,
+    scenario: str | None,
     found: Mapping[str, Mapping[str, Sequence[Note]]],
     drops: int = 0,
     not_run: Collection[str] = (),
@@ -110,7 +117,8 @@ def judge(
     """Sum up a scenario's requirements over its sub-runs.
 
     Args:
-        scenario: its name; entries of the register that name it are judged.
+        scenario: its name; entries of the register that name it are judged.  None: all that have a
+            check.
         found: by variant ("" is the main run) what `examine` gave.
         drops: frames that the captures lost.
         not_run: variants that the scenario has and that were not run to their end.
@@ -123,7 +131,7 @@ def judge(
             drops,
             not_run,
         )
-        for requirement in for_scenario(scenario)
+        for requirement in judging(scenario)
     ]
 
 

@@ -5,12 +5,15 @@ It is data (`requirements.yaml`), carried with the package; checks name its entr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 import yaml
+
+_ENTRY = re.compile(r"^(- n: \d+\n  id: (\S+)\n(?:(?!- n:).*\n?)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,50 @@ class Requirement:
     ambiguities: tuple[str, ...]
 
 
-@cache
-def register() -> Mapping[str, Requirement]:
-    """All requirements by id, in the register's order."""
-    text = resources.files("testbed.conformance").joinpath("requirements.yaml").read_bytes()
+class Register(Mapping[str, Requirement]):
+    """All requirements by id, in the file's order; an entry is read when somebody asks for it.
+
+    To read all takes longer than to build a lab, and a run needs a few.  So entries are told apart
+    by their first two lines alone, `- n: NUMBER` and `  id: ID`.
+
+    Args:
+        text: of the file.
+    """
+
+    def __init__(self, text: str) -> None:
+        entries = _ENTRY.findall(text)
+        self._texts: dict[str, str] = {name: entry for entry, name in entries}
+        assert len(self._texts) == len(entries), "two requirements have the same id"
+        self._known: dict[str, Requirement] = {}
+
+    def __getitem__(self, name: str) -> Requirement:
+        if name not in self._known:
+            self._known |= _read(self._texts[name])
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._texts
+
+    def values(self) -> ValuesView[Requirement]:
+        """Every entry."""
+        if len(self._known) < len(self._texts):
+            self._known |= _read("".join(self._texts.values()))
+        return {name: self._known[name] for name in self._texts}.values()
+
+    def naming(self, word: str) -> list[Requirement]:
+        """The entries whose text has that word, wherever."""
+        return [self[name] for name, text in self._texts.items() if word in text]
+
+
+def _read(text: str) -> dict[str, Requirement]:
     # The C loader reads the file in a twentieth of the time; it is not on every platform.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    entries = yaml.load(text, Loader=loader)
+    entries = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return {
         entry["id"]: Requirement(
             number=entry["n"],
@@ -63,6 +103,13 @@ def register() -> Mapping[str, Requirement]:
     }
 
 
+@cache
+def register() -> Register:
+    """All requirements by id, in the register's order."""
+    file = resources.files("testbed.conformance").joinpath("requirements.yaml")
+    return Register(file.read_text(encoding="utf-8"))
+
+
 def for_scenario(scenario: str) -> list[Requirement]:
     """The requirements that judge that scenario: those whose entry names it."""
-    return [each for each in register().values() if scenario in each.scenarios]
+    return [each for each in register().naming(scenario) if scenario in each.scenarios]

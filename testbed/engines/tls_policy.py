@@ -4,8 +4,9 @@ Private keys reach OpenSSL by files in memory that have no name; the connections
 key log file, for Wireshark.
 
 Dates.  OpenSSL can verify a chain for another date than the machine's, but Python has no way to
-tell it which (3.11 to 3.14 have none).  So where a node believes in a date of its own, OpenSSL
-verifies all but the dates, and `dates_refused` looks at those of the verified chain; `TlsStream`
+tell it which (Python 3.11 to 3.14 have none).  So where a node believes in a date of its own,
+OpenSSL verifies all but the dates, and `dates_refused` looks at those of the verified chain;
+`TlsStream`
 asks it before it lets this side's last flight go, so that the other side gets no Finished, nor an
 octet of the application, but the alert that OpenSSL itself would send.  Where the node goes by the
 machine's clock, OpenSSL does it all.
@@ -56,7 +57,6 @@ class TlsContexts:
 
     def __init__(self, key_log: Path) -> None:
         self._key_log = key_log
-        self._secrets = b""
         self._made: dict[tuple[object, ...], ssl.SSLContext] = {}
 
     def context(self, profile: TlsProfile, server_side: bool) -> ssl.SSLContext:
@@ -111,9 +111,9 @@ class TlsContexts:
 
     def key_log(self) -> bytes:
         """The secrets of all connections so far, each once: both ends may be ours."""
-        if self._key_log.exists():
-            self._secrets = self._key_log.read_bytes()
-        lines = self._secrets.splitlines()
+        if not self._key_log.exists():
+            return b""
+        lines = self._key_log.read_bytes().splitlines()
         return b"".join(line + b"\n" for line in dict.fromkeys(lines) if line[:1] != b"#")
 
 

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from testbed.report.result import Outcome, Result
+from testbed.report.text import readable
 
 LOG_OCTETS = 20_000
 """The end of a log that is shown; the whole lies in its file."""
@@ -50,7 +51,7 @@ def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
         for variant, outcome in result.outcomes.items()
     ]
     text = environment.from_string(source).render(result=result, runs=runs, facts=_facts(result))
-    path.write_text(text)
+    path.write_text(readable(text), encoding="utf-8")
 
 
 def _run(result: Result, variant: str, outcome: Outcome, about: str) -> _Run:

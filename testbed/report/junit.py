@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
 from testbed.conformance import Judgement, Verdict
 from testbed.report.result import Outcome, Result
-
-# What XML 1.0 cannot hold, even escaped.
-_UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from testbed.report.text import readable
 
 
 def write_junit(path: Path, results: Sequence[Result]) -> None:
@@ -31,7 +28,8 @@ def _suite(root: ElementTree.Element, result: Result) -> None:
     for variant, outcome in result.outcomes.items():
         _run_case(suite, result.scenario, variant, outcome)
     for judgement in result.judgements:
-        _requirement_case(suite, result.scenario, judgement)
+        warns = any(each is judgement for each in result.warnings)
+        _requirement_case(suite, result.scenario, judgement, warns)
     cases = list(suite)
     suite.set("tests", str(len(cases)))
     for what, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
@@ -49,11 +47,13 @@ def _run_case(suite: ElementTree.Element, scenario: str, variant: str, outcome: 
     if outcome.kind == "completed":
         return
     kind = "failure" if outcome.kind in ("missed", "violated") else "error"
-    child = ElementTree.SubElement(case, kind, message=_clean(outcome.text.split("\n")[0]))
-    child.text = _clean(outcome.text)
+    child = ElementTree.SubElement(case, kind, message=readable(outcome.text.split("\n")[0]))
+    child.text = readable(outcome.text)
 
 
-def _requirement_case(suite: ElementTree.Element, scenario: str, judgement: Judgement) -> None:
+def _requirement_case(
+    suite: ElementTree.Element, scenario: str, judgement: Judgement, warns: bool
+) -> None:
     case = ElementTree.SubElement(
         suite,
         "testcase",
@@ -61,12 +61,10 @@ def _requirement_case(suite: ElementTree.Element, scenario: str, judgement: Judg
         name=judgement.requirement.id,
         time="0",
     )
-    if judgement.verdict is Verdict.FAIL:
-        child = ElementTree.SubElement(case, "failure", message=_clean(judgement.reason))
-        child.text = _clean(judgement.requirement.text)
+    if warns:
+        ElementTree.SubElement(case, "system-out").text = readable(f"warning: {judgement.reason}")
+    elif judgement.verdict is Verdict.FAIL:
+        child = ElementTree.SubElement(case, "failure", message=readable(judgement.reason))
+        child.text = readable(judgement.requirement.text)
     elif judgement.verdict is Verdict.INCONCLUSIVE:
-        ElementTree.SubElement(case, "skipped", message=_clean(judgement.reason))
-
-
-def _clean(text: str) -> str:
-    return _UNWRITABLE.sub("\ufffd", text)
+        ElementTree.SubElement(case, "skipped", message=readable(judgement.reason))

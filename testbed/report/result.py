@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from testbed.conformance import Judgement, Note, Verdict
+from testbed.conformance import Judgement, Note, Requirement, Verdict
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK
 
 
@@ -23,6 +23,8 @@ class Outcome:
         drops: frames that the capture lost.
         records: how many the trace has.
         seconds: of the ladder itself, by the trace's clock.
+        record: where it stood when it failed: the last step's record, or the one that must never
+            have been; None: nothing to point at.
     """
 
     kind: str
@@ -31,6 +33,7 @@ class Outcome:
     drops: int = 0
     records: int = 0
     seconds: float = 0.0
+    record: int | None = None
 
     @property
     def status(self) -> int:
@@ -61,6 +64,7 @@ class Result:
         seconds: from the first launch to the last end, by the wall clock.
         folder: where its results lie.
         declared: requirements that the faults at work break; None: no fault is at work.
+        strict: a recommendation (SHOULD) that is not followed counts like a MUST.
     """
 
     scenario: str
@@ -69,27 +73,52 @@ class Result:
     seconds: float
     folder: Path
     declared: frozenset[str] | None = None
+    strict: bool = False
+
+    @property
+    def failures(self) -> list[Judgement]:
+        """The FAILs that count."""
+        return [each for each in self._fails if self._binds(each.requirement)]
+
+    @property
+    def warnings(self) -> list[Judgement]:
+        """The FAILs of what nobody is obliged to."""
+        return [each for each in self._fails if not self._binds(each.requirement)]
+
+    @property
+    def _fails(self) -> list[Judgement]:
+        return [each for each in self.judgements if each.verdict is Verdict.FAIL]
+
+    def _binds(self, requirement: Requirement) -> bool:
+        return requirement.level != "MAY" and (requirement.level != "SHOULD" or self.strict)
 
     @property
     def failed(self) -> bool:
         """A missed step, a crash, a FAIL; under a fault anything but exactly the declared FAILs."""
         if self.declared is not None:
             judged = {each.requirement.id for each in self.judgements}
-            found = {
-                each.requirement.id for each in self.judgements if each.verdict is Verdict.FAIL
-            }
+            found = {each.requirement.id for each in self._fails}
             ended = ("completed", "missed", "violated")
             broken = any(outcome.kind not in ended for outcome in self.outcomes.values())
-            return broken or found != self.declared & judged
-        return any(outcome.status == EXIT_FAILED for outcome in self.outcomes.values()) or any(
-            each.verdict is Verdict.FAIL for each in self.judgements
+            return broken or not found or found != self.declared & judged
+        return bool(self.failures) or any(
+            outcome.status == EXIT_FAILED for outcome in self.outcomes.values()
         )
 
     @property
     def verdict(self) -> Verdict:
         """FAIL where anything failed; PASS where something was judged and nothing failed."""
-        if self.failed or any(each.verdict is Verdict.FAIL for each in self.judgements):
+        if self.failed or self.failures or (self.declared is not None and self._fails):
             return Verdict.FAIL
+        if any(outcome.kind != "completed" for outcome in self.outcomes.values()):
+            return Verdict.INCONCLUSIVE
         if any(each.verdict is Verdict.PASS for each in self.judgements):
             return Verdict.PASS
         return Verdict.INCONCLUSIVE
+
+
+def save_crash(folder: Path, text: str) -> None:
+    """Write a traceback where the report shows it, among the logs."""
+    logs = folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    (logs / "crash.txt").write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from testbed.conformance import Verdict
 from testbed.report.result import Result
+from testbed.report.text import readable
 
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}
 
@@ -51,16 +52,19 @@ def _show_failures(console: Console, result: Result) -> None:
             continue
         title = f"{result.scenario}/{variant}" if variant else result.scenario
         folder = result.folder / variant if variant else result.folder
-        console.print(Text(f"{title}: {outcome.text}"), soft_wrap=True, highlight=False)
+        console.print(Text(readable(f"{title}: {outcome.text}")), soft_wrap=True, highlight=False)
+        place = f"{result.folder}/report.html#{variant or 'main'}"
+        if outcome.record is not None:
+            place += f"-r{outcome.record}"
         console.print(
-            Text(f"  see        {folder}      again   testbed run --again {folder}\n"),
+            Text(f"  see        {place}      again   testbed run --again {folder}\n"),
             soft_wrap=True,
             highlight=False,
         )
-    for each in result.judgements:
-        if each.verdict is Verdict.FAIL:
+    for word, judgements in (("FAIL", result.failures), ("warning:", result.warnings)):
+        for each in judgements:
             console.print(
-                Text(f"{result.scenario}: FAIL {each.requirement.id}: {each.reason}"),
+                Text(readable(f"{result.scenario}: {word} {each.requirement.id}: {each.reason}")),
                 soft_wrap=True,
                 highlight=False,
             )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from testbed.conformance import Judgement
 
 
-def write_verdicts(path: Path, scenario: str, judgements: Sequence[Judgement]) -> None:
-    """Write the file; records are numbered as in the trace of their variant."""
-    rows = [
+def verdict_rows(judgements: Sequence[Judgement]) -> list[dict[str, Any]]:
+    """One row a requirement; records are numbered as in the trace of their variant."""
+    return [
         {
             "requirement": each.requirement.id,
             "source": each.requirement.source,
@@ -32,4 +33,9 @@ def write_verdicts(path: Path, scenario: str, judgements: Sequence[Judgement]) -
         }
         for each in judgements
     ]
-    path.write_text(json.dumps({"scenario": scenario, "verdicts": rows}, indent=2) + "\n")
+
+
+def write_verdicts(path: Path, scenario: str, judgements: Sequence[Judgement]) -> None:
+    """Write the file of one scenario."""
+    told = {"scenario": scenario, "verdicts": verdict_rows(judgements)}
+    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

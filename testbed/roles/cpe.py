@@ -90,7 +90,6 @@ class Cpe:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._timers: dict[str, Timer] = {}
-        self._in_session = False
         self._bootstrapped: str | None = None
         self._after: list[rpc.Rpc] = []
         self.transfers = Transfers(self)
@@ -125,7 +124,6 @@ class Cpe:
         if task is not None:
             task.cancel()
         self._resolve = None
-        self._in_session = False
 
     def stop(self) -> None:
         """Power is about to go."""
@@ -199,10 +197,12 @@ class Cpe:
             self._happened(delivery.VALUE_CHANGE)
 
     def _is_due(self) -> bool:
-        return bool(self.setting("URL")) and bool(self.queue.pending())
+        # TR-069 3.2.1.1: a session that failed is tried again also when its events are delivered,
+        # "to allow the ACS to make additional requests in a timely fashion".
+        return bool(self.setting("URL")) and (bool(self.queue.pending()) or self.retries > 0)
 
     async def _wait(self, report: SessionReport, cause: str) -> None:
-        """TR-069 3.2.1.1: wait before the next try; a connection request may end the wait."""
+        """TR-069 3.2.1.1: wait before the next try; a new event ends the wait."""
         self.retries += 1
         asked = report.failure.retry_after_s if report.failure else None
         policy = self.policy
@@ -225,9 +225,7 @@ class Cpe:
         self._wake.clear()
         try:
             async with asyncio.timeout(wait_s):
-                while not any(e.code == delivery.CONNECTION_REQUEST for e in self.queue.pending()):
-                    await self._wake.wait()
-                    self._wake.clear()
+                await self._wake.wait()
         except TimeoutError:
             pass
 
@@ -253,7 +251,6 @@ class Cpe:
         url = self.setting("URL")
         assert self._resolve is not None
         served: list[Served] = []
-        self._in_session = True
         changes = self.tree.changes()
         opening = inform(
             self.tree, events, self._current_time(), self.retries, self.owner.inform_names()
@@ -278,8 +275,6 @@ class Cpe:
         except SessionFailed as failure:
             self.queue.failed(events)
             return SessionReport(url, events, tuple(served), failure)
-        finally:
-            self._in_session = False
         return SessionReport(url, events, tuple(served))
 
     def _take(

@@ -91,11 +91,15 @@ class Gateway(Role):
 
 
 def _pool(address: str, prefix_length: int) -> tuple[str, ...]:
-    """What a home gateway leases: the host numbers from 100 on, but its own."""
+    """What a home gateway leases: the host numbers from 100 on, but its own.
+
+    A subnet too small for that is leased whole.
+    """
     subnet = IPv4Interface(f"{address}/{prefix_length}").network
     last = min(subnet.num_addresses - 2, LAST_NUMBER)
+    first = FIRST_NUMBER if last >= FIRST_NUMBER else 1
     return tuple(
         each
-        for each in dhcp.address_range(str(subnet[FIRST_NUMBER]), str(subnet[last]))
+        for each in dhcp.address_range(str(subnet[first]), str(subnet[last]))
         if each != address
     )

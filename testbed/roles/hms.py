@@ -323,6 +323,10 @@ class Hms(Role):
         inform = envelope.message
         assert isinstance(inform, rpc.Inform)
         serial = inform.device_id.serial_number
+        for other in list(self._sessions.values()):
+            known = other.device
+            if known is not None and known.device_id == inform.device_id:
+                self._forget(other, "its CPE has opened another one")
         device = Managed(inform.device_id, inform, source.address)
         session.device = self.devices[serial] = device
         answer, calls = self._decide(device)

@@ -123,7 +123,7 @@ class HttpServer:
             if not connection.evicted:
                 raise
         finally:
-            del self._open[connection]
+            self._open.pop(connection, None)
 
     def _make_room(self) -> None:
         """Close the idle connection that has been open longest, if there are too many."""
@@ -137,8 +137,8 @@ class HttpServer:
                 source=str(oldest.stream.remote),
                 cause=f"more than {self.limits.connections} connections are open",
             )
+            del self._open[oldest]
             oldest.stream.abort()
-            oldest.idle = False
 
     async def _exchange(self, connection: _Connection) -> bool:
         """One request and its response; whether the connection goes on."""

@@ -96,6 +96,10 @@ class LanConnectivity:
             case events.NoOffer(attempts):
                 cause = f"no DHCP offer to {attempts} attempts"
                 self.host.tell("FAILED", step="1", cause=cause)
+            case events.NoAnswer(state, attempts):
+                self.host.tell("NO_ANSWER", state=state.name, attempts=attempts)
+            case events.PassedOver(_, reason):
+                self.host.tell("PASSED_OVER", reason=reason)
             case dhcp.Malformed(error, source):
                 self.host.tell("MALFORMED", source=str(source), error=str(error))
             case _:

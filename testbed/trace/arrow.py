@@ -2,7 +2,7 @@
 
 The next hop of a message has the same transport payload, was sent by the node that received the
 last hop, and follows it within `HOP_WITHIN_NS`.  So what a NAT rewrites shows as hops with
-different endpoints; two equal datagrams are two arrows.
+different endpoints; two equal datagrams are two arrows.  A broadcast ends on its link.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
-from testbed.protocols.wire import Endpoint
+from testbed.protocols.wire import BROADCAST, Endpoint
 from testbed.trace.addresses import Addresses
 from testbed.trace.delivery import Deliveries, Receipt
 from testbed.trace.record import Record
 
 HOP_WITHIN_NS = 2_000_000_000
 """A node that passes a message on does so within this time; slower is a message of its own."""
+_EVERYONE = bytes([255] * 6)
 
 
 class Translation(NamedTuple):
@@ -157,6 +158,14 @@ def _is_group(record: Record) -> bool:
     return address.startswith("ff") or (first.isdigit() and int(first) >= 224)
 
 
+def _is_broadcast(record: Record) -> bool:
+    """Whether the frame went to everyone on its link: no router passes that on (RFC 1122 3.3.6)."""
+    frame = record.frame
+    if frame is not None and frame.link_type == 1:
+        return frame.data[:6] == _EVERYONE
+    return record.destination is not None and record.destination.address == BROADCAST
+
+
 def _receiving_interface(record: Record, addresses: Addresses) -> str | None:
     frame = record.frame
     if frame is None or frame.link_type != 1:
@@ -255,7 +264,7 @@ class Arrows:
     def _follows(self, before: Record, after: Record) -> bool:
         if not 0 <= after.time_ns - before.time_ns <= HOP_WITHIN_NS:
             return False
-        if after.sender == before.sender:
+        if after.sender == before.sender or _is_broadcast(before):
             return False
         if before.receiver is not None:
             return before.receiver == after.sender

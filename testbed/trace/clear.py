@@ -129,6 +129,7 @@ class ClearConnections:
             decoder = decoders.stream(source.port, destination.port)
             direction = self._directions[key] = Direction(decoder, from_start=True)
         if not clear.data:
+            del self._directions[key]  # a run may see very many connections
             return direction.end()
         if direction.decoder is None:
             return [Piece(None, clear.data)]

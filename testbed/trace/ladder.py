@@ -1,7 +1,8 @@
 """The ladder as text: lifelines, one line an arrow, at the width of the terminal.
 
 Where the nodes are too many for the width, each arrow is a plain line: "hnb -> outer_dns  message".
-`LadderPrinter` grows a ladder while the trace grows.
+`LadderPrinter` grows a ladder while the trace grows; whoever grows it calls `passed` from a timer
+too, or the last lines before a quiet time would wait for the next record.
 """
 
 from __future__ import annotations
@@ -89,10 +90,12 @@ class TextLadder:
         origin = self.place.get(row.origin)
         targets = [self.place[name] for name in row.targets if name in self.place]
         targets = [place for place in targets if place != origin]
-        if origin is None:
-            _put(cells, f" {plain_text(row)}", self._end + 1)
-        elif not targets:
-            self._on_lifeline(cells, origin, row)
+        if origin is None or not targets:
+            text, place = self._without_shaft(origin, row)
+            room = max(self.width - place, SMALLEST_GAP)
+            if len(text.rstrip()) > room:
+                notes.insert(0, row.label)
+            _put(cells, _cut(text, room), place)
         else:
             left, right = min([origin, *targets]), max([origin, *targets])
             self._shaft(cells, row, origin, targets, left, right)
@@ -105,12 +108,15 @@ class TextLadder:
             lines += self._note(note, beside, style)
         return lines
 
-    def _on_lifeline(self, cells: list[str], origin: int, row: Row) -> None:
-        """An event, or an arrow that leads to nobody who has a lifeline."""
-        text = f"* {row.label}" if row.kind == EVENT else f"--{row.label}--> ?"
+    def _without_shaft(self, origin: int | None, row: Row) -> tuple[str, int]:
+        """The text of an event, or of an arrow between lifelines that are not there; and where."""
+        if origin is None:
+            return f" {plain_text(row)}", self._end + 1
+        if row.kind == EVENT:
+            return f"* {row.label} ", origin
         if row.via:
-            text = f"--{row.label}--> {' '.join(row.via)} --> {row.origin}"
-        _put(cells, f"{text} ", origin if row.kind == EVENT else origin + 1)
+            return f"--{row.label}--> {' '.join(row.via)} --> {row.origin} ", origin + 1
+        return f"--{row.label}--> ? ", origin + 1
 
     @staticmethod
     def _shaft(
@@ -145,6 +151,13 @@ def _put(cells: list[str], text: str, place: int) -> None:
     cells[place : place + len(text)] = text
 
 
+def _cut(text: str, room: int) -> str:
+    """The text, or as much of it as there is room for, with a sign that it goes on."""
+    if len(text.rstrip()) <= room:
+        return text
+    return text[: room - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
 def _wrapped(text: str, width: int) -> list[str]:
     lines, line = [], ""
     for word in text.split(" "):
@@ -168,9 +181,7 @@ def _label(cells: list[str], row: Row, left: int, right: int, via: list[int]) ->
             cells[place] = "+"
     if room < 4:
         return False
-    text = (
-        row.label if len(row.label) <= room else row.label[: room - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    )
+    text = _cut(row.label, room)
     inner = sorted(place for place in via if left < place < right)
     spans = list(pairwise([left, *inner, right]))
     low, high = next((span for span in spans if span[1] - span[0] - 6 >= len(text)), (left, right))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from made_up import ADDRESSES, GATEWAY, HMS, SEGW, SERVING, Story, good, inform, serving
+from discovery_story import ADDRESSES, GATEWAY, HMS, SEGW, SERVING, Story, good, inform, serving
 
 from testbed.conformance import load_checks
 from testbed.protocols import dhcp

@@ -161,6 +161,22 @@ def test_a_broadcast_has_no_end_and_arrives_when_anyone_has_it(home):
     assert not end_to_end(arrow, "hnb", "hnb")
 
 
+@pytest.mark.parametrize("broadcast_first", [True, False])
+def test_a_broadcast_is_never_passed_on(home, broadcast_first):
+    everyone = ipv4(home.lan[0], "255.255.255.255", 17, udp(home.lan, ("255.255.255.255", 67), b""))
+    lan = ipv4(home.lan[0], home.server[0], 17, udp(home.lan, home.server, b""))
+    wan = ipv4(home.wan[0], home.server[0], 17, udp(home.wan, home.server, b""))
+    first = [(None, everyone), ("gateway", lan)]
+    for to, packet in first if broadcast_first else reversed(first):
+        home.put("hnb", "home", to, packet)
+    home.put("gateway", "internet", "segw", wan)
+
+    assert sorted((len(each.hops), each.is_group) for each in arrows(home)) == [
+        (1, True),
+        (2, False),
+    ]
+
+
 def test_the_segments_of_a_connection_are_arrows_too(home):
     home.connect()
     home.segment(True, 1001, 24, b"\0\5hello", 5001)

@@ -17,7 +17,11 @@ from testbed.trace.trace import Trace
 def ladder(home, width=80, **options):
     """The drawing below its first event, as one text."""
     home.trace.close()
-    lines = [each for each in draw(home.trace, width=width, **options) if "* ADDRESS" not in each]
+    lines = [
+        each
+        for each in draw(home.trace, width=width, **options)
+        if not re.search("ADDRESS|interface=|address=", each)
+    ]
     return "\n" + "\n".join(lines) + "\n"
 
 
@@ -183,6 +187,25 @@ def test_no_line_is_wider_than_the_terminal(home):
     home.out(b"late", second=0)
 
     assert max(len(line) for line in ladder(home, 60).split("\n")) <= 60
+
+
+def test_an_event_without_room_is_cut_and_told_whole_below(home):
+    home.out(b"hello")
+    told = {"cause": "no answer from any of the three servers"}
+    home.trace.add_event("segw", "FAILED", told, START_NS + 5 * MILLISECOND)
+
+    assert (
+        ladder(home, 60)
+        == """
+           hnb             gateway      segw
+    0.001   |---WORD hello----+---------->|
+            | gateway: 192.168.1.100:40000 became
+            | 203.0.113.100:40000         |
+    0.005   |                 |           * FAILED cause=no\N{HORIZONTAL ELLIPSIS}
+            |       FAILED cause=no answer from any of the
+            |       three servers         |
+"""
+    )
 
 
 def test_nodes_stand_in_the_order_that_was_asked_for(home):

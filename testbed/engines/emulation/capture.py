@@ -28,7 +28,7 @@ from typing import Any
 
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.ports import attach_filter, enlarge_receive_buffer
+from testbed.engines.emulation.ports import attach_filter, close_aside, enlarge_receive_buffer
 from testbed.errors import LocalError
 from testbed.trace.record import Frame
 
@@ -159,7 +159,7 @@ class Capture:
         self._poll.close()
         self._poll = None
         for tap in self._taps.values():
-            tap.packets.close()
+            close_aside(tap.packets)
         self._taps.clear()
         self._give_until(self._newest_ns)
 

@@ -23,6 +23,7 @@ from testbed.engines.emulation.packets import ETHERTYPE_ARP, arp_announcement
 from testbed.engines.emulation.ports import (
     RECEIVE_BUFFER_OCTETS,
     UdpPort,
+    close_aside,
     enlarge_receive_buffer,
     require_address,
 )
@@ -366,8 +367,9 @@ class EmulatedHost:
         packet = arp_announcement(hardware_address, address)
         to = (interface, ETHERTYPE_ARP, 0, 0, _ETHERNET_BROADCAST)
         announcing = self.namespace.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
-        with announcing, suppress(OSError):  # the interface may be down: nobody to tell
+        with suppress(OSError):  # the interface may be down: nobody to tell
             announcing.sendto(packet, to)
+        close_aside(announcing)
 
     # Links
 
@@ -465,6 +467,11 @@ class EmulatedHost:
             if state.ready or not state.carrier:
                 return
             os.sched_yield()
+
+    def let_go(self) -> None:
+        """The lab ends: close the ports, and leave all else to the end of the namespaces."""
+        for port in list(self._ports):
+            port.close()
 
     def close(self) -> None:
         """Power off for good; the namespace may be closed."""

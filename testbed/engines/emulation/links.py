@@ -152,15 +152,11 @@ class LabIntf(Intf):  # type: ignore[misc]  # Mininet has no types
 class LabLink(Link):  # type: ignore[misc]  # Mininet has no types
     """A pair of virtual Ethernet interfaces between two of our nodes, offloads off.
 
-    In a node with a namespace of its own the interfaces are eth0, eth1, ...; in the lab's root
-    namespace they bear the node's name before it.
-
-    Args:
-        group: mark of the interfaces, for deleting many of them at once.
+    In a node with a namespace of its own the interfaces are eth0, eth1, ...; in the root
+    namespace, and on switches, they bear the node's name before it.
     """
 
-    def __init__(self, node1: Any, node2: Any, *args: Any, group: int = 0, **params: Any) -> None:
-        self._group = group
+    def __init__(self, node1: Any, node2: Any, *args: Any, **params: Any) -> None:
         self._gone = False
         if params.get("intf", Intf) is Intf:
             params["intf"] = LabIntf
@@ -185,9 +181,7 @@ class LabLink(Link):  # type: ignore[misc]  # Mininet has no types
         deleteIntfs: bool = False,
     ) -> None:
         """Make both ends where they belong; the second is up."""
-        node2.netlink.add_veth(
-            intfname2, intfname1, node1.namespace, addr2, addr1, up=True, group=self._group
-        )
+        node2.netlink.add_veth(intfname2, intfname1, node1.namespace, addr2, addr1, up=True)
         node1.netlink.turn_offloads_off(intfname1)
         node2.netlink.turn_offloads_off(intfname2)
 
@@ -199,7 +193,7 @@ class LabLink(Link):  # type: ignore[misc]  # Mininet has no types
             self.intf2.delete()
 
     def forget(self) -> None:
-        """Its interfaces are gone already: nothing is left to delete."""
+        """Leave its interfaces to the end of their namespaces."""
         self._gone = True
 
     def __str__(self) -> str:

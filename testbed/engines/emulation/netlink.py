@@ -33,7 +33,7 @@ _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
 _NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
 _LINK_ADDRESS, _LINK_NAME, _LINK_MASTER, _LINK_OPERSTATE, _LINK_INFO = 1, 3, 10, 16, 18
-_LINK_GROUP, _LINK_NAMESPACE, _LINK_EXT_MASK = 27, 28, 29
+_LINK_NAMESPACE, _LINK_EXT_MASK = 28, 29
 _LINK_TX_QUEUES, _LINK_RX_QUEUES, _LINK_CARRIER = 31, 32, 33
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _BRIDGE_FORWARD_DELAY, _BRIDGE_STP, _BRIDGE_SNOOPING = 1, 5, 23
@@ -110,7 +110,6 @@ class Netlink(RouteSocket):
         peer_mac: str | None = None,
         *,
         up: bool = False,
-        group: int = 0,
     ) -> None:
         """A pair of interfaces: `name` here, `peer_name` in `peer_namespace`.
 
@@ -121,7 +120,6 @@ class Netlink(RouteSocket):
             mac: hardware address of this end; None: the kernel's choice.
             peer_mac: hardware address of the other end, likewise.
             up: set this end up as well (the other end cannot be, in one request).
-            group: of this end, for `delete_group`.
         """
         peer = (
             _link_header()
@@ -136,7 +134,6 @@ class Netlink(RouteSocket):
             _link_header(flags=flags, change=flags)
             + text_attribute(_LINK_NAME, name)
             + _hardware_address(mac)
-            + number_attribute(_LINK_GROUP, group)
             + _ONE_QUEUE
             + attribute(_LINK_INFO, text_attribute(_INFO_KIND, "veth") + data)
         )
@@ -144,7 +141,7 @@ class Netlink(RouteSocket):
         self._ask(_NEW_LINK, CREATE | EXCLUSIVE, body, subject)
         self._makes_names = True
 
-    def add_bridge(self, name: str, *, group: int = 0) -> None:
+    def add_bridge(self, name: str) -> None:
         """A bridge, up, that forwards at once and sends nothing of its own.
 
         No spanning tree, no forward delay, and no multicast snooping, whose queries would be in
@@ -158,7 +155,6 @@ class Netlink(RouteSocket):
         body = (
             _link_header(flags=_IFF_UP, change=_IFF_UP)
             + text_attribute(_LINK_NAME, name)
-            + number_attribute(_LINK_GROUP, group)
             + attribute(
                 _LINK_INFO, text_attribute(_INFO_KIND, "bridge") + attribute(_INFO_DATA, data)
             )
@@ -205,18 +201,6 @@ class Netlink(RouteSocket):
             0,
             _link_header() + text_attribute(_LINK_NAME, name),
             f"delete interface {name}",
-        )
-
-    def delete_group(self, group: int) -> None:
-        """Remove every interface that was made with that group, and their peers, in one go.
-
-        Waits until they are gone.  The kernel pays its grace periods once, not once for each.
-        """
-        self._ask(
-            _DELETE_LINK,
-            0,
-            _link_header() + number_attribute(_LINK_GROUP, group),
-            f"delete group {group}",
         )
 
     def turn_offloads_off(self, name: str) -> None:
@@ -270,8 +254,7 @@ class Netlink(RouteSocket):
         present = self.addresses(name)
         if present == [wanted]:
             return
-        for old in present:
-            self._change_address(_DELETE_ADDRESS, 0, name, *old)
+        self._remove_addresses(name, present)
         self._change_address(_NEW_ADDRESS, CREATE | REPLACE, name, *wanted)
 
     def add_address(self, name: str, address: str, prefix_length: int) -> None:
@@ -280,8 +263,7 @@ class Netlink(RouteSocket):
 
     def flush_addresses(self, name: str) -> None:
         """Take the interface's IPv4 addresses away, and the routes that need them."""
-        for old in self.addresses(name):
-            self._change_address(_DELETE_ADDRESS, 0, name, *old)
+        self._remove_addresses(name, self.addresses(name))
 
     def addresses(self, name: str) -> list[tuple[str, int]]:
         """The interface's IPv4 addresses with their prefix lengths, the first one first."""
@@ -345,6 +327,11 @@ class Netlink(RouteSocket):
             device = struct.unpack("=I", fields.get(_ROUTE_DEVICE, b"\0\0\0\0"))[0]
             found.append((socket.inet_ntoa(gateway) if gateway else None, device))
         return found
+
+    def _remove_addresses(self, name: str, present: list[tuple[str, int]]) -> None:
+        # The last one first: with the first address of a subnet the kernel removes the others.
+        for old in reversed(present):
+            self._change_address(_DELETE_ADDRESS, 0, name, *old)
 
     def _change_address(
         self, kind: int, flags: int, name: str, address: str, prefix_length: int

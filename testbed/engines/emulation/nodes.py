@@ -15,6 +15,7 @@ import pty
 import select
 import signal
 import subprocess
+import termios
 import threading
 import weakref
 from collections.abc import Callable
@@ -33,21 +34,32 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 _NEEDS_SHELL = frozenset({"shell", "pid", "stdin", "stdout", "pollOut"})
 
-_SETTINGS = {
+_OF_NODES = {
     "ipv6/conf/default/disable_ipv6": "1",  # its discovery and reports would be in every capture
     "ipv4/ip_forward": "0",  # inherited from the machine; a role that routes turns it on
     "ipv4/conf/all/rp_filter": "0",  # a strict filter drops what a tunnel or a NAT delivers
     "ipv4/conf/default/rp_filter": "0",
 }
-"""What every namespace of ours has under /proc/sys/net."""
+_OF_SWITCHES = {
+    "ipv6/conf/default/disable_ipv6": "1",
+    # Frames that a bridge forwards are not for a packet filter: it would break hairpin NAT.
+    "bridge/bridge-nf-call-iptables": "0",
+    "bridge/bridge-nf-call-ip6tables": "0",
+    "bridge/bridge-nf-call-arptables": "0",
+}
 
 T = TypeVar("T")
 
 
 class _Settings:
-    """Gives namespaces their settings; writes only what a fresh one has otherwise."""
+    """Gives namespaces their settings; writes only what a fresh one has otherwise.
 
-    def __init__(self) -> None:
+    Args:
+        settings: values by name under /proc/sys/net; a name that the kernel lacks is left out.
+    """
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        self._settings = settings
         self._to_write: list[tuple[str, str]] | None = None
 
     def apply(self) -> None:
@@ -58,7 +70,7 @@ class _Settings:
         """
         if self._to_write is None:
             self._to_write = []
-            for name, value in _SETTINGS.items():
+            for name, value in self._settings.items():
                 with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/net/{name}") as file:
                     if file.read().strip() != value:
                         self._to_write.append((f"/proc/sys/net/{name}", value))
@@ -70,11 +82,11 @@ class _Settings:
                 os.close(descriptor)
 
 
-_settings = _Settings()
+_of_nodes, _of_switches = _Settings(_OF_NODES), _Settings(_OF_SWITCHES)
 
 
-def fresh_namespace(name: str) -> Namespace:
-    """A new namespace with the settings of a node.
+def fresh_namespace(name: str, for_switches: bool = False) -> Namespace:
+    """A new namespace with the settings of a node, or of switches.
 
     Raises:
         MissingFeature: the kernel gives no more namespaces, or none to this user.
@@ -83,10 +95,10 @@ def fresh_namespace(name: str) -> Namespace:
         namespace = Namespace.create(name)
     except OSError as error:
         raise MissingFeature(
-            f"node {name}: no network namespace: {error.strerror}; see user.max_net_namespaces"
+            f"{name}: no network namespace: {error.strerror}; see user.max_net_namespaces"
         ) from None
     with namespace:
-        _settings.apply()
+        (_of_switches if for_switches else _of_nodes).apply()
     return namespace
 
 
@@ -144,6 +156,11 @@ class LabNode(Host):  # type: ignore[misc]  # Mininet has no types
 
     def _open_shell(self) -> None:
         self.master, self.slave = pty.openpty()
+        # An interrupt would otherwise discard output that waits in the pty, and with it, now and
+        # then, the prompt that tells the command's end: Mininet's own nodes hang at that.
+        modes = termios.tcgetattr(self.slave)
+        modes[3] |= termios.NOFLSH
+        termios.tcsetattr(self.slave, termios.TCSANOW, modes)
         command = ["bash", "--norc", "--noediting", "-is", f"mininet:{self.name}"]
         ends = {"stdin": self.slave, "stdout": self.slave, "stderr": self.slave}
         try:
@@ -156,7 +173,8 @@ class LabNode(Host):  # type: ignore[misc]  # Mininet has no types
         self.shell, self.pid = shell, shell.pid
         self.stdin = self.stdout = os.fdopen(self.master, "r")
         self.pollOut = select.poll()
-        self.pollOut.register(self.stdout)
+        # Mininet also polls for writing, which is always possible: its timeouts never come.
+        self.pollOut.register(self.stdout, select.POLLIN)
         self.outToNode[self.stdout.fileno()] = self
         self.inToNode[self.stdin.fileno()] = self
         while not self.read(1024).endswith(chr(127)):
@@ -198,8 +216,8 @@ class LabNode(Host):  # type: ignore[misc]  # Mininet has no types
         Processes are born where the thread is that starts them.  The calling thread itself never
         leaves its place: whatever else runs in it, or starts a thread, is not concerned.
         """
-        if not self.inNamespace:
-            return work()
+        if self._owns and not self.inNamespace:
+            return work()  # it lives where everybody is
         results: list[T] = []
         errors: list[BaseException] = []
 
@@ -313,11 +331,12 @@ class LabNode(Host):  # type: ignore[misc]  # Mininet has no types
 
 
 class LabSwitch(LabNode, Switch):  # type: ignore[misc]  # Mininet has no types
-    """A kernel bridge in the lab's root namespace, for a link of the topology.
+    """A kernel bridge, for a link of the topology.
 
     Args:
         name: of the link.  The bridge has the same, shortened where the kernel wants it shorter.
-        group: mark of the bridge, for deleting many at once.
+        namespace: that of all switches of a network, which goes with the network; None: the
+            namespace that this thread is in.
 
     Attributes:
         bridge: the kernel's name of the bridge.
@@ -329,21 +348,19 @@ class LabSwitch(LabNode, Switch):  # type: ignore[misc]  # Mininet has no types
         dpid: str | None = None,
         opts: str = "",
         listenPort: int | None = None,
-        group: int = 0,
         **params: Any,
     ) -> None:
         if params.pop("inNamespace", False):
-            raise BadInput(f"switch {name}: bridges live in the lab's root namespace only")
+            raise BadInput(f"switch {name}: its bridge has no namespace of its own")
         super().__init__(name, inNamespace=False, **params)
         self.bridge = kernel_name(name)
-        self._group = group
         self.dpid, self.opts, self.listenPort = dpid, opts, listenPort
         self.controlIntf = LabIntf("lo", self, port=0)
 
     def start(self, _controllers: Any = None) -> None:
         """Make the bridge, with its interfaces as ports: frames pass at once."""
         with self.netlink.batch():
-            self.netlink.add_bridge(self.bridge, group=self._group)
+            self.netlink.add_bridge(self.bridge)
             for intf in self.intfList():
                 if intf.name != "lo":
                     self.netlink.enslave(intf.name, self.bridge)
@@ -354,6 +371,14 @@ class LabSwitch(LabNode, Switch):  # type: ignore[misc]  # Mininet has no types
             self.netlink.delete(self.bridge)
         if deleteIntfs:
             self.deleteIntfs()
+
+    @classmethod
+    def batchShutdown(cls, switches: list[LabSwitch]) -> list[LabSwitch]:
+        """The switches that need no stop: their bridges go with their common namespace.
+
+        To delete one bridge costs the kernel a grace period, 16 ms, in which the caller waits.
+        """
+        return [switch for switch in switches if not switch._owns]
 
     def attach(self, intf: Any) -> None:
         """Make one more interface a port of the running bridge."""

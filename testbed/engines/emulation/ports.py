@@ -11,6 +11,7 @@ import ctypes
 import errno
 import socket
 import struct
+import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
@@ -100,6 +101,15 @@ def attach_filter(receiver: socket.socket, *instructions: tuple[int, int, int, i
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *i) for i in instructions))
     program = struct.pack("HP", len(instructions), ctypes.addressof(code))  # struct sock_fprog
     receiver.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+def close_aside(packets: socket.socket) -> None:
+    """Close a packet socket in a thread of its own.
+
+    The kernel lets go of it only after a grace period, some 10 ms; whoever closed it in the loop
+    would hold up every node for so long.  Those that are closed at once share one period.
+    """
+    threading.Thread(target=packets.close, name="closes a packet socket").start()
 
 
 class UdpPort:
@@ -303,10 +313,11 @@ class UdpPort:
         self._closed = True
         if dropped := self.dropped:
             self._owner.tell("DATAGRAMS_DROPPED", local=str(self.local), count=dropped)
-        for each in (self._socket, self._bare):
-            if each is not None:
-                self._loop.remove_reader(each)
-                each.close()
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        if self._bare is not None:
+            self._loop.remove_reader(self._bare)
+            close_aside(self._bare)
         if self._packets is not None:
-            self._packets.close()
+            close_aside(self._packets)
         self._owner.forget(self)

@@ -86,6 +86,7 @@ class RouteSocket:
         self._lock = threading.RLock()
         self._sequence = 0
         self._pending: list[tuple[int, int, bytes, str]] = []
+        self._refused: NetlinkError | None = None
         self._depth = 0
         self._makes_names = False
 
@@ -108,6 +109,7 @@ class RouteSocket:
                 yield
             except BaseException:
                 self._pending.clear()
+                self._refused = None
                 raise
             finally:
                 self._depth -= 1
@@ -115,15 +117,20 @@ class RouteSocket:
                 self.flush()
 
     def flush(self) -> None:
-        """Send what a batch has collected so far."""
+        """Send what a batch has collected so far.
+
+        Raises:
+            NetlinkError: outside a batch, the first refusal since the last call; a batch that is
+                still open raises it at its end.
+        """
         pending, self._pending = self._pending, []
         self._makes_names = False
-        first: NetlinkError | None = None
         for start in range(0, len(pending), _BATCH_MOST):
             refused = self._exchange(pending[start : start + _BATCH_MOST])
-            first = first or refused
-        if first is not None:
-            raise first
+            self._refused = self._refused or refused
+        if self._refused is not None and not self._depth:
+            refused, self._refused = self._refused, None
+            raise refused
 
     def _ask(self, kind: int, flags: int, body: bytes, subject: str) -> None:
         with self._lock:
