@@ -114,6 +114,14 @@ def test_two_hnbs_in_one_place_show_nothing_of_places() -> None:
     assert story.findings("32583-5.1-P2") == []
 
 
+def test_a_set_for_an_hnb_that_has_not_informed_is_too_early() -> None:
+    story = Story()
+    story.reaches().posts().answers(serving(), "2").posts(rpc.SetParameterValuesResponse(), "2")
+
+    assert len(story.faults("32583-5.1-P2")) == 1
+    assert len(story.faults("32583-5.1.2-6")) == 1
+
+
 # 5.1-P4 and 5.1.2-P1
 
 
@@ -239,6 +247,13 @@ def test_http_in_clear_is_a_violation_though_the_server_does_not_answer() -> Non
     assert "in clear" in story.faults("32583-5.1.2-3")[0]
 
 
+def test_octets_that_are_neither_tls_nor_http_are_no_way_to_begin() -> None:
+    story = Story()
+    story.asks(HMS, INITIAL).connects().segment(True, 16, b"SSH-2.0-x\r\n")
+
+    assert "ClientHello" in story.faults("32583-5.1.2-3")[0]
+
+
 def test_a_connection_that_carries_nothing_says_nothing() -> None:
     story = Story()
     story.asks(HMS, INITIAL).connects().closed()
@@ -308,6 +323,11 @@ def test_a_private_address_is_no_publication(address: str) -> None:
     assert len(Story().asks(HMS, address).faults("32583-5.1.2-P2")) == 1
 
 
+@pytest.mark.parametrize("code", ["NXDOMAIN", "SERVFAIL", "NOERROR"])
+def test_a_name_without_address_is_the_operators_fault(code: str) -> None:
+    assert len(Story().asks(HMS, code=code).faults("32583-5.1.2-P2")) == 1
+
+
 def test_a_name_that_the_scenario_hides_is_not_the_operators_fault() -> None:
     story = Story().tell("outer_dns", "STAGED").asks(HMS, code="NXDOMAIN")
 
@@ -370,6 +390,14 @@ def test_values_after_a_refusal_are_not_to_be_taken() -> None:
     connection.posts().answers(serving(), "2").posts(rpc.SetParameterValuesResponse(), "2")
 
     assert len(story.faults("32583-5.1.2-5")) == 1
+
+
+def test_what_a_scenario_makes_an_hms_answer_is_not_its_fault() -> None:
+    story = Story()
+    story.reaches().posts(inform()).answers()
+
+    assert len(story.faults("32583-5.1.2-5")) == 1
+    assert story.tell("initial_hms", "STAGED").faults("32583-5.1.2-5") == []
 
 
 # 5.1.2-6 and 5.1.2-6-hnbgw
