@@ -9,7 +9,7 @@ same names by its names file.  Knows no verdict.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -317,9 +317,3 @@ def connections(trace: Trace, client: str) -> list[Connection]:
         if connection is not None and trace.arrow_of(record).first is record:
             connection.said.append(record)
     return found
-
-
-def connection_of(trace: Trace, record: Record, among: Sequence[Connection]) -> Connection | None:
-    """The connection that a record belongs to."""
-    first = trace.arrow_of(record).first
-    return next((each for each in among if any(said is first for said in each.said)), None)

@@ -81,6 +81,8 @@ def serving_set(parameters: Iterator[rpc.ParameterValue] | list[rpc.ParameterVal
 class Session:
     """One CWMP session: from an Inform to the ACS's empty answer, or to where it breaks off.
 
+    What a CPE says to an ACS before any Inform is one, too.
+
     Attributes:
         cpe: who has opened it.
         acs: with whom.
@@ -163,11 +165,6 @@ class Session:
                 last = turn
         return None
 
-    @property
-    def streams(self) -> set[tuple[str, int | None]]:
-        """The connections that it used, by link and number."""
-        return {(each.link, each.stream) for each in self.turns}
-
 
 def is_empty(turn: Record) -> bool:
     """Whether a response says "nothing more": 204, or 200 without a body (AMB-3G-04)."""
@@ -198,10 +195,12 @@ def sessions(trace: Trace, cpe: str) -> list[Session]:
         ends = _ends(trace, record, cpe)
         if ends is None:
             continue
-        session = open_with.get(ends[0])
-        is_new = session is None or not _asks_again(session.turns[-1])
-        if is_new and record.find(rpc.Inform) is not None and ends[1]:
-            session = open_with[ends[0]] = Session(cpe, ends[0])
+        acs, is_post = ends
+        session = open_with.get(acs)
+        informs = record.find(rpc.Inform) is not None
+        is_new = session is None or (informs and not _asks_again(session.turns[-1]))
+        if is_post and is_new:
+            session = open_with[acs] = Session(cpe, acs)
             found.append(session)
         if session is not None:
             session.turns.append(record)
@@ -209,7 +208,7 @@ def sessions(trace: Trace, cpe: str) -> list[Session]:
 
 
 def _ends(trace: Trace, record: Record, cpe: str) -> tuple[str | None, bool] | None:
-    """The ACS of an HTTP message of the CPE's own connections, and whether the CPE says it."""
+    """The ACS of an HTTP message of the CPE's own connections, and whether it is the CPE's POST."""
     message = record.message
     if not isinstance(message, http.Request | http.Response):
         return None
@@ -217,7 +216,8 @@ def _ends(trace: Trace, record: Record, cpe: str) -> tuple[str | None, bool] | N
     if arrow.first is not record:
         return None
     if isinstance(message, http.Request):
-        return (arrow.end, True) if arrow.origin == cpe else None
+        is_post = message.method == "POST"
+        return (arrow.end, True) if is_post and arrow.origin == cpe else None
     return (arrow.origin, False) if arrow.end == cpe else None
 
 

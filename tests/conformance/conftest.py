@@ -1,0 +1,9 @@
+"""Places of shared test code: importlib mode has none of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "trace")]
