@@ -100,7 +100,9 @@ class Result:
             found = {each.requirement.id for each in self._fails}
             ended = ("completed", "missed", "violated")
             broken = any(outcome.kind not in ended for outcome in self.outcomes.values())
-            return broken or not found or found != self.declared & judged
+            # A fault that declares nothing is one that a robust peer bears.
+            unseen = bool(self.declared) and not found
+            return broken or unseen or found != self.declared & judged
         return bool(self.failures) or any(
             outcome.status == EXIT_FAILED for outcome in self.outcomes.values()
         )
