@@ -14,6 +14,7 @@ from pathlib import Path
 from testbed.conformance import judge
 from testbed.engines.emulation.lab import Interrupts, Lab, LabProcess, launch
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from testbed.external import find_program
 from testbed.faults import find_fault
 from testbed.report.result import Outcome, Result, save_crash
 from testbed.run import Plan, perform
@@ -152,10 +153,12 @@ class Batch:
                 continue
             not_run = [v for v in self.scenarios[name].variants if v not in ended]
             judgements = judge(
-                name,
+                self.scenarios[name].judged_as,
                 {variant: outcome.found for variant, outcome in ended.items()},
                 sum(outcome.drops for outcome in ended.values()),
                 not_run,
+                [v for v, outcome in ended.items() if outcome.kind == "unsupported"],
+                unmet({node: each for plan in plans for node, each in plan.cast.items()}),
             )
             times = seconds.get(name) or [0.0]
             folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
@@ -172,10 +175,9 @@ class Batch:
             return EXIT_INTERRUPTED
         if any(result.failed for result in results):
             return EXIT_FAILED
-        return max(
-            (outcome.status for result in results for outcome in result.outcomes.values()),
-            default=EXIT_OK,
-        )
+        # A missed step that does not fail its scenario is the work of a fault.
+        statuses = {outcome.status for each in results for outcome in each.outcomes.values()}
+        return max(statuses - {EXIT_FAILED}, default=EXIT_OK)
 
 
 def _last_line(text: str) -> str:
@@ -197,6 +199,15 @@ def keep_files(source: Path, target: Path) -> None:
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
+
+
+def unmet(cast: Mapping[str, str]) -> dict[str, str]:
+    """What the programs of a cast cannot do, by what it is: abilities, ids of requirements."""
+    return {
+        ability: f"{node}={program}: {reason}"
+        for node, program in cast.items()
+        for ability, reason in find_program(program).about.cannot.items()
+    }
 
 
 def write_results(results: Sequence[Result], out: Path, scenarios: Mapping[str, Scenario]) -> None:

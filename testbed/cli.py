@@ -25,7 +25,7 @@ from testbed.errors import (
 )
 
 COMMANDS = {
-    "list": "What there is: scenarios, topologies, roles, faults, checks, nats.",
+    "list": "What there is: scenarios, topologies, roles, faults, checks, nats, casts.",
     "run": "Play scenarios and judge them.",
     "judge": "Judge a capture, or a run once more, by the requirements.",
     "draw": "Draw the ladder of a run or a capture.",

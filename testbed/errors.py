@@ -39,6 +39,12 @@ class MissingFeature(LocalError):
     exit_status = EXIT_MISSING
 
 
+class Unsupported(LocalError):
+    """Whoever plays a node cannot do what is asked of it: the run is INCONCLUSIVE, with reason."""
+
+    exit_status = EXIT_OK
+
+
 class PeerError(TestbedError):
     """The other side of a wire sent something that cannot be used."""
 

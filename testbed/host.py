@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
@@ -252,6 +253,49 @@ class Host(Protocol):
 
     def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
         """Forward between interfaces; what leaves by `outside` is translated as `nat` says."""
+
+
+class Program(Protocol):
+    """A third party's program that runs in a node.
+
+    Attributes:
+        pid: of its first process.
+    """
+
+    pid: int
+
+    @property
+    def last_lines(self) -> Sequence[str]:
+        """The end of what it has said."""
+        ...
+
+    async def wait(self) -> int:
+        """Its exit status, when it has ended; below 0: the signal that killed it."""
+        ...
+
+
+class ProgramHost(Host, Protocol):
+    """A host in which programs of others can run."""
+
+    async def run_program(
+        self,
+        command_line: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        on_line: Callable[[str], None] | None = None,
+    ) -> Program:
+        """Start a program; it ends with the node's power, and whatever it started with it.
+
+        Args:
+            command_line: the program's path and its arguments.
+            log: what it says is added there.
+            environment: all of it; nothing is inherited.
+            on_line: called with each line that it says.  An exception in it is the role's crash.
+
+        Raises:
+            OSError: it cannot be started, or the node has no power.
+        """
+        ...
 
 
 M = TypeVar("M", bound=Message)

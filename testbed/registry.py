@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import scenarios as scenario_package
 import topologies as topology_package
-from testbed.errors import unknown
+from testbed.errors import BadInput, unknown
 from testbed.scenario import SCENARIOS, Scenario
 from testbed.topology import TopologyFunction
 
@@ -38,11 +38,16 @@ def load_topologies() -> Mapping[str, TopologyFunction]:
     found: dict[str, TopologyFunction] = {}
     for entry in pkgutil.iter_modules(topology_package.__path__):
         module = importlib.import_module(f"topologies.{entry.name}")
-        found |= {
-            name: function
-            for name, function in inspect.getmembers(module, inspect.isfunction)
-            if function.__module__ == module.__name__ and not name.startswith("_")
-        }
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ != module.__name__ or name.startswith("_"):
+                continue
+            if name in found:
+                code = function.__code__
+                raise BadInput(
+                    f"{code.co_filename} line {code.co_firstlineno}: two topologies are called "
+                    f"{name!r}, the other is in {found[name].__module__}"
+                )
+            found[name] = function
     return dict(sorted(found.items()))
 
 

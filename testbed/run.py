@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,11 +22,19 @@ from testbed import __version__
 from testbed.conformance import examine
 from testbed.credentials import equip
 from testbed.engines.emulation.world import EmulationWorld
-from testbed.errors import EXIT_FAILED, MissingFeature, TestbedError, defect_sentence
+from testbed.errors import (
+    EXIT_FAILED,
+    MissingFeature,
+    TestbedError,
+    Unsupported,
+    defect_sentence,
+)
+from testbed.external import OURS, ExternalProgram, find_program
 from testbed.facts import versions
 from testbed.faults import find_fault, put_on
 from testbed.report.result import Outcome, save_crash
 from testbed.roles import make_role
+from testbed.roles.role import Part
 from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
 from testbed.topology import Topology, ladder_order, places, static_addresses
@@ -56,6 +65,8 @@ class Plan:
         nat: kind for every gateway that translates; None: as the topology says.
         folder: where its results go.
         faults: ROLE:NAME each.
+        cast: third parties' programs, by the node that they play.
+        own: folders of the user's own scenarios and so on that were loaded.
         width: columns of the terminal that shows the ladder; 0: no terminal.
         keep: the files of the lab itself go into the folder too.
     """
@@ -68,6 +79,8 @@ class Plan:
     nat: str | None
     folder: Path
     faults: tuple[str, ...] = ()
+    cast: Mapping[str, str] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
     width: int = 0
     keep: bool = False
 
@@ -114,19 +127,17 @@ async def _perform(
     writer = RunWriter(plan.folder, trace, _notes(plan))
     key_log = plan.folder / KEY_LOG
     key_log.unlink(missing_ok=True)
-    world = EmulationWorld(topology, trace, plan.seed, key_log)
+    world = EmulationWorld(topology, trace, plan.seed, key_log, plan.cast)
     clock = asyncio.ensure_future(_tell_time(tell, printer))
     try:
-        roles = {name: make_role(node, world.hosts[name]) for name, node in topology.nodes.items()}
-        for word in plan.faults:
-            fault = find_fault(word)
-            for role in roles.values():
-                if role.node.role == fault.role:
-                    put_on(fault, role)
-        stage = Stage(world, topology, trace, roles, plan.variant, scenario.step_s)
+        stage = Stage(
+            world, topology, trace, _parts(plan, topology, world), plan.variant, scenario.step_s
+        )
         outcome = await _play(plan, scenario, stage, world)
         if outcome.status == EXIT_FAILED and on_fail is not None:
             await asyncio.to_thread(on_fail, world, stage, asyncio.get_running_loop())
+    except Unsupported as error:
+        outcome = Outcome("unsupported", str(error))
     finally:
         clock.cancel()
         world.finish()
@@ -138,8 +149,8 @@ async def _perform(
     if trace.records:
         first, last = trace.records[0].time_ns, trace.records[-1].time_ns
         outcome.seconds = (last - first) / 1e9
-    if outcome.kind != "interrupted":
-        outcome.found = examine(scenario.name, trace, plan.variant)
+    if outcome.kind not in ("interrupted", "unsupported"):
+        outcome.found = examine(scenario.judged_as, trace, plan.variant)
     (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
     _write_run_json(plan, topology, outcome)
     tell({"outcome": outcome.to_json()})
@@ -157,8 +168,9 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
     """The ladder itself, and what it came to."""
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, interrupted.set)
+    if threading.current_thread() is threading.main_thread():  # another one gets no signals
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, interrupted.set)
     script = asyncio.ensure_future(_script(scenario, plan.variant, stage))
     crash = asyncio.ensure_future(world.crashed.wait())
     stop = asyncio.ensure_future(interrupted.wait())
@@ -174,13 +186,15 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
             pass
         except TestbedError as error:
             if not world.crashes:
-                return Outcome("missed", str(error), record=_last_step(stage))
+                kind = "unsupported" if isinstance(error, Unsupported) else "missed"
+                return Outcome(kind, str(error), record=_last_step(stage))
         except Exception as error:
             return Outcome("crashed", f"the scenario itself: {_told(error, plan.folder)}")
         await world.flush()
         if world.crashes:
             node, crash_error = world.crashes[0]
-            return _crashed(node, crash_error, plan.folder)
+            who = f"{node} ({plan.cast[node]})" if node in plan.cast else node
+            return _crashed(who, crash_error, plan.folder)
         broken = stage.violated()
         if broken:
             wanted, record = broken[0]
@@ -193,12 +207,47 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
             task.cancel()
 
 
-def _script(scenario: Scenario, variant: str, stage: Stage) -> Awaitable[None]:
-    """Power for the infrastructure, then the scenario's own lines."""
-    for player in stage.players.values():
-        if not player.role.starts_off:
-            player.power_on()
-    return scenario.find(variant).function(stage)
+async def _script(scenario: Scenario, variant: str, stage: Stage) -> None:
+    """Power for the infrastructure, then the scenario's own lines.
+
+    A role of ours serves before the first frame can reach it; programs are waited for.
+    """
+    starting = [
+        (player, stage.power(player.name, True))
+        for player in stage.players.values()
+        if not player.role.starts_off
+    ]
+    for player, started in starting:
+        if started is not None and isinstance(player.role, ExternalProgram):
+            await asyncio.wait([started])
+            if started.cancelled() or started.exception() is not None:
+                return  # the role's crash is the run's end
+    await scenario.find(variant).function(stage)
+
+
+def _parts(plan: Plan, topology: Topology, world: EmulationWorld) -> dict[str, Part]:
+    """Who plays which node, and with which faults."""
+    parts: dict[str, Part] = {}
+    faults = [find_fault(word) for word in plan.faults]
+    for name, node in topology.nodes.items():
+        if name in plan.cast:
+            log = plan.folder / "logs" / f"{name}.log"
+            parts[name] = find_program(plan.cast[name])(world.hosts[name], node, log)
+            continue
+        role = make_role(node, world.hosts[name])
+        for fault in faults:
+            if fault.role == node.role:
+                put_on(fault, role)
+        parts[name] = role
+    return parts
+
+
+def _player_told(plan: Plan, node: str) -> dict[str, str]:
+    """Program and version of whoever plays the node."""
+    if node not in plan.cast:
+        return {"program": OURS, "version": __version__}
+    program = find_program(plan.cast[node])
+    return {"program": program.about.program, "version": program.version()}
 
 
 def _last_step(stage: Stage) -> int | None:
@@ -263,7 +312,8 @@ def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
             "seed": plan.seed,
             "settings": dict(plan.settings),
             "nat": plan.nat,
-            "cast": dict.fromkeys(topology.nodes, "ours"),
+            "cast": {name: _player_told(plan, name) for name in topology.nodes},
+            "with": list(plan.own),
             "faults": list(plan.faults),
             "topology": topology.title,
             "links": {name: str(link.subnet) for name, link in topology.links.items()},

@@ -18,7 +18,7 @@ from typing import Any
 
 from testbed.errors import BadInput, StepMissed, unknown
 from testbed.host import Host, World
-from testbed.roles.role import Role
+from testbed.roles.role import Part
 from testbed.topology import Topology, TopologyFunction
 from testbed.trace.arrow import end_to_end
 from testbed.trace.record import Event, Record
@@ -57,11 +57,13 @@ class Scenario:
         topology: what it runs on.
         variants: by name; "" is the main run, and first.
         step_s: how long a step may take unless it says otherwise.
+        judged_as: the register's scenario whose requirements judge it.
     """
 
     name: str
     topology: TopologyFunction
     step_s: float
+    judged_as: str
     variants: dict[str, Variant] = field(default_factory=dict)
 
     @property
@@ -73,7 +75,8 @@ class Scenario:
         """Add the function below as the variant of that name."""
 
         def enter(function: ScenarioFunction) -> ScenarioFunction:
-            assert name not in self.variants, f"{self.name} has two variants {name!r}"
+            if name in self.variants:
+                raise BadInput(f"{self.name} has two variants {name!r}")
             self.variants[name] = Variant(name, function, settings, _title(function))
             return function
 
@@ -95,13 +98,18 @@ def _title(function: ScenarioFunction) -> str:
 
 
 def scenario(
-    topology: TopologyFunction, step_s: float = 30.0, **settings: Any
+    topology: TopologyFunction,
+    step_s: float = 30.0,
+    judged_as: str | None = None,
+    **settings: Any,
 ) -> Callable[[ScenarioFunction], Scenario]:
     """Make the function below a scenario, named after it.
 
     Args:
         topology: what it runs on.
         step_s: how long a step may take unless it says otherwise.
+        judged_as: a scenario of the register whose requirements judge this one; None: those that
+            name this one.
         settings: of the topology, under what `--set` says.
     """
 
@@ -110,7 +118,7 @@ def scenario(
         known = SCENARIOS.get(name)
         if known is not None:
             raise BadInput(f"two scenarios are called {name!r}")
-        made = Scenario(name, topology, step_s)
+        made = Scenario(name, topology, step_s, judged_as or name)
         made.variants[""] = Variant("", function, settings, _title(function))
         SCENARIOS[name] = made
         return made
@@ -121,7 +129,7 @@ def scenario(
 class Player:
     """A node on the stage: its role, and its power switch.  Unknown attributes are the role's."""
 
-    def __init__(self, stage: Stage, role: Role) -> None:
+    def __init__(self, stage: Stage, role: Part) -> None:
         self._stage = stage
         self.role = role
         self.name = role.name
@@ -212,7 +220,7 @@ class Stage:
         world: World,
         topology: Topology,
         trace: Trace,
-        roles: Mapping[str, Role],
+        roles: Mapping[str, Part],
         variant: str = "",
         step_s: float = 30.0,
     ) -> None:
@@ -239,8 +247,8 @@ class Stage:
         """Every player of that role, in the topology's order."""
         return [p for n, p in self.players.items() if self.topology.nodes[n].role == role]
 
-    def power(self, node: str, on: bool) -> None:
-        """Switch a node; see `Player`.
+    def power(self, node: str, on: bool) -> asyncio.Task[None] | None:
+        """Switch a node; see `Player`.  With power on, gives the task that ends when it serves.
 
         Raises:
             BadInput: it is so already.
@@ -251,11 +259,11 @@ class Stage:
         if on:
             self._powered.add(node)
             self.world.power(node, True)
-            player.host.spawn(player.role.start(), f"{node} starts")
-        else:
-            self._powered.remove(node)
-            player.role.stop()
-            self.world.power(node, False)
+            return player.host.spawn(player.role.start(), f"{node} starts")
+        self._powered.remove(node)
+        player.role.stop()
+        self.world.power(node, False)
+        return None
 
     def sees(
         self,
@@ -300,7 +308,9 @@ class Stage:
 
         Raises:
             StepMissed: it did not come.
+            Unsupported: whoever plays the node never tells it.
         """
+        player.role.must_tell(event)
         wanted = Expectation(
             step_name or _calling_step(), player.name, None, event, fields, self.cursor
         )

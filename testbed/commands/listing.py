@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from testbed.errors import unknown
+from testbed.commands.own_folders import with_option
+from testbed.errors import MissingFeature, unknown
 
 # The rest is imported when it is needed: `--help` answers at once.
 
@@ -93,6 +94,32 @@ NAT_TITLES = {
 }
 
 
+def _casts() -> list[dict[str, Any]]:
+    from testbed.external import PROGRAMS
+
+    return [_cast(name) for name in PROGRAMS]
+
+
+def _cast(name: str) -> dict[str, Any]:
+    from testbed.external import find_program
+
+    program = find_program(name)
+    about = program.about
+    try:
+        version: str | None = program.version()
+    except MissingFeature:
+        version = None
+    here = f"version {version}" if version else "not on this machine"
+    return {
+        "name": about.program,
+        "about": f"plays {', '.join(about.plays)}; Debian package {about.package}, {here}",
+        "plays": list(about.plays),
+        "package": about.package,
+        "version": version,
+        "cannot": dict(about.cannot),
+    }
+
+
 KINDS = {
     "scenarios": _scenarios,
     "topologies": _topologies,
@@ -100,12 +127,14 @@ KINDS = {
     "faults": _faults,
     "checks": _checks,
     "nats": _nats,
+    "casts": _casts,
 }
 
 
 @click.command("list", epilog="\b\nExamples:\n  testbed list\n  testbed list scenarios --json")
-@click.argument("kind", default="", metavar="[scenarios|topologies|roles|faults|checks|nats]")
+@click.argument("kind", default="", metavar="[scenarios|topologies|roles|faults|checks|nats|casts]")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+@with_option
 def listing(kind: str, as_json: bool) -> int:
     """What there is, by kind; all kinds without a word."""
     if kind and kind not in KINDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 import time
 from collections.abc import Iterable
@@ -15,8 +16,8 @@ from testbed.engines.emulation.shell import Shell
 from testbed.engines.emulation.world import EmulationWorld
 from testbed.errors import EXIT_FAILED, EXIT_OK, TestbedError, defect_sentence
 from testbed.roles import make_role
-from testbed.run import LADDER_PERIOD_S, OnFail, Plan
-from testbed.scenario import Stage
+from testbed.run import LADDER_PERIOD_S, Plan, perform
+from testbed.scenario import Scenario, Stage
 from testbed.topology import Topology, places, static_addresses
 from testbed.trace.ladder import LadderPrinter
 from testbed.trace.record import Event, Record
@@ -55,7 +56,7 @@ class _Background:
             printer = LadderPrinter(trace, list(self.topology.nodes), is_terminal=False)
             trace.listeners.append(lambda record: _echo(printer.record(record)))
             self._tasks.append(self.loop.create_task(_tell_time(printer)))
-        self.world = EmulationWorld(self.topology, trace, seed)
+        self.world = EmulationWorld(self.topology, trace, seed, captured=ladder)
         self._tasks.append(self.loop.create_task(self._tell_crashes()))
         roles = {
             name: make_role(node, self.world.hosts[name])
@@ -114,9 +115,11 @@ async def call_player(stage: Stage, node: str, method: str) -> str:
 
 async def _connected(stage: Stage, node: str) -> str:
     told = asyncio.get_running_loop().create_future()
+    since_ns = time.time_ns()  # what was told before may still be on its way into the trace
 
     def listen(record: Record) -> None:
-        ours = record.sender == node and isinstance(record.message, Event)
+        ours = record.sender == node and record.time_ns >= since_ns
+        ours = ours and isinstance(record.message, Event)
         if ours and record.message.name in ("CONNECTED", "FAILED") and not told.done():
             told.set_result(record.message.summary())
 
@@ -146,18 +149,49 @@ def inside(lab: Lab, topology: Topology, seed: str, ladder: bool) -> int:
         background.stop()
 
 
-def prompt_after_failure(plan: Plan, lab: Lab) -> OnFail:
-    """Gives Mininet's prompt in a world that failed, before it is gone."""
+def perform_with_prompt(plan: Plan, scenario: Scenario, lab: Lab) -> int:
+    """Like `perform`; a run that fails gives Mininet's prompt in its world before that is gone.
+
+    The prompt needs the main thread, for the terminal's signals; so the run has another.
+    """
+    wanted: queue.SimpleQueue[_Prompt | None] = queue.SimpleQueue()
+    statuses: list[int] = []
 
     def on_fail(world: Any, stage: Stage, loop: asyncio.AbstractEventLoop) -> None:
+        prompt = _Prompt(world, stage, loop)
+        wanted.put(prompt)
+        prompt.ended.wait()
+
+    def work() -> None:
+        try:
+            statuses.append(perform(plan, scenario, lab.tell, on_fail))
+        except Exception as error:
+            lab.tell({"crash": defect_sentence(error)})
+        finally:
+            wanted.put(None)
+
+    thread = threading.Thread(target=work, name="plays the scenario", daemon=True)
+    thread.start()
+    prompt = wanted.get()  # Ctrl-C ends this wait, and the lab with it
+    if prompt is not None:
         lab.take_terminal()
         click.echo(f"{plan.title} failed; its world is still up. `exit` ends it.")
-        Shell(
-            world.network,
-            roles=stage.players,
-            call=lambda node, method: asyncio.run_coroutine_threadsafe(
-                call_player(stage, node, method), loop
-            ).result(),
-        )
+        Shell(prompt.world.network, roles=prompt.stage.players, call=prompt.call)
+        prompt.ended.set()
+    thread.join()
+    return statuses[0] if statuses else EXIT_FAILED
 
-    return on_fail
+
+class _Prompt:
+    """A world that failed and waits for its prompt's end."""
+
+    def __init__(self, world: Any, stage: Stage, loop: asyncio.AbstractEventLoop) -> None:
+        self.world = world
+        self.stage = stage
+        self.loop = loop
+        self.ended = threading.Event()
+
+    def call(self, node: str, method: str) -> str:
+        """What a node's method says, called in the loop of the run."""
+        work = call_player(self.stage, node, method)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()

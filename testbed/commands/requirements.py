@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from testbed.commands.own_folders import with_option
+
 # The rest is imported when it is needed: `--help` answers at once.
 
 
@@ -35,6 +37,7 @@ def rows() -> list[dict[str, Any]]:
 
 @click.command(epilog="\b\nExamples:\n  testbed requirements\n  testbed requirements --json")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+@with_option
 def requirements(as_json: bool) -> int:
     """Every requirement of the three documents: checked by, observed how, exercised where."""
     found = rows()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from testbed.commands.own_folders import with_option
 from testbed.errors import BadInput, unknown
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
@@ -33,6 +34,7 @@ Examples:
   testbed run --all --jobs 4 --out results
   testbed run lan_connectivity --set homes=3 --seed 7
   testbed run lan_connectivity/ --fault hnb:connectivity.asks-before-lease
+  testbed run lan_connectivity --cast outer_dns=bind --cast gateway=dnsmasq
   testbed run --again results/lan_connectivity
 
 \b
@@ -58,6 +60,13 @@ machine lacks something (named), 130 Ctrl-C.
     metavar="ROLE:NAME",
     help="A deviation; `testbed list faults`.",
 )
+@click.option(
+    "--cast",
+    "players",
+    multiple=True,
+    metavar="ROLE=PROGRAM",
+    help="A third party's program plays that node; `testbed list casts`.",
+)
 @click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
 @click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Labs at the same time.")
@@ -66,6 +75,7 @@ machine lacks something (named), 130 Ctrl-C.
 @click.option("--quiet", is_flag=True, help="Only the table at the end.")
 @click.option("--json", "as_json", is_flag=True, help="The results as JSON on standard output.")
 @click.option("--shell-on-fail", is_flag=True, help="Mininet's prompt in the world that failed.")
+@with_option
 def run(
     names: tuple[str, ...],
     everything: bool,
@@ -74,6 +84,7 @@ def run(
     nat: str | None,
     settings: tuple[str, ...],
     faults: tuple[str, ...],
+    players: tuple[str, ...],
     seed: str | None,
     out: Path | None,
     jobs: int,
@@ -96,14 +107,17 @@ def run(
     out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).absolute()
     given = parse_settings(settings)
     if again is not None:
-        if names or everything or given or nat or seed or faults:
+        if names or everything or given or nat or seed or faults or players:
             raise BadInput("--again repeats a run as it was: give no names or settings with it")
         plans = _plans_again(again, out)
     else:
         seed = seed if seed is not None else _any_seed()
+        cast = _parse_cast(players)
         plans = _plans(_wanted(names, everything), engine, seed, given, nat, out)
         _check_faults(plans, faults)
-        plans = [dataclasses.replace(plan, faults=faults) for plan in plans]
+        plans = [dataclasses.replace(plan, faults=faults, cast=cast) for plan in plans]
+    plans = [dataclasses.replace(plan, own=_own_folders()) for plan in plans]
+    _check_players(plans)
     out, asked = _make_folder(out, named), out
     plans = [
         dataclasses.replace(plan, keep=keep, folder=out / plan.folder.relative_to(asked))
@@ -123,9 +137,9 @@ def run(
         strict=strict,
     )
     if shell_on_fail:
-        from testbed.commands.shell import perform_with_shell
+        from testbed.commands.prompt import perform_with_prompt
 
-        batch.work = perform_with_shell
+        batch.work = perform_with_prompt
     results = batch.run()
     write_results(results, out, batch.scenarios)
     write_summary(results, out)
@@ -234,6 +248,9 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     files = sorted(folder.rglob("run.json"), key=lambda file: file.parent)
     if not files:
         raise BadInput(f"{folder} holds no run.json: it is not the folder of a run")
+    from testbed.external import OURS
+    from testbed.own import load_own
+
     plans = []
     for file in files:
         try:
@@ -242,12 +259,16 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
             engine, seed = told["engine"], told["seed"]
             settings, nat = told["settings"], told["nat"]
             faults = tuple(told["faults"])
+            for own in told["with"]:
+                load_own(Path(own))
+            programs = {node: player["program"] for node, player in told["cast"].items()}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
         scenario = find_scenario(name)
         build_topology(scenario.topology, scenario.find(variant).settings, settings, nat)
         place = out / name / variant if variant else out / name
-        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults))
+        cast = {node: program for node, program in programs.items() if program != OURS}
+        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults, cast))
     return plans
 
 
@@ -270,6 +291,52 @@ def _make_folder(out: Path, named: bool) -> Path:
             raise BadInput(f"results cannot be written to {out}: {error.strerror}") from error
         break
     return out
+
+
+def _parse_cast(words: tuple[str, ...]) -> dict[str, str]:
+    from testbed.external import parse_cast
+
+    return parse_cast(words)
+
+
+def _own_folders() -> tuple[str, ...]:
+    """The user's folders that were loaded."""
+    from testbed.own import LOADED
+
+    return tuple(str(folder) for folder in LOADED)
+
+
+def _check_players(plans: list[Plan]) -> None:
+    """Whether casts and faults fit what is going to be run, before any lab is built.
+
+    Raises:
+        BadInput: an unknown name, a program that cannot play its node, a fault that nobody of ours
+            is left to show.
+        MissingFeature: a program is not on this machine.
+    """
+    from testbed.external import check_cast
+    from testbed.faults import find_fault
+    from testbed.registry import find_scenario
+    from testbed.settings import build_topology
+
+    topologies = []
+    for plan in plans:
+        scenario = find_scenario(plan.scenario)
+        variant = scenario.find(plan.variant)
+        topologies.append(
+            build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
+        )
+    cast = {node: program for plan in plans for node, program in plan.cast.items()}
+    check_cast(cast, topologies)
+    nodes = {name: node.role for topology in topologies for name, node in topology.nodes.items()}
+    for word in plans[0].faults:
+        fault = find_fault(word)
+        able = [name for name, role in nodes.items() if role == fault.role]
+        if able and all(name in cast for name in able):
+            raise BadInput(
+                f"--fault {word} changes a role of ours, and {able[0]} is played by "
+                f"{cast[able[0]]}; leave one of the two out"
+            )
 
 
 def _progress(as_json: bool, jobs: int) -> Progress:

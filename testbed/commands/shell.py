@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import click
 
+from testbed.commands.own_folders import with_option
 from testbed.errors import EXIT_FAILED
 
-if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
-    from testbed.engines.emulation.lab import Lab
-    from testbed.run import Plan
-    from testbed.scenario import Scenario
+# The rest is imported when it is needed: `--help` answers at once.
 
 EXAMPLES = """\b
 Examples:
@@ -31,6 +28,7 @@ iperf, hnb power_on, hnb power_off, exit.
 )
 @click.option("--seed", default="0", metavar="N", help="Of all randomness.")
 @click.option("--ladder", is_flag=True, help="Print the ladder while it grows.")
+@with_option
 def shell(
     topology: str, nat: str | None, settings: tuple[str, ...], seed: str, ladder: bool
 ) -> int:
@@ -53,11 +51,3 @@ def shell(
             elif "error" in message:
                 click.echo(f"testbed: {message['error']}", err=True)
     return EXIT_FAILED if end.status is None else end.status
-
-
-def perform_with_shell(plan: Plan, scenario: Scenario, lab: Lab) -> int:
-    """Like `perform`; a run that fails gives Mininet's prompt in its world before that is gone."""
-    from testbed.commands.prompt import prompt_after_failure
-    from testbed.run import perform
-
-    return perform(plan, scenario, lab.tell, prompt_after_failure(plan, lab))

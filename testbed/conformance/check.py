@@ -6,9 +6,11 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from testbed.conformance.register import Requirement, for_scenario, register
 from testbed.conformance.verdict import Finding, Note, Verdict
+from testbed.errors import BadInput, unknown
 from testbed.trace.trace import Trace
 
 CheckFunction = Callable[[Trace], Iterator[Finding]]
@@ -49,8 +51,10 @@ def check(
     def enter(function: CheckFunction) -> CheckFunction:
         entry = Check(requirements, function, tuple(needs), observed)
         for requirement in requirements:
-            assert requirement in register(), f"{requirement} is not in the register"
-            assert requirement not in CHECKS, f"{requirement} has two checks"
+            if requirement not in register():
+                raise unknown("requirement", requirement, register())
+            if requirement in CHECKS:
+                raise BadInput(f"{requirement} has a check already: {CHECKS[requirement].name}")
             CHECKS[requirement] = entry
         return function
 
@@ -113,6 +117,8 @@ def judge(
     found: Mapping[str, Mapping[str, Sequence[Note]]],
     drops: int = 0,
     not_run: Collection[str] = (),
+    unsupported: Collection[str] = (),
+    cannot: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Judgement]:
     """Sum up a scenario's requirements over its sub-runs.
 
@@ -122,6 +128,8 @@ def judge(
         found: by variant ("" is the main run) what `examine` gave.
         drops: frames that the captures lost.
         not_run: variants that the scenario has and that were not run to their end.
+        unsupported: variants that ask of the cast what it cannot do.
+        cannot: requirements, by id, that the cast cannot meet, and why: nothing is said of them.
     """
     load_checks()
     return [
@@ -130,13 +138,25 @@ def judge(
             [note for notes in found.values() for note in notes.get(requirement.id, ())],
             drops,
             not_run,
+            unsupported,
+        )
+        if requirement.id not in cannot
+        else Judgement(
+            requirement,
+            Verdict.INCONCLUSIVE,
+            (),
+            f"unsupported by this cast: {cannot[requirement.id]}",
         )
         for requirement in judging(scenario)
     ]
 
 
 def _judge_one(
-    requirement: Requirement, notes: Sequence[Note], drops: int, not_run: Collection[str]
+    requirement: Requirement,
+    notes: Sequence[Note],
+    drops: int,
+    not_run: Collection[str],
+    unsupported: Collection[str],
 ) -> Judgement:
     def judged(verdict: Verdict, reason: str) -> Judgement:
         return Judgement(requirement, verdict, tuple(notes), reason)
@@ -160,7 +180,11 @@ def _judge_one(
     seen = {note.variant for note in notes}
     missing = [variant for variant in entry.needs if variant not in seen]
     if missing:
-        why = "not run" if all(each in not_run for each in missing) else "nothing observed there"
+        why = "nothing observed there"
+        if all(each in not_run for each in missing):
+            why = "not run"
+        elif all(each in unsupported for each in missing):
+            why = "unsupported by this cast"
         return judged(Verdict.INCONCLUSIVE, f"needs the variants {', '.join(missing)}: {why}")
     times = "once" if len(notes) == 1 else f"{len(notes)} times"
     return judged(Verdict.PASS, f"observed {times}")

@@ -60,7 +60,13 @@ def fault(
     """Register the function below as a fault."""
 
     def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        assert name not in FAULTS, f"two faults are called {name}"
+        if name in FAULTS:
+            raise BadInput(f"two faults are called {name!r}")
+        if acts_on != "rule" and not acts_on.startswith(("message ", "octets ")):
+            raise BadInput(
+                f"the fault {name} acts on {acts_on!r}: 'rule', 'message PROTOCOL' or "
+                f"'octets PROTOCOL' is expected"
+            )
         FAULTS[name] = Fault(name, role, tuple(breaks), seen_in, acts_on, tuple(shown_in), function)
         return function
 

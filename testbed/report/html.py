@@ -93,7 +93,11 @@ def _facts(result: Result) -> dict[str, str]:
                 "engine": told["engine"],
                 "seed": told["seed"],
                 "NAT": ", ".join(sorted(nats)) or "none",
-                "cast": ", ".join(f"{k}={v}" for k, v in told["cast"].items() if v != "ours")
+                "cast": ", ".join(
+                    f"{node}={player['program']} {player['version']}"
+                    for node, player in told["cast"].items()
+                    if player["program"] != "ours"
+                )
                 or "all ours",
                 **told["versions"],
             }

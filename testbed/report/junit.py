@@ -46,6 +46,9 @@ def _run_case(suite: ElementTree.Element, scenario: str, variant: str, outcome: 
     )
     if outcome.kind == "completed":
         return
+    if outcome.kind == "unsupported":
+        ElementTree.SubElement(case, "skipped", message=readable(outcome.text))
+        return
     kind = "failure" if outcome.kind in ("missed", "violated") else "error"
     child = ElementTree.SubElement(case, kind, message=readable(outcome.text.split("\n")[0]))
     child.text = readable(outcome.text)

@@ -16,8 +16,9 @@ class Outcome:
     """What a run came to.
 
     Attributes:
-        kind: "completed", "missed", "violated", "crashed", "interrupted", "killed", or "unable"
-            (this machine lacks something that the run needs).
+        kind: "completed", "missed", "violated", "crashed", "interrupted", "killed", "unable"
+            (this machine lacks something that the run needs), or "unsupported" (the cast cannot do
+            what the scenario asks of it: nothing is said of this sub-run).
         text: why, for all but "completed".
         found: notes of the checks, by requirement.
         drops: frames that the capture lost.
@@ -38,7 +39,7 @@ class Outcome:
     @property
     def status(self) -> int:
         """The exit status that this alone would give."""
-        if self.kind == "completed":
+        if self.kind in ("completed", "unsupported"):
             return EXIT_OK
         return {"interrupted": EXIT_INTERRUPTED, "unable": EXIT_MISSING}.get(self.kind, EXIT_FAILED)
 
@@ -98,11 +99,14 @@ class Result:
         if self.declared is not None:
             judged = {each.requirement.id for each in self.judgements}
             found = {each.requirement.id for each in self._fails}
-            ended = ("completed", "missed", "violated")
-            broken = any(outcome.kind not in ended for outcome in self.outcomes.values())
-            # A fault that declares nothing is one that a robust peer bears.
-            unseen = bool(self.declared) and not found
-            return broken or unseen or found != self.declared & judged
+            kinds = {outcome.kind for outcome in self.outcomes.values()}
+            if kinds - {"completed", "missed", "violated", "unsupported"}:
+                return True
+            if "unsupported" in kinds:  # where the fault would have shown was not played
+                return not found <= self.declared
+            if self.declared and not found:
+                return True  # a fault that should be caught and is not
+            return found != self.declared & judged
         return bool(self.failures) or any(
             outcome.status == EXIT_FAILED for outcome in self.outcomes.values()
         )

@@ -51,6 +51,10 @@ def _show_failures(console: Console, result: Result) -> None:
         if outcome.kind == "completed":
             continue
         title = f"{result.scenario}/{variant}" if variant else result.scenario
+        if outcome.kind == "unsupported":
+            told = Text(f"{title}: INCONCLUSIVE: {outcome.text}\n")
+            console.print(told, soft_wrap=True, highlight=False)
+            continue
         folder = result.folder / variant if variant else result.folder
         console.print(Text(readable(f"{title}: {outcome.text}")), soft_wrap=True, highlight=False)
         place = f"{result.folder}/report.html#{variant or 'main'}"

@@ -18,6 +18,40 @@ class Closable(Protocol):
 C = TypeVar("C", bound=Closable)
 
 
+class Part(Protocol):
+    """Whoever plays a node: a role of ours, or a third party's program with the life of one.
+
+    What a scenario asks beyond this (`outer_dns.zone`), only our own role may have; the others
+    raise `Unsupported` for it.
+    """
+
+    starts_off: bool
+    node: Node
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        ...
+
+    @property
+    def host(self) -> Host:
+        """What it sees of the world."""
+        ...
+
+    async def start(self) -> None:
+        """Power on; returns when it serves."""
+
+    def stop(self) -> None:
+        """Power is about to go."""
+
+    def must_tell(self, event: str) -> None:
+        """A scenario is about to wait for that event.
+
+        Raises:
+            Unsupported: it never tells it.
+        """
+
+
 class Role:
     """One box of the ladder.
 
@@ -45,6 +79,9 @@ class Role:
     def mend_of(self, protocol: str) -> Mend[Any]:
         """What stands between this role's messages of that protocol and the wire: faults."""
         return self._mends.setdefault(protocol, Mend())
+
+    def must_tell(self, event: str) -> None:
+        """A scenario is about to wait for that event: a role of ours can tell them all."""
 
     async def start(self) -> None:
         """Power on: bind what it listens on, begin what it does by itself.

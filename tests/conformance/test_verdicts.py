@@ -18,6 +18,7 @@ from testbed.conformance import (
     ok,
     worst,
 )
+from testbed.errors import BadInput
 from testbed.trace.trace import Trace
 from tests.conformance.made_up import MadeUp
 
@@ -137,7 +138,7 @@ def test_a_check_of_several_entries_runs_once(monkeypatch) -> None:
 def test_a_check_of_an_unknown_or_a_checked_entry_is_a_defect(name) -> None:
     load_checks()
 
-    with pytest.raises(AssertionError, match=name):
+    with pytest.raises(BadInput, match=name):
         check(name)(lambda trace: iter(()))
 
 

@@ -7,8 +7,10 @@ import inspect
 import pytest
 
 from testbed import host
-from testbed.engines.emulation.host import EmulatedHost, _Call
+from testbed.engines.emulation.calls import Call
+from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.ports import UdpPort
+from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.tls import TlsStream
 
@@ -18,7 +20,9 @@ PAIRS = [
     (host.Stream, TcpStream),
     (host.Stream, TlsStream),
     (host.Listener, TcpListener),
-    (host.Timer, _Call),
+    (host.Timer, Call),
+    (host.ProgramHost, EmulatedHost),
+    (host.Program, RunningProgram),
 ]
 
 

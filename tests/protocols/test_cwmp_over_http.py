@@ -16,12 +16,9 @@ from testbed.protocols.cwmp.over_http import (
     AcsClient,
     Again,
     Broken,
-    Carried,
-    CarriedDecoder,
     Delivered,
     Outcome,
     Unavailable,
-    carried,
     envelope_in,
     post,
     reply,
@@ -132,53 +129,6 @@ class TestQuirks:
 
         assert isinstance(outcome, Broken)
         assert str(outcome.error).startswith("CWMP body: not XML: 'Hello!'")
-
-
-class TestTrace:
-    """What a trace shows of a connection."""
-
-    @pytest.mark.parametrize(
-        ("message", "summary"),
-        [
-            (post(Url.parse(URL), ENVELOPE), "CWMP Inform 0 BOOTSTRAP"),
-            (post(Url.parse(URL), None), "CWMP empty POST"),
-            (reply(Envelope(rpc.InformResponse())), "CWMP InformResponse"),
-            (reply(None), "CWMP empty 204"),
-            (Response(), "CWMP empty 200"),
-            (Response(status=503), "HTTP 503 Service Unavailable 0 octets"),
-            (Response(status=404, body=b"<html>"), "HTTP 404 Not Found 6 octets"),
-            (Request((("Host", "h"),), b"hello"), "HTTP POST / 5 octets"),
-            (Request((("Host", "h"),), method="GET", target="/cr"), "HTTP GET /cr 0 octets"),
-        ],
-    )
-    def test_every_message_is_one_line(self, message: HttpMessage, summary: str) -> None:
-        to_server = isinstance(message, Request)
-        (seen,) = CarriedDecoder(to_server).feed(message.encode())
-
-        assert isinstance(seen, Carried)
-        assert seen.summary() == summary
-        assert seen.encode() == seen.raw == message.encode()
-
-    def test_the_call_is_at_hand(self) -> None:
-        (seen,) = CarriedDecoder(True).feed(post(Url.parse(URL), ENVELOPE).encode())
-
-        assert isinstance(seen, Carried)
-        assert seen.message == INFORM
-        assert carried(reply(None)).message is None
-
-    def test_a_body_that_is_no_envelope_keeps_its_error(self) -> None:
-        seen = carried(Request(body=b"hello"))
-
-        assert str(seen.error).startswith("CWMP body: not XML: 'hello'")
-
-    def test_what_breaks_http_comes_in_the_place_of_a_message(self) -> None:
-        decoder = CarriedDecoder(True)
-        (error,) = decoder.feed(b"hello\r\n\r\n")
-        cut = CarriedDecoder(True)
-        cut.feed(b"POST / HTTP/1.1\r\n")
-
-        assert isinstance(error, HttpError)
-        assert isinstance(cut.end()[0], HttpError)
 
 
 class TestRefusals:

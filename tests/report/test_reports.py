@@ -43,7 +43,11 @@ def result(tmp_path: Path) -> Result:
     (tmp_path / "logs" / "named.log").write_text("</pre><b>bold</b>")
     (tmp_path / "ladder.svg").write_text('<?xml version="1.0"?>\n<svg><g id="r7"/></svg>')
     run = {"nodes": {"gateway": {"nat": "masquerade"}, "hnb": {"nat": None}}, "seed": "7"}
-    run |= {"cast": {"hnb": "ours"}, "versions": {"kernel": "6.1"}, "engine": "emulation"}
+    run |= {
+        "cast": {"hnb": {"program": "ours", "version": "0.1.0"}},
+        "versions": {"kernel": "6.1"},
+        "engine": "emulation",
+    }
     (tmp_path / "run.json").write_text(json.dumps(run))
     return Result("lan_connectivity", outcomes, judgements, 1.25, tmp_path)
 

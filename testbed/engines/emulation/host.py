@@ -7,26 +7,27 @@ namespace before, and whatever a role changes in it is undone when the node lose
 from __future__ import annotations
 
 import asyncio
-import os
+import functools
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from testbed.engines.emulation.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
+from testbed.engines.emulation.configured import Configured
+from testbed.engines.emulation.interfaces import announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.nat_rules import Forwarding
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.packets import ETHERTYPE_ARP, arp_announcement
 from testbed.engines.emulation.ports import (
     RECEIVE_BUFFER_OCTETS,
     UdpPort,
-    close_aside,
     enlarge_receive_buffer,
     require_address,
 )
+from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.tls import Tap, TlsStream
 from testbed.engines.tls_policy import TlsContexts
@@ -36,6 +37,8 @@ from testbed.host import (
     Interface,
     Listener,
     Port,
+    Program,
+    ProgramHost,
     Stream,
     StreamHandler,
     Timer,
@@ -46,9 +49,6 @@ from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 
 _BACKLOG = 128
-_READY_TRIES = 1000
-_ETHERNET_BROADCAST = bytes([255] * 6)
-
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Called with node, event and its fields."""
 Crashed = Callable[[str, BaseException], None]
@@ -56,32 +56,6 @@ Crashed = Callable[[str, BaseException], None]
 Taps = Callable[[str, Endpoint, Endpoint, bool], Tap | None]
 """Called with node, local and remote end of a TLS stream and whether the node has connected it;
 gives who is told its clear octets."""
-
-
-class _Call:
-    """A call that is yet to come.  Fits `testbed.host.Timer`."""
-
-    def __init__(self, host: EmulatedHost, when: float, callback: Callable[[], None]) -> None:
-        self._host = host
-        self._callback = callback
-        self._handle = host.loop.call_at(when, self._come)
-
-    def _come(self) -> None:
-        self._host.timers.pop(self, None)
-        self._host.guard(self._callback)
-
-    def cancel(self) -> None:
-        """It will not come."""
-        self._handle.cancel()
-        self._host.timers.pop(self, None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Configured:
-    """A node as the network configured it: (address, prefix length) by interface; routers."""
-
-    addresses: Mapping[str, list[tuple[str, int]]]
-    routers: Sequence[str]
 
 
 class EmulatedHost:
@@ -118,7 +92,7 @@ class EmulatedHost:
         self.names: dict[str, str] = {}
         self.powered = True
         self.loop = asyncio.get_running_loop()
-        self.timers: dict[_Call, None] = {}
+        self.timers: dict[Call, None] = {}
         self._tell = tell
         self._crashed = crashed
         self._contexts = contexts
@@ -130,10 +104,11 @@ class EmulatedHost:
         self._ports: dict[UdpPort, None] = {}
         self._streams: dict[TcpStream, None] = {}
         self._listeners: dict[TcpListener, None] = {}
+        self._programs: dict[RunningProgram, None] = {}
         self._carrier_watch: CarrierWatch | None = None
         self._carrier_callbacks: list[Callable[[str, bool], None]] = []
         # What the network had configured, once the role has changed anything of it.
-        self._before: _Configured | None = None
+        self._before: Configured | None = None
 
     # Time, tasks, events
 
@@ -174,7 +149,7 @@ class EmulatedHost:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back at that time of `now()`, unless cancelled or the node has lost power."""
-        call = _Call(self, when, callback)
+        call = Call(self, when, callback)
         if self.powered:
             self.timers[call] = None
         else:
@@ -328,15 +303,15 @@ class EmulatedHost:
         """Give the interface this address, in place of the one it had, and announce it by ARP."""
         self._before = self._configured()
         self._netlink.set_address(interface, address, prefix_length)
-        self.tell("ADDRESS", interface=interface, address=address)
+        self._address_changed(interface, address)
         self._forget_learned()
-        self._announce(interface, address)
+        announce(self.namespace, self._netlink, interface, address)
 
     def clear_address(self, interface: str) -> None:
         """Take the interface's address away, and the routes that need it."""
         self._before = self._configured()
         self._netlink.flush_addresses(interface)
-        self.tell("ADDRESS", interface=interface, address=None)
+        self._address_changed(interface, None)
         self._forget_learned()
 
     def address_of(self, interface: str) -> str | None:
@@ -348,28 +323,16 @@ class EmulatedHost:
         self._before = self._configured()
         self._netlink.set_default_route(router)
 
-    def _configured(self) -> _Configured:
+    def _configured(self) -> Configured:
         """What the network configured: it is noted before the role's first change."""
-        if self._before is not None:
-            return self._before
-        return _Configured(
-            {each: self._netlink.addresses(each) for each in self.interfaces},
-            [router for router, _ in self._netlink.default_routes() if router is not None],
-        )
+        return self._before or Configured.read(self._netlink, self.interfaces)
+
+    def _address_changed(self, interface: str, address: str | None) -> None:
+        self.tell("ADDRESS", interface=interface, address=address)
 
     def _forget_learned(self) -> None:
         for port in self._ports:
             port.forget_addresses()
-
-    def _announce(self, interface: str, address: str) -> None:
-        """Others on the link may hold another's hardware address for this one (RFC 5227)."""
-        hardware_address = self._netlink.link(interface).hardware_address
-        packet = arp_announcement(hardware_address, address)
-        to = (interface, ETHERTYPE_ARP, 0, 0, _ETHERNET_BROADCAST)
-        announcing = self.namespace.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
-        with suppress(OSError):  # the interface may be down: nobody to tell
-            announcing.sendto(packet, to)
-        close_aside(announcing)
 
     # Links
 
@@ -390,8 +353,6 @@ class EmulatedHost:
             for callback in list(self._carrier_callbacks):
                 self.guard(callback, interface, up)
 
-    # Forwarding
-
     def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
         """Forward between interfaces; what leaves by `outside` is translated as `nat` says.
 
@@ -400,6 +361,23 @@ class EmulatedHost:
             MissingFeature: no `nft` on this machine, or no nftables NAT in its kernel.
         """
         self._forwarding.apply(nat, inside, outside)
+
+    # Programs
+
+    async def run_program(
+        self,
+        command_line: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        on_line: Callable[[str], None] | None = None,
+    ) -> Program:
+        """Start a program; what it changes of addresses and routes ends with the node's power."""
+        self._require_power()
+        self._before = self._configured()
+        heard = functools.partial(self.guard, on_line) if on_line is not None else None
+        program = RunningProgram(self.namespace, command_line, log, environment, heard)
+        self._programs[program] = None
+        return program
 
     # Power
 
@@ -429,15 +407,10 @@ class EmulatedHost:
             listener.close()
         for stream in list(self._streams):
             stream.vanish()
-        for port in list(self._ports):
-            port.close()
-        for interface, addresses in self._before.addresses.items():
-            if self._netlink.addresses(interface) != addresses:
-                self._netlink.flush_addresses(interface)
-                self.tell("ADDRESS", interface=interface, address=None)
-                for address, prefix_length in addresses:
-                    self._netlink.add_address(interface, address, prefix_length)
-                    self.tell("ADDRESS", interface=interface, address=address)
+        self.let_go()
+        while self._programs:
+            self._programs.popitem()[0].kill()
+        self._before.restore_addresses(self._netlink, self._address_changed)
         self._forwarding.remove()
 
     def power_on(self) -> None:
@@ -453,20 +426,9 @@ class EmulatedHost:
             for interface in self.interfaces:
                 self._netlink.set_up(interface)
         for interface in self.interfaces:
-            self._await_ready(interface)
-        self._netlink.set_default_route(None)
-        for router in self._before.routers:
-            self._netlink.set_default_route(router)
+            await_ready(self._netlink, interface)
+        self._before.restore_routes(self._netlink)
         self._before = None
-
-    def _await_ready(self, interface: str) -> None:
-        """The kernel opens an interface's queue a moment after its carrier; what is sent before is
-        lost, and a role's first question would be repeated only seconds later."""
-        for _ in range(_READY_TRIES):
-            state = self._netlink.link(interface)
-            if state.ready or not state.carrier:
-                return
-            os.sched_yield()
 
     def let_go(self) -> None:
         """The lab ends: close the ports, and leave all else to the end of the namespaces."""
@@ -485,3 +447,4 @@ class EmulatedHost:
 
 if TYPE_CHECKING:
     _FITS_HOST: type[Host] = EmulatedHost
+    _FITS_PROGRAM_HOST: type[ProgramHost] = EmulatedHost

@@ -301,6 +301,16 @@ class Network:
         # To ask makes the kernel tell the node of its carrier now instead of within a second.
         near.netlink.link(interface)
 
+    def await_node(self, node: str) -> None:
+        """Wait until the switches pass what the node sends, whose interfaces have just come up.
+
+        A switch's port sees its carrier at once only where it has not changed within the last
+        second, and drops what comes before.  Cables that are out stay out.
+        """
+        states = self.mininet.netlink.links()
+        ports = {str(intf.link.intf2) for intf in self._nodes[node].intfList() if intf.link}
+        self._await_ready({port for port in ports if states[port].up and states[port].carrier})
+
     def _await_ready(self, ports: set[str]) -> None:
         """Wait until each of these ports of switches passes frames."""
         deadline = time.monotonic() + _READY_WITHIN_S

@@ -37,6 +37,8 @@ class EmulationWorld:
             that goes with the world.
         foreign: nodes that are played by programs or devices that are not ours: they tell nothing
             of their TLS connections, so that whom they connect to does.
+        captured: whether frames come into the trace; without, only events do, and nothing slows a
+            flood of packets down (a prompt's iperf).
 
     Attributes:
         key_log: the secrets of all TLS connections, in NSS key log form, once the world has
@@ -50,6 +52,7 @@ class EmulationWorld:
         seed: str,
         key_log: Path | None = None,
         foreign: Collection[str] = (),
+        captured: bool = True,
     ) -> None:
         self.topology = topology
         self.trace = trace
@@ -84,7 +87,7 @@ class EmulationWorld:
             for interface in host.interfaces.values()
         }
         self.capture = Capture(
-            {name: self.network.nodes[name].namespace for name in topology.nodes},
+            {n: self.network.nodes[n].namespace for n in topology.nodes} if captured else {},
             lambda node, interface: self._links.get((node, interface)),
             trace.add_frame,
             trace.arrived,
@@ -131,7 +134,10 @@ class EmulationWorld:
     def power(self, node: str, on: bool) -> None:
         """Give the node power, or take it."""
         if on:
+            had_power = self.hosts[node].powered
             self.hosts[node].power_on()
+            if not had_power:
+                self.network.await_node(node)
         else:
             self.hosts[node].power_off()
 

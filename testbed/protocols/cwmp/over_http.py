@@ -6,14 +6,12 @@ messages of a session; what the messages say is the session's business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
-from testbed.errors import BadInput, DecodeError, PeerError
+from testbed.errors import BadInput, PeerError
 from testbed.protocols.cwmp.envelope import Envelope, decode
-from testbed.protocols.cwmp.rpc import Rpc
-from testbed.protocols.http import Decoder, HttpError, HttpMessage, Request, Response, Url
+from testbed.protocols.http import HttpError, Request, Response, Url
 from testbed.protocols.http_auth import Credentials, answer, parse_challenges
 from testbed.protocols.http_cookies import CookieJar
 
@@ -62,83 +60,6 @@ def envelope_in(message: Request | Response) -> Envelope | None:
     if coding not in ("", "identity"):
         raise HttpError(f"CWMP body: Content-Encoding {coding!r} is not read", 415)
     return None if message.is_empty else decode(message.body)
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """An HTTP message on a CWMP connection, with what it carries: what a trace shows of it.
-
-    Attributes:
-        http: the message.
-        envelope: in its body; None: the body is empty, or is none.
-        error: why the body is none; None: it is one, or is empty.
-    """
-
-    http: Request | Response
-    envelope: Envelope | None = None
-    error: DecodeError | None = field(default=None, compare=False)
-
-    @property
-    def message(self) -> Rpc | None:
-        """The call, response or fault; None: there is none."""
-        return None if self.envelope is None else self.envelope.message
-
-    @property
-    def raw(self) -> bytes:
-        """The octets as they came."""
-        return self.http.raw
-
-    def encode(self) -> bytes:
-        """The octets of the HTTP message."""
-        return self.http.encode()
-
-    def summary(self) -> str:
-        """One line for a ladder: CWMP's, where there is any, else HTTP's."""
-        if self.envelope is not None:
-            return self.envelope.summary()
-        if self.error is None and isinstance(self.http, Request) and self.http.method == "POST":
-            return "CWMP empty POST"
-        if self.error is None and self.http.is_empty and self.http_status in (200, 204):
-            return f"CWMP empty {self.http_status}"
-        return self.http.summary()
-
-    @property
-    def http_status(self) -> int | None:
-        """The status of a response; None: it is a request."""
-        return self.http.status if isinstance(self.http, Response) else None
-
-
-def carried(http: Request | Response) -> Carried:
-    """What an HTTP message carries.  Bodies of refusals and redirects are not asked."""
-    if isinstance(http, Response) and http.status != 200:
-        return Carried(http)
-    try:
-        return Carried(http, envelope_in(http))
-    except DecodeError as error:
-        return Carried(http, None, error)
-
-
-class CarriedDecoder:
-    """One direction of a CWMP connection, cut into what its messages carry; for a trace.
-
-    Args:
-        to_server: whether the CPE sends what is fed.
-    """
-
-    def __init__(self, to_server: bool) -> None:
-        self._decoder = Decoder(to_server)
-
-    def feed(self, octets: bytes) -> Sequence[Carried | HttpError]:
-        """What these octets complete; an `HttpError` comes last, and nothing after it."""
-        return [_opened(each) for each in self._decoder.feed(octets)]
-
-    def end(self) -> Sequence[Carried | HttpError]:
-        """What the end of the stream completes, or why it comes too early."""
-        return [_opened(each) for each in self._decoder.end()]
-
-
-def _opened(message: HttpMessage | HttpError) -> Carried | HttpError:
-    return message if isinstance(message, HttpError) else carried(message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""dnsmasq as a home gateway: DHCP server, and DNS forwarder where the topology wants a proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+from testbed.errors import Unsupported
+from testbed.external.program import About, ExternalProgram
+from testbed.topology import Nat, Node
+
+INSIDE, OUTSIDE = "eth0", "eth1"
+FIRST_NUMBER, LAST_NUMBER = 100, 199
+"""Host numbers of the addresses that a gateway leases."""
+SHORTEST_LEASE_S = 120
+
+
+class Dnsmasq(ExternalProgram):
+    """dnsmasq on the home link; the translation to the outside stays ours."""
+
+    about = About(
+        program="dnsmasq",
+        package="dnsmasq-base",
+        command="dnsmasq",
+        plays=("gateway",),
+        version_arguments=("--version",),
+        version_pattern=r"Dnsmasq version (\S+)",
+        ready_pattern=r"dnsmasq: started, version",
+        cannot={"set_dhcp": "its DHCP policy is fixed when it starts, and it does not misbehave"},
+    )
+
+    def require(self, node: Node) -> None:
+        """Its shortest lease is two minutes; its home's link holds the addresses that it leases."""
+        lease_s = float(node.settings.get("lease_s", 3600))
+        if lease_s < SHORTEST_LEASE_S:
+            raise Unsupported(
+                f"{node.name} is played by {self.about.program}, whose leases last "
+                f"{SHORTEST_LEASE_S} s at least; this run wants {lease_s:g} s"
+            )
+
+    def prepare(self) -> None:
+        """Forward and translate."""
+        self.host.translate(self.node.nat or Nat.NONE, [INSIDE], OUTSIDE)
+
+    def files(self, folder: Path) -> Mapping[str, str]:
+        """dnsmasq.conf."""
+        inside = self.node.attachments[0]
+        home = IPv4Interface(f"{inside.address}/{inside.prefix_length}").network
+        last = min(home.num_addresses - 2, LAST_NUMBER)
+        settings = self.node.settings
+        upstream: Sequence[str] = settings.get("dns_servers", ())
+        proxy = bool(settings.get("dns_proxy", False))
+        servers = [str(inside.address)] if proxy else upstream
+        lines = [
+            f"port={53 if proxy else 0}",
+            f"interface={INSIDE}",
+            "except-interface=lo",
+            "bind-interfaces",
+            "no-hosts",
+            "no-resolv",
+            *(f"server={each}" for each in upstream if proxy),
+            f"dhcp-range={home[FIRST_NUMBER]},{home[last]},{home.netmask},"
+            f"{float(settings.get('lease_s', 3600)):.0f}",
+            f"dhcp-option=option:router,{inside.address}",
+            f"dhcp-option=option:dns-server{''.join(f',{each}' for each in servers)}",
+            *([f"domain={settings['domain_name']}"] if settings.get("domain_name") else []),
+            "dhcp-authoritative",
+            "no-ping",
+            f"dhcp-leasefile={folder}/leases",
+            "log-dhcp",
+        ]
+        return {"dnsmasq.conf": "\n".join(lines) + "\n"}
+
+    def arguments(self, folder: Path) -> Sequence[str]:
+        """In the foreground; `-d` also keeps it from becoming another user."""
+        return ["-d", f"--conf-file={folder}/dnsmasq.conf"]
