@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from testbed.conformance.index import index_of, remembered
 from testbed.protocols import dns, http, tls
 from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
@@ -58,9 +59,9 @@ def holder_of(trace: Trace, record: Record) -> str | None:
 
 def events_of(trace: Trace, node: str, *names: str) -> Iterator[Record]:
     """What a node tells of itself under one of these names, in order."""
-    for record in trace.records:
+    for record in index_of(trace).of_node.get(node, ()):
         message = record.message
-        if record.sender == node and isinstance(message, Event) and message.name in names:
+        if isinstance(message, Event) and message.name in names:
             yield record
 
 
@@ -162,7 +163,7 @@ def contact_in(trace: Trace, record: Record) -> Contact | None:
 
 def contacts(trace: Trace, node: str) -> Iterator[Contact]:
     """Every contact of a node, in order; names, addresses and time are asked for by other means."""
-    for record in trace.records:
+    for record in index_of(trace).of_node.get(node, ()):
         if record.sender == node:
             contact = contact_in(trace, record)
             if contact is not None:
@@ -194,10 +195,11 @@ class Lookup:
         return () if self.answer is None else self.answer.message.addresses
 
 
+@remembered
 def lookups(trace: Trace, node: str) -> list[Lookup]:
     """The queries of a node with their answers, in the order of the queries."""
     found: list[Lookup] = []
-    for record in trace.records:
+    for record in index_of(trace).of_node.get(node, ()):
         message = record.message
         if isinstance(message, dns.Query) and record.sender == node:
             found.append(Lookup(record, holder_of(trace, record)))
@@ -298,22 +300,33 @@ class Connection:
         return next((each for each in self.said if isinstance(each.message, kind)), None)
 
 
+@remembered
 def connections(trace: Trace, client: str) -> list[Connection]:
     """The TCP connections of a node, by their SYNs; a repeated SYN opens no other one."""
+    index = index_of(trace)
     found: list[Connection] = []
-    by_stream: dict[tuple[str, int], Connection] = {}
-    for record in trace.records:
-        if record.stream is None:
+    known: set[tuple[str, int]] = set()
+    for syn in index.of_node.get(client, ()):
+        opens = "SYN" in syn.marks and "ACK" not in syn.marks and syn.sender == client
+        if not opens or syn.stream is None or (syn.link, syn.stream) in known:
             continue
-        key = (record.link, record.stream)
-        opens = "SYN" in record.marks and "ACK" not in record.marks
-        if opens and record.sender == client and key not in by_stream:
-            found.append(Connection(client, holder_of(trace, record), record))
-            # The same connection has other numbers behind each NAT and router.
-            for hop in trace.arrow_of(record).hops:
-                if hop.stream is not None:
-                    by_stream[hop.link, hop.stream] = found[-1]
-        connection = by_stream.get(key)
-        if connection is not None and trace.arrow_of(record).first is record:
-            connection.said.append(record)
+        # The same connection has other numbers behind each NAT and router.
+        ways = {(h.link, h.stream) for h in trace.arrow_of(syn).hops if h.stream is not None}
+        known |= ways
+        said = [
+            record
+            for way in ways
+            for record in index.of_stream[way]
+            if record.number >= syn.number and trace.arrow_of(record).first is record
+        ]
+        said.sort(key=lambda record: record.number)
+        found.append(Connection(client, holder_of(trace, syn), syn, said))
     return found
+
+
+def connection_of(trace: Trace, client: str, record: Record) -> Connection | None:
+    """The connection that a record of a client belongs to, as it was sent first."""
+    for connection in connections(trace, client):
+        if any(said is record for said in connection.said):
+            return connection
+    return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from testbed.conformance.index import index_of, remembered
 from testbed.conformance.reading import (
     INITIAL_HMS,
     contacts,
@@ -187,15 +188,17 @@ def _asks_again(turn: Record) -> bool:
     return fault is not None and fault.code == _RETRY
 
 
+@remembered
 def sessions(trace: Trace, cpe: str) -> list[Session]:
     """The CWMP sessions of a CPE with whomever, by their first message."""
     found: list[Session] = []
     open_with: dict[str | None, Session] = {}
-    for record in trace.records:
-        ends = _ends(trace, record, cpe)
-        if ends is None:
-            continue
-        acs, is_post = ends
+    for record, origin, end in index_of(trace).web.get(cpe, ()):
+        is_request = isinstance(record.message, http.Request)
+        if is_request != (origin == cpe):
+            continue  # the CPE's own server: a connection request
+        acs = end if is_request else origin
+        is_post = is_request and record.message.method == "POST"
         session = open_with.get(acs)
         informs = record.find(rpc.Inform) is not None
         is_new = session is None or (informs and not _asks_again(session.turns[-1]))
@@ -205,20 +208,6 @@ def sessions(trace: Trace, cpe: str) -> list[Session]:
         if session is not None:
             session.turns.append(record)
     return found
-
-
-def _ends(trace: Trace, record: Record, cpe: str) -> tuple[str | None, bool] | None:
-    """The ACS of an HTTP message of the CPE's own connections, and whether it is the CPE's POST."""
-    message = record.message
-    if not isinstance(message, http.Request | http.Response):
-        return None
-    arrow = trace.arrow_of(record)
-    if arrow.first is not record:
-        return None
-    if isinstance(message, http.Request):
-        is_post = message.method == "POST"
-        return (arrow.end, True) if is_post and arrow.origin == cpe else None
-    return (arrow.origin, False) if arrow.end == cpe else None
 
 
 @dataclass(slots=True)
@@ -252,6 +241,7 @@ class Discovery:
         return self.first <= record.number < self.last
 
 
+@remembered
 def discoveries(trace: Trace, hnb: str) -> list[Discovery]:
     """The discoveries of an HNB: the first one, and one more after each factory reset."""
     resets = [each.number for each in events_of(trace, hnb, "FACTORY_RESET")]
@@ -300,7 +290,8 @@ def _is_another_try(trace: Trace, discovery: Discovery, session: Session) -> boo
 
 
 def registration(trace: Trace, discovery: Discovery) -> Record | None:
-    """Where the HNB goes on to step 9: it says so, or turns to the serving side, or to any HMS.
+    """Where the HNB goes on to step 9: it says so, or turns to the serving side after its Inform,
+    or to any HMS after it was set one.
 
     AMB-3G-11: registration itself is out of scope; its first sign counts.
     """
@@ -308,8 +299,9 @@ def registration(trace: Trace, discovery: Discovery) -> Record | None:
         if discovery.holds(each):
             return each
     signs = [each.turns[0] for each in discovery.later[:1]]
+    informed = discovery.sessions[0].turns[0].number if discovery.sessions else discovery.last
     for contact in contacts(trace, discovery.hnb):
-        if is_serving(contact.node) and discovery.holds(contact.record):
+        if is_serving(contact.node) and informed < contact.record.number < discovery.last:
             signs.append(contact.record)
             break
     return min(signs, key=lambda each: each.number, default=None)

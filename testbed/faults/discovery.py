@@ -217,7 +217,9 @@ def refuses_hnb_gw(hnb: Hnb) -> None:
 
     def refuse(values: Any, key: str = "") -> tuple[str, ...]:
         wrong = [
-            dataclasses.replace(each, type="boolean") if each.path == hnb.paths.hnb_gw else each
+            dataclasses.replace(each, type="boolean")
+            if each.path == hnb.paths.hnb_gw and not hnb.is_discovered
+            else each
             for each in values
         ]
         return set_values(wrong, key)

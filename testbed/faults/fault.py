@@ -22,7 +22,8 @@ class Fault:
         breaks: ids of the requirements that it makes FAIL, in the scenarios that judge them.
         seen_in: where such a thing was met; may be empty.
         shown_in: the runs that show it, as the command line takes them: "discovery_public/" is the
-            main run of that scenario, "discovery_public/no_match" a variant.
+            main run of that scenario, "discovery_public/no_match" a variant, "discovery_public" all
+            of them together.
         acts_on: "rule" (the function gets the role), or "message PROTOCOL" (it gets a message and
             its destination and gives the messages to send instead), or "octets PROTOCOL" (likewise
             with encoded datagrams, or with what goes onto a stream).  For "cwmp" a message is an

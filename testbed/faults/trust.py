@@ -27,13 +27,13 @@ def _trust_otherwise(hnb: Hnb, change: Callable[[TlsProfile], TlsProfile]) -> No
 
 
 @fault(
-    "hnb.trusts-any-root",
+    "hnb.trusts-anybody",
     role="hnb",
-    breaks=("32583-5.1-P5", "32583-5.1.2-3"),
-    shown_in=("discovery_cert_mismatch/wrong_root",),
+    breaks=("32583-5.1-P5", "32583-5.1-P8", "32583-5.1.2-3"),
+    shown_in=("discovery_cert_mismatch",),
 )
-def trusts_any_root(hnb: Hnb) -> None:
-    """The HNB does not check whose root a certificate comes from."""
+def trusts_anybody(hnb: Hnb) -> None:
+    """The HNB takes any certificate: of any root, and for any name."""
     _trust_otherwise(hnb, lambda profile: dataclasses.replace(profile, verifies=False))
 
 

@@ -48,7 +48,7 @@ def each_place_gets_its_own_set(trace: Trace) -> Iterator[Finding]:
                     )
                     continue
                 place = place_in(_inform(informed))
-                if place is not None:
+                if place is not None and session.accepted:
                     given.setdefault(place, (discovery.hnb, call.call, asked))
     if len(given) < 2:
         return

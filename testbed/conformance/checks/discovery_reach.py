@@ -6,8 +6,10 @@ TS 32.583, 5.1 and 5.1.2.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import merge
 
 from testbed.conformance.check import check
+from testbed.conformance.index import index_of
 from testbed.conformance.places import is_public
 from testbed.conformance.reading import (
     INITIAL_HMS,
@@ -200,7 +202,7 @@ def _judge_address(connection: Connection, asked: list[Lookup], factory: Factory
     return fault(connection.syn, f"connects to {connection.address}; of {name} {said}")
 
 
-@check("32583-5.1-P9", needs=("", "intranet_mode"))
+@check("32583-5.1-P9", needs=("", "intranet_mode"), observed="told")
 def modes_are_not_mixed(trace: Trace) -> Iterator[Finding]:
     """With factory data for the public Internet no tunnel is built; with a SeGW's, one is first.
 
@@ -236,7 +238,9 @@ def ladder_runs_in_order(trace: Trace) -> Iterator[Finding]:
             continue
         begun = registration(trace, discovery)
         until = discovery.last if begun is None else begun.number
-        for record in trace.records[discovery.first : until]:
+        for record in index_of(trace).of_node.get(discovery.hnb, ()):
+            if not discovery.first <= record.number < until:
+                continue
             stranger = _stranger(trace, discovery.hnb, record)
             if stranger:
                 yield fault(record, f"{stranger} before step 9")
@@ -302,12 +306,24 @@ def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
 
 def _first_lease(trace: Trace, discovery: Discovery) -> Record | None:
     own = trace.hardware_addresses(discovery.hnb)
-    for record in trace.records[discovery.first : discovery.last]:
-        message = record.message
-        to_us = record.receiver in (discovery.hnb, None)
-        if isinstance(message, dhcp.Ack) and to_us and message.hardware_address in own:
+    for record in _told_by_dhcp(trace, discovery):
+        if isinstance(record.message, dhcp.Ack) and record.message.hardware_address in own:
             return record
     return None
+
+
+def _told_by_dhcp(trace: Trace, discovery: Discovery) -> list[Record]:
+    """The offers and leases that may have reached the HNB."""
+    index = index_of(trace)
+    return [
+        each
+        for each in merge(
+            index.of_node.get(discovery.hnb, ()), index.to_all, key=lambda each: each.number
+        )
+        if isinstance(each.message, dhcp.Offer | dhcp.Ack)
+        and each.receiver in (discovery.hnb, None)
+        and discovery.holds(each)
+    ]
 
 
 def _end(discovery: Discovery) -> int:
@@ -376,8 +392,6 @@ def _named_by_dhcp(trace: Trace, discovery: Discovery, lookup: Lookup) -> bool:
     """Whether a DHCP server has told the HNB this very name."""
     name = lookup.name.encode()
     return any(
-        isinstance(record.message, dhcp.Offer | dhcp.Ack)
-        and record.receiver in (discovery.hnb, None)
-        and name in record.payload.lower()
-        for record in trace.records[discovery.first : lookup.query.number]
+        record.number < lookup.query.number and name in record.payload.lower()
+        for record in _told_by_dhcp(trace, discovery)
     )

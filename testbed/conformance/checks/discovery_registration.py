@@ -12,7 +12,7 @@ from testbed.conformance.check import check
 from testbed.conformance.reading import (
     INITIAL_HMS,
     Contact,
-    connections,
+    connection_of,
     contacts,
     events_of,
     is_address,
@@ -58,11 +58,8 @@ def session_is_released(trace: Trace) -> Iterator[Finding]:
 
 def _closing(trace: Trace, session: Session) -> Record | None:
     """Where the CPE has closed the last connection of a session."""
-    last = session.turns[-1]
-    for connection in connections(trace, session.cpe):
-        if any(said is last for said in connection.said):
-            return connection.closing()
-    return None
+    connection = connection_of(trace, session.cpe, session.turns[-1])
+    return None if connection is None else connection.closing()
 
 
 def _registration_traffic(trace: Trace, discovery: Discovery) -> Record | None:
@@ -121,18 +118,12 @@ def serving_hms_may_be_another_or_the_same(trace: Trace) -> Iterator[Finding]:
     for discovery in all_discoveries(trace):
         if discovery.done is None or not discovery.later:
             continue
-        first = discovery.later[0].turns[0]
-        wanted = _addresses_of(trace, discovery, discovery.values.hms_host)
-        for connection in connections(trace, discovery.hnb):
-            if any(said is first for said in connection.said):
-                if connection.address in wanted:
-                    yield ok(first, f"with {connection.server or connection.address}, as set")
-                else:
-                    yield fault(
-                        first,
-                        f"with {connection.server or connection.address}, "
-                        f"{discovery.values.hms_url} was set",
-                    )
+        session = discovery.later[0]
+        first, whom = session.turns[0], session.acs or "somebody unknown"
+        if _is_with_serving(trace, discovery, session):
+            yield ok(first, f"with {whom}, as set")
+        else:
+            yield fault(first, f"with {whom}, {discovery.values.hms_url} was set")
 
 
 @check("32583-5.1-P3")
@@ -144,7 +135,7 @@ def somebody_names_the_hnb_gw(trace: Trace) -> Iterator[Finding]:
     """
     for discovery in all_discoveries(trace):
         given = _hnb_gw_given(discovery)
-        over = _first_registration_session_over(discovery)
+        over = _registration_session_over(trace, discovery)
         early = next(
             (
                 each.record
@@ -173,7 +164,7 @@ def serving_hms_fills_the_gap(trace: Trace) -> Iterator[Finding]:
         if discovery.done is None or discovery.values.hnb_gw is not None:
             continue
         given = _hnb_gw_given(discovery)
-        over = _first_registration_session_over(discovery)
+        over = _registration_session_over(trace, discovery)
         if given is not None and (over is None or given.number <= over.number):
             yield ok(given, "the HNB-GW is set by HMS (serving)")
         elif over is not None:
@@ -189,9 +180,20 @@ def _hnb_gw_given(discovery: Discovery) -> Record | None:
     return None
 
 
-def _first_registration_session_over(discovery: Discovery) -> Record | None:
-    ends = (each.ended for each in discovery.later if each.accepted)
-    return next((each for each in ends if each is not None), None)
+def _registration_session_over(trace: Trace, discovery: Discovery) -> Record | None:
+    """Where the first session with the serving HMS ends in order."""
+    for session in discovery.later:
+        over = session.ended if session.accepted else None
+        if over is not None and _is_with_serving(trace, discovery, session):
+            return over
+    return None
+
+
+def _is_with_serving(trace: Trace, discovery: Discovery, session: Session) -> bool:
+    """Whether a session goes to an address of the serving HMS that was set."""
+    connection = connection_of(trace, session.cpe, session.turns[0])
+    wanted = _addresses_of(trace, discovery, discovery.values.hms_host)
+    return connection is not None and connection.address in wanted
 
 
 def _contacts_after_done(trace: Trace, discovery: Discovery) -> Iterator[Contact]:
