@@ -29,7 +29,7 @@ from testbed.errors import (
     Unsupported,
     defect_sentence,
 )
-from testbed.external import OURS, ExternalProgram, find_program
+from testbed.external import OURS, find_program
 from testbed.facts import versions
 from testbed.faults import find_fault, put_on
 from testbed.report.result import Outcome, save_crash
@@ -208,17 +208,14 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
 
 
 async def _script(scenario: Scenario, variant: str, stage: Stage) -> None:
-    """Power for the infrastructure, then the scenario's own lines.
-
-    A role of ours serves before the first frame can reach it; programs are waited for.
-    """
+    """Power for the infrastructure; when all of it serves, the scenario's own lines."""
     starting = [
-        (player, stage.power(player.name, True))
+        stage.power(player.name, True)
         for player in stage.players.values()
         if not player.role.starts_off
     ]
-    for player, started in starting:
-        if started is not None and isinstance(player.role, ExternalProgram):
+    for started in starting:
+        if started is not None:
             await asyncio.wait([started])
             if started.cancelled() or started.exception() is not None:
                 return  # the role's crash is the run's end

@@ -47,6 +47,7 @@ LAYERS["testbed.faults"] = _BELOW_SCENARIOS
 LAYERS["topologies"] = {
     *("testbed.scenario", "testbed.topology", "testbed.protocols", "testbed.roles"),
 }
+# A scenario may act as a stranger on a node's host: an attacker, a broken neighbour.
 LAYERS["scenarios"] = LAYERS["topologies"] | {"topologies", "testbed.host"}
 
 FOR_ALL = {"testbed.errors"}

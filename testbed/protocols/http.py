@@ -33,7 +33,7 @@ class HttpError(DecodeError):
     """A message that breaks HTTP or a bound of ours.
 
     Attributes:
-        status: what a server answers before it closes: 400, 413, 431 or 501.
+        status: what a server answers before it closes: 400, 413, 431, 501 or 505.
     """
 
     def __init__(self, sentence: str, status: int = 400) -> None:
@@ -252,6 +252,11 @@ class Decoder:
     def in_message(self) -> bool:
         """Whether a message has begun and not ended."""
         return bool(self._taken)
+
+    @property
+    def held_octets(self) -> int:
+        """How many octets are kept of a message that has not ended."""
+        return len(self._taken) + len(self._body)
 
     def feed(self, octets: bytes) -> Sequence[HttpMessage | HttpError]:
         """What these octets complete; an `HttpError` comes last, and nothing after it."""

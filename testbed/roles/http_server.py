@@ -7,6 +7,7 @@ own, so that a slow or silent peer holds up nobody.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ from testbed.protocols.http import (
 from testbed.protocols.wire import Endpoint
 from testbed.roles.mending import mended_octets
 
+AT_A_TIME_OCTETS = 16384
+"""How much is read from one connection before the others have their turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
@@ -34,7 +38,9 @@ class HttpLimits:
         message_within_s: from a request's first octet to its last.
         idle_within_s: between requests, and before the first one.
         send_within_s: until the peer has taken a response.
-        connections: beyond these the one that has been idle longest is closed for a new one.
+        connections: beyond these the one that was answered longest ago is closed for a new one.
+        held_octets: of all requests that are not whole yet; beyond these the connection that holds
+            most of them is closed.
     """
 
     head_octets: int = MOST_HEAD_OCTETS
@@ -43,6 +49,7 @@ class HttpLimits:
     idle_within_s: float = 60.0
     send_within_s: float = 10.0
     connections: int = 512
+    held_octets: int = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class _Connection:
         self.decoder = decoder
         self.idle = True
         self.evicted = False
-        self.waiting: list[Request | HttpError] = []
+        self.waiting: deque[Request | HttpError] = deque()
 
 
 class HttpServer:
@@ -99,6 +106,7 @@ class HttpServer:
         self._answer = answer
         self._mend: Mend[Response] = mend or Mend()
         self._open: dict[_Connection, None] = {}
+        self._held = 0
 
     def close(self) -> None:
         """Reset every connection."""
@@ -123,22 +131,42 @@ class HttpServer:
             if not connection.evicted:
                 raise
         finally:
-            self._open.pop(connection, None)
+            self._leave(connection)
 
     def _make_room(self) -> None:
-        """Close the idle connection that has been open longest, if there are too many."""
+        """Where there are too many connections, close one: it has been silent longest.
+
+        Those that wait for an answer of ours go only when there are no others.
+        """
         if len(self._open) < self.limits.connections:
             return
-        oldest = next((each for each in self._open if each.idle), None)
-        if oldest is not None:
-            oldest.evicted = True
-            self.host.tell(
-                "REFUSED",
-                source=str(oldest.stream.remote),
-                cause=f"more than {self.limits.connections} connections are open",
-            )
-            del self._open[oldest]
-            oldest.stream.abort()
+        oldest = next((each for each in self._open if each.idle), None) or next(iter(self._open))
+        self._evict(oldest, f"more than {self.limits.connections} connections are open")
+
+    def _take(self, connection: _Connection, data: bytes) -> None:
+        """Decode what came; where requests under way hold too much, close who holds most."""
+        if connection not in self._open:
+            return  # closed for another one, while these octets were on their way here
+        decoder = connection.decoder
+        before = decoder.held_octets
+        done = decoder.feed(data) if data else decoder.end()
+        connection.waiting += [each for each in done if isinstance(each, Request | HttpError)]
+        self._held += decoder.held_octets - before
+        while self._held > self.limits.held_octets:
+            greediest = max(self._open, key=lambda each: each.decoder.held_octets)
+            cause = f"requests under way hold more than {self.limits.held_octets} octets"
+            self._evict(greediest, cause)
+
+    def _evict(self, connection: _Connection, cause: str) -> None:
+        connection.evicted = True
+        self.host.tell("REFUSED", source=str(connection.stream.remote), cause=cause)
+        self._leave(connection)
+        connection.stream.abort()
+
+    def _leave(self, connection: _Connection) -> None:
+        if connection in self._open:
+            del self._open[connection]
+            self._held -= connection.decoder.held_octets
 
     async def _exchange(self, connection: _Connection) -> bool:
         """One request and its response; whether the connection goes on."""
@@ -152,6 +180,9 @@ class HttpServer:
             return False
         if request is None:
             return False
+        if isinstance(request, Request) and not request.version.startswith("1."):
+            what = f"HTTP request: version {request.version} is not spoken here, 1.0 and 1.1 are"
+            request = HttpError(what, 505)
         if isinstance(request, HttpError):
             self.host.tell("MALFORMED", protocol="HTTP", source=str(source), error=str(request))
             closing = Response((("Connection", "close"),), status=request.status)
@@ -164,6 +195,8 @@ class HttpServer:
                 connection.stream.abort()
             return False
         sent = await self._send(connection, response)
+        if connection in self._open:
+            self._open[connection] = self._open.pop(connection)  # the last in the row again
         return sent and request.keep_alive and response.keep_alive
 
     async def _request(self, connection: _Connection) -> Request | HttpError | None:
@@ -173,19 +206,21 @@ class HttpServer:
             _Slow: it did not come in time.
         """
         if connection.waiting:
-            return connection.waiting.pop(0)
+            await asyncio.sleep(0)  # who sends a thousand at once takes turns with the others
+            return connection.waiting.popleft()
         limits, decoder, stream = self.limits, connection.decoder, connection.stream
         connection.idle, begun = True, decoder.in_message
         within_s = limits.message_within_s if begun else limits.idle_within_s
         try:
             async with asyncio.timeout(within_s) as timer:
                 while not connection.waiting:
-                    data = await stream.receive()
-                    done = decoder.feed(data) if data else decoder.end()
-                    connection.waiting += [e for e in done if isinstance(e, Request | HttpError)]
-                    if not data:
+                    data = await stream.receive(AT_A_TIME_OCTETS)
+                    self._take(connection, data)
+                    if not data or connection.evicted:
                         break
-                    if decoder.in_message and not begun:
+                    if begun:
+                        await asyncio.sleep(0)  # likewise who sends faster than we read
+                    elif decoder.in_message:
                         begun = True
                         timer.reschedule(
                             asyncio.get_running_loop().time() + limits.message_within_s
@@ -198,7 +233,7 @@ class HttpServer:
             raise _Slow(f"the peer did not send {what} within {within_s:g} s") from None
         finally:
             connection.idle = False
-        return connection.waiting.pop(0) if connection.waiting else None
+        return connection.waiting.popleft() if connection.waiting else None
 
     async def _send(self, connection: _Connection, response: Response) -> bool:
         """Send a response; whether the peer took it in time."""
