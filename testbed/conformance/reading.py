@@ -65,12 +65,15 @@ def events_of(trace: Trace, node: str, *names: str) -> Iterator[Record]:
             yield record
 
 
-def staged(trace: Trace, node: str | None) -> bool:
+def staged(trace: Trace, node: str | None, what: str) -> bool:
     """Whether the scenario itself has made this node break its duty, to see what others do.
 
-    A scenario says so by the event "STAGED" of the node; then it is not the node that is judged.
+    The node says so by the event "STAGED", with what was changed among its fields; then it is not
+    the node that is judged.
     """
-    return node is not None and next(events_of(trace, node, "STAGED"), None) is not None
+    if node is None:
+        return False
+    return any(what in each.message.fields for each in events_of(trace, node, "STAGED"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,10 +163,11 @@ class Hms(Role):
         settings = self.node.settings
         if url.scheme == "https" and settings.get("certificate") is not Certificate.NONE:
             tls = TlsProfile(identity=settings.get("identity"), roots=settings.get("roots", ()))
-            self._tell_certificate(tls)
         local = Endpoint(self.node.address or "0.0.0.0", url.port)
         self.keep(self._server)
         self.keep(await self.host.listen(local, self._server.serve, tls))
+        if tls is not None:
+            self._tell_certificate(tls)
 
     def stop(self) -> None:
         """Power off: sessions are forgotten, what it knows of CPEs is not."""

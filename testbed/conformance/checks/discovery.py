@@ -108,14 +108,14 @@ def inform_is_answered(trace: Trace) -> Iterator[Finding]:
     for discovery in all_discoveries(trace):
         begun = registration(trace, discovery)
         for session in discovery.sessions:
-            yield from _answered(trace, session)
+            yield from _answered(session)
         refused = [each for each in discovery.sessions if _refusal(each) is not None]
         accepted = any(each.accepted for each in discovery.sessions)
         if refused and begun is not None and not accepted:
             yield fault(begun, f"{discovery.hnb} goes on, and its Inform is refused")
 
 
-def _answered(trace: Trace, session: Session) -> Iterator[Finding]:
+def _answered(session: Session) -> Iterator[Finding]:
     inform, answer = session.inform, session.answer_to_inform()
     if inform is None or answer is None:
         return
@@ -127,8 +127,6 @@ def _answered(trace: Trace, session: Session) -> Iterator[Finding]:
         else:
             yield ok(answer, f"refused: {refusal}; nothing is set")
     elif not session.accepted:
-        if staged(trace, session.acs):
-            return
         yield fault(answer, f"an InformResponse is due, {answer.summary() or 'an empty body'} came")
     else:
         wanted, found = envelope_of(inform).id, envelope_of(answer).id
@@ -175,7 +173,7 @@ def _written(trace: Trace, session: Session) -> Iterator[Finding]:
         yield fault(early[0].call, "SetParameterValues comes before the InformResponse")
     elif asked.complete:
         yield ok(calls[-1].call, _told(asked))
-    elif session.accepted and session.ended is not None and not staged(trace, session.acs):
+    elif session.accepted and session.ended is not None and not staged(trace, session.acs, "omits"):
         lacking = [
             name
             for name, value in (("serving SeGW", asked.segw), ("serving HMS", asked.hms_url))

@@ -136,7 +136,8 @@ def initial_hms_is_published(trace: Trace) -> Iterator[Finding]:
         if not _is_unpublished_by_intent(trace):
             yield fault(answer, f"{asked[0].name} is answered {answer.message.code}, no address")
             continue
-        gone_on = next(_contacts_before_done(trace, discovery), None)
+        later = _contacts_before_done(trace, discovery)
+        gone_on = next((each for each in later if each.record.number > answer.number), None)
         if gone_on is None:
             yield ok(answer, f"{answer.message.code}, and nobody is contacted")
         else:
@@ -145,7 +146,7 @@ def initial_hms_is_published(trace: Trace) -> Iterator[Finding]:
 
 def _is_unpublished_by_intent(trace: Trace) -> bool:
     servers = (each for each in trace.addresses.nodes if is_one_of(each, OUTER_DNS))
-    return any(staged(trace, each) for each in servers)
+    return any(staged(trace, each, "name") for each in servers)
 
 
 @check("32583-5.1.2-2")
