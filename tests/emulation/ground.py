@@ -13,6 +13,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ VARIANTS = ["root", "root_without_capabilities", "nobody"]
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_DUMPABLE = 4
 MS_SHARED = 1 << 20
+MS_BIND = 4096
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def call(function: str, *arguments: object) -> None:
@@ -124,10 +127,21 @@ def _inner(writer: int, facts: Callable[[], None]) -> None:
     mount("proc", "/proc", "proc", 0)
     mount("sysfs", "/sys", "sysfs", 0)
     for place in ("/run", "/tmp", "/dev/shm"):
-        mount("tmpfs", place, "tmpfs", 0)
-        os.chmod(place, 0o1777)
+        _empty(Path(place))
     facts()
     os.write(writer, b"as expected")
+
+
+def _empty(place: Path) -> None:
+    """Make a folder empty; but a checkout that lies in it, or its Python, stays where it is."""
+    wanted = {ROOT, Path(sys.prefix), Path(sys.base_prefix)}
+    kept = {each: os.open(each, os.O_PATH) for each in wanted if each.is_relative_to(place)}
+    mount("tmpfs", str(place), "tmpfs", 0)
+    place.chmod(0o1777)
+    for path, descriptor in kept.items():
+        path.mkdir(parents=True, exist_ok=True)
+        mount(f"/proc/self/fd/{descriptor}", str(path), "", MS_BIND | nesting.MS_REC)
+        os.close(descriptor)
 
 
 @contextmanager
