@@ -105,6 +105,10 @@ class SessionReport:
     failure: SessionFailed | None = None
 
     @property
-    def refused_calls(self) -> tuple[Served, ...]:
-        """The calls that were answered by a fault."""
-        return tuple(each for each in self.served if isinstance(each.answer, rpc.Fault))
+    def refused_sets(self) -> tuple[Served, ...]:
+        """What the ACS wanted to set, and was answered a fault; other calls may be refused."""
+        return tuple(
+            each
+            for each in self.served
+            if isinstance(each.call, rpc.SetParameterValues) and isinstance(each.answer, rpc.Fault)
+        )

@@ -40,6 +40,9 @@ from testbed.topology import Certificate, Node
 
 COOKIE = "session"
 MOST_SESSIONS = 4096
+MOST_DEVICES = 1 << 17
+MOST_INFORM_OCTETS = 128 * 1024
+"""An Inform is kept as long as its CPE is known: a larger one is answered by fault 8004."""
 LIMITS = HttpLimits(body_octets=1024 * 1024)
 DEATH_AFTER_S = 3600.0
 
@@ -324,11 +327,18 @@ class Hms(Role):
         inform = envelope.message
         assert isinstance(inform, rpc.Inform)
         serial = inform.device_id.serial_number
+        if len(envelope.raw) > MOST_INFORM_OCTETS:
+            cause = f"its Inform has {len(envelope.raw)} octets, at most {MOST_INFORM_OCTETS} fit"
+            self.host.tell("REFUSED", source=str(source), serial_number=serial[:64], cause=cause)
+            session.machine.answer(rpc.fault(faults.ACS_RESOURCES_EXCEEDED, cause))
+            return
         for other in list(self._sessions.values()):
             known = other.device
             if known is not None and known.device_id == inform.device_id:
                 self._forget(other, "its CPE has opened another one")
         device = Managed(inform.device_id, inform, source.address)
+        if serial not in self.devices and len(self.devices) >= MOST_DEVICES:
+            del self.devices[next(iter(self.devices))]
         session.device = self.devices[serial] = device
         answer, calls = self._decide(device)
         session.machine.answer(answer)

@@ -192,8 +192,8 @@ class Hnb(ManagedDevice):
             step, cause = STEPS[report.failure.stage], str(report.failure)
             if report.failure.stage is Stage.SERVE and self._has_set(report, self.paths.segw):
                 step = "8"
-        elif report.refused_calls:
-            refused = report.refused_calls[0]
+        elif report.refused_sets:
+            refused = report.refused_sets[0]
             step, cause = "7", f"{refused.call.method} refused: {refused.answer.summary()}"
         elif not (self._has_set(report, self.paths.segw) and self.serving_segw):
             step, cause = "6", "HMS (initial) has set no serving SeGW"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from testbed.host import Host, Mend, Stream
 from testbed.protocols.http import (
@@ -194,10 +194,13 @@ class HttpServer:
             if response.reset:
                 connection.stream.abort()
             return False
+        if not request.keep_alive and response.keep_alive:
+            # RFC 9112, 9.6: who will close says so, or the next request meets a closed connection.
+            response = replace(response, headers=(*response.headers, ("Connection", "close")))
         sent = await self._send(connection, response)
         if connection in self._open:
             self._open[connection] = self._open.pop(connection)  # the last in the row again
-        return sent and request.keep_alive and response.keep_alive
+        return sent and response.keep_alive
 
     async def _request(self, connection: _Connection) -> Request | HttpError | None:
         """The next request; None: the peer has closed.

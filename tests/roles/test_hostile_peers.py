@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from testbed.protocols.cwmp import rpc
+from testbed.protocols.cwmp.over_http import envelope_in
 from testbed.protocols.http import Response
-from testbed.roles.hms import LIMITS
+from testbed.roles.hms import LIMITS, MOST_INFORM_OCTETS
 from testbed.roles.http_server import AT_A_TIME_OCTETS, HttpLimits, HttpServer
 from tests.roles.cwmp_scene import PORT, Peer, Scene, inform, is_served
 from tests.virtual_time import virtual_time
@@ -395,6 +396,21 @@ async def test_an_inform_under_the_cookie_of_a_session_that_is_over_begins_anew(
 
     assert response.status == 200
     assert "session=" in (response.header("Set-Cookie") or "")
+
+
+@virtual_time
+async def test_an_inform_that_is_too_large_to_keep_is_fault_8004() -> None:
+    scene = await open_to_all()
+    peer = await Peer.at(scene.stranger)
+    response = await peer.ask(inform("large", **{"Device.X": "x" * MOST_INFORM_OCTETS}))
+    answer = envelope_in(response)
+
+    assert answer is not None
+    assert isinstance(answer.message, rpc.Fault)
+    assert answer.message.code == 8004
+    assert "at most 131072 fit" in scene.told("hms", "REFUSED")[0]["cause"]
+    assert scene.hms.devices == {}
+    assert await is_served(scene)
 
 
 @virtual_time

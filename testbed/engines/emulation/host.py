@@ -48,6 +48,9 @@ from testbed.host import (
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 
+MOST_HANDSHAKES = 256
+"""TLS handshakes under way at one listening port; for one more the oldest is given up."""
+
 _BACKLOG = 128
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Called with node, event and its fields."""
@@ -248,6 +251,8 @@ class EmulatedHost:
             listening.close()
             raise
 
+        handshakes: dict[TcpStream, None] = {}
+
         def accepted(tcp: socket.socket) -> None:
             stream = self._stream(tcp)
             try:
@@ -255,7 +260,7 @@ class EmulatedHost:
             except OSError:
                 stream.abort()  # reset between the kernel's accept and ours
                 return
-            self.spawn(self._serve(stream, handler, tls), f"serves {stream.remote}")
+            self.spawn(self._serve(stream, handler, tls, handshakes), f"serves {stream.remote}")
 
         def refused(error: OSError) -> None:
             self.tell("ACCEPT_FAILED", local=str(listener.local), reason=str(error))
@@ -265,17 +270,30 @@ class EmulatedHost:
         return listener
 
     async def _serve(
-        self, below: TcpStream, handler: StreamHandler, tls: TlsProfile | None
+        self,
+        below: TcpStream,
+        handler: StreamHandler,
+        tls: TlsProfile | None,
+        handshakes: dict[TcpStream, None],
     ) -> None:
         stream: Stream = below
         if tls is not None:
+            if len(handshakes) >= MOST_HANDSHAKES:
+                oldest = next(iter(handshakes))
+                del handshakes[oldest]
+                oldest.abort()
+            handshakes[below] = None
             try:
                 stream = await self._protect(below, tls, server_side=True)
             except (ConnectionError, TimeoutError) as error:
                 cause = error.cause if isinstance(error, TlsRefused) else "handshake"
-                remote = str(below.remote)
-                self.tell("TLS_FAILED", remote=remote, cause=cause, reason=str(error))
+                reason = str(error)
+                if below not in handshakes:
+                    reason = f"more than {MOST_HANDSHAKES} handshakes are under way"
+                self.tell("TLS_FAILED", remote=str(below.remote), cause=cause, reason=reason)
                 return
+            finally:
+                handshakes.pop(below, None)
         try:
             await handler(stream)
             await stream.close()

@@ -35,6 +35,7 @@ _IPERF_WITHIN_MS = 10_000
 """iperf's server reports within moments after its client has."""
 
 _DESCRIPTORS_EACH = 8
+_MOST_DESCRIPTORS = 65536
 """What a node may hold open: namespaces, netlink, shell, and its role's sockets."""
 
 
@@ -328,9 +329,16 @@ class Network:
 
 
 def _allow_descriptors(wanted: int) -> None:
-    """Raise this process's limit of open files where it is too low."""
+    """Raise this process's limit of open files where it is too low.
+
+    All nodes' connections are this process's too, and a soft limit is often 1024: as much as the
+    hard limit gives is taken, up to a bound.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted += 256
+    if hard == resource.RLIM_INFINITY or hard >= wanted:
+        given = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
+        wanted = max(wanted, min(given, _MOST_DESCRIPTORS))
     if soft != resource.RLIM_INFINITY and soft < wanted:
         if hard != resource.RLIM_INFINITY and hard < wanted:
             raise LocalError(

@@ -24,6 +24,12 @@ A socket closed over unread octets sends a reset, which may destroy the answer t
 (RFC 1122 clause 4.2.2.13).
 """
 
+ACCEPTS_AGAIN_AFTER_S = 0.1
+"""How long a listener rests when a connection could not be accepted; the kernel keeps it.
+
+The reason, mostly too many open files, does not go by asking at once again.
+"""
+
 _TCP_REPAIR = 19
 _IP_BIND_ADDRESS_NO_PORT = 24
 
@@ -233,7 +239,12 @@ class TcpListener:
         self._refused = refused
         self._forget = forget
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(listening, self._accept)
+        self._rest: asyncio.TimerHandle | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rest = None
+        self._loop.add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
         for _ in range(AT_A_TIME):
@@ -244,6 +255,8 @@ class TcpListener:
             except ConnectionError:
                 continue  # gone again before we looked
             except OSError as error:
+                self._loop.remove_reader(self._socket)
+                self._rest = self._loop.call_later(ACCEPTS_AGAIN_AFTER_S, self._begin)
                 self._refused(error)
                 return
             tcp.setblocking(False)
@@ -255,6 +268,8 @@ class TcpListener:
         """Stop listening; connections that are open stay."""
         if self._socket.fileno() < 0:
             return
+        if self._rest is not None:
+            self._rest.cancel()
         self._loop.remove_reader(self._socket)
         self._socket.close()
         self._forget(self)
