@@ -8,6 +8,7 @@ import random
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -294,33 +295,47 @@ KILLS = 50
 def test_nothing_is_left_after_kills_at_random_moments(variant: str) -> None:
     def facts() -> None:
         dice = random.Random(f"kills/{variant}")
-        hit = set()
-        for _ in range(KILLS):
+        hit: set[int] = set()
+        kills = 0
+        life_ms = life_of_a_lab(variant)
+        # However fast the machine is at the moment: until all stages of a life were met.
+        while kills < KILLS or len(hit) < 4:
             with ground.nothing_left():
-                hit.add(kill_somebody(variant, dice))
-
-        assert len(hit) >= 4, hit
+                hit.add(kill_somebody(variant, dice, life_ms))
+            kills += 1
 
     ground.on_ground(facts, within_s=300)
 
 
-def kill_somebody(variant: str, dice: random.Random) -> int:
-    """Start a lab, wait for some moment of its life or its end, kill any process there is.
-
-    Returns:
-        How many processes there were.
-    """
+def _short_lab(variant: str) -> int:
+    """Start a lab that litters and ends; gives the pid of its parent."""
 
     def work(lab: Lab) -> int:
         litter(lab)
         return 0
 
-    parent = ground.fork(variant, run_lab(work))
+    return ground.fork(variant, run_lab(work))
+
+
+def life_of_a_lab(variant: str) -> float:
+    """How long such a lab lives at the moment, milliseconds: where random moments are to lie."""
+    begun = time.monotonic()
+    ground.ended(_short_lab(variant))
+    return (time.monotonic() - begun) * 1000
+
+
+def kill_somebody(variant: str, dice: random.Random, life_ms: float) -> int:
+    """Start a lab, wait for some moment of its life or its end, kill any process there is.
+
+    Returns:
+        How many processes there were.
+    """
+    parent = _short_lab(variant)
     life = os.pidfd_open(parent)
     moment = select.poll()
     moment.register(life, select.POLLIN)
     # Half of the moments lie in the lab's first steps, where the chain is still being made.
-    moment.poll(dice.choice([dice.uniform(0, 12), dice.uniform(0, 60)]))
+    moment.poll(life_ms * dice.choice([dice.uniform(0, 0.3), dice.uniform(0, 1.2)]))
     os.close(life)
     alive = sorted(ground.processes() - {1})
     with suppress(ProcessLookupError):  # it was faster
