@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.engines.emulation.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
 from testbed.engines.emulation.configured import Configured
+from testbed.engines.emulation.handshakes import Handshakes
 from testbed.engines.emulation.interfaces import announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.nat_rules import Forwarding
@@ -43,13 +44,9 @@ from testbed.host import (
     StreamHandler,
     Timer,
     TlsProfile,
-    TlsRefused,
 )
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
-
-MOST_HANDSHAKES = 256
-"""TLS handshakes under way at one listening port; for one more the oldest is given up."""
 
 _BACKLOG = 128
 Tell = Callable[[str, str, Mapping[str, Any]], None]
@@ -251,7 +248,10 @@ class EmulatedHost:
             listening.close()
             raise
 
-        handshakes: dict[TcpStream, None] = {}
+        handshakes = None
+        if tls is not None:
+            protect = functools.partial(self._protect, tls=tls, server_side=True)
+            handshakes = Handshakes(protect, self.tell)
 
         def accepted(tcp: socket.socket) -> None:
             stream = self._stream(tcp)
@@ -260,7 +260,7 @@ class EmulatedHost:
             except OSError:
                 stream.abort()  # reset between the kernel's accept and ours
                 return
-            self.spawn(self._serve(stream, handler, tls, handshakes), f"serves {stream.remote}")
+            self.spawn(self._serve(stream, handler, handshakes), f"serves {stream.remote}")
 
         def refused(error: OSError) -> None:
             self.tell("ACCEPT_FAILED", local=str(listener.local), reason=str(error))
@@ -270,30 +270,11 @@ class EmulatedHost:
         return listener
 
     async def _serve(
-        self,
-        below: TcpStream,
-        handler: StreamHandler,
-        tls: TlsProfile | None,
-        handshakes: dict[TcpStream, None],
+        self, below: TcpStream, handler: StreamHandler, handshakes: Handshakes | None
     ) -> None:
-        stream: Stream = below
-        if tls is not None:
-            if len(handshakes) >= MOST_HANDSHAKES:
-                oldest = next(iter(handshakes))
-                del handshakes[oldest]
-                oldest.abort()
-            handshakes[below] = None
-            try:
-                stream = await self._protect(below, tls, server_side=True)
-            except (ConnectionError, TimeoutError) as error:
-                cause = error.cause if isinstance(error, TlsRefused) else "handshake"
-                reason = str(error)
-                if below not in handshakes:
-                    reason = f"more than {MOST_HANDSHAKES} handshakes are under way"
-                self.tell("TLS_FAILED", remote=str(below.remote), cause=cause, reason=reason)
-                return
-            finally:
-                handshakes.pop(below, None)
+        stream = below if handshakes is None else await handshakes.shake(below)
+        if stream is None:
+            return
         try:
             await handler(stream)
             await stream.close()
