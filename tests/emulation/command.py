@@ -82,6 +82,9 @@ def results(out: str = "out") -> list[dict[str, Any]]:
     return json.loads((OUT / out / "results.json").read_text())  # type: ignore[no-any-return]  # a list
 
 
+AGAIN_S, AGAIN_TIMES = 1.0, 10
+
+
 class Terminal:
     """The program behind a terminal of its own, as a person has it."""
 
@@ -98,10 +101,29 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._descriptor, text.encode())
 
-    def expect(self, pattern: str) -> str:
-        """Read until that comes; gives what stood before it, since the last time."""
+    def interrupt(self, pattern: str) -> str:
+        """Press Ctrl-C until that comes; gives what stood before it.
+
+        As with every Python that reads a line, a signal in the instant before the read begins is
+        heard only when the next one comes: a person presses again, and so does this.
+        """
+        self.type("\x03")
+        return self.expect(pattern, again="\x03")
+
+    def expect(self, pattern: str, again: str = "") -> str:
+        """Read until that comes; gives what stood before it, since the last time.
+
+        Args:
+            pattern: a regular expression.
+            again: what to type whenever nothing has come for a while.
+        """
+        patience = [AGAIN_S] * AGAIN_TIMES if again else []
         while not (found := re.compile(pattern).search(self.text, self._position)):
-            ready, _, _ = select.select([self._descriptor], [], [], ground.WATCHDOG_S)
+            wait_s = patience.pop() if patience else ground.WATCHDOG_S
+            ready, _, _ = select.select([self._descriptor], [], [], wait_s)
+            if not ready and patience:
+                self.type(again)
+                continue
             assert ready, f"no {pattern!r} in {ground.WATCHDOG_S} s, but {self.text!r}"
             try:
                 octets = os.read(self._descriptor, 65536)

@@ -127,8 +127,8 @@ def test_ctrl_d_ends_it() -> None:
 
 def test_ctrl_c_at_the_prompt_gives_another_prompt() -> None:
     def talk(terminal: Terminal) -> None:
-        terminal.type("half a li\x03")
-        terminal.expect("Interrupt")
+        terminal.type("half a li")
+        terminal.interrupt("Interrupt")
         terminal.expect("mininet> ")
         said = terminal.ask("nodes")
         terminal.type("exit\n")
@@ -143,8 +143,7 @@ def test_ctrl_c_ends_a_nodes_command_and_not_the_shell() -> None:
         terminal.ask("hnb power_on")
         terminal.type("hnb ping outer_dns\n")
         terminal.expect("icmp_seq=1")
-        terminal.type("\x03")
-        terminal.expect("packets transmitted")
+        terminal.interrupt("packets transmitted")
         terminal.expect("mininet> ")
         terminal.type("exit\n")
 
