@@ -252,13 +252,15 @@ def test_ping_full_measures_each_pair(kind: str) -> None:
 
 @both
 @in_lab
-def test_iperf_measures_both_ends(kind: str) -> None:
-    """By UDP: by TCP, Mininet's own waits for ever for a line that today's iperf does not print."""
+def test_iperf_measures(kind: str) -> None:
+    """By UDP: by TCP, Mininet's own waits for ever for a line that today's iperf does not print.
+
+    The server's figure is left out: Mininet ends it without waiting for what it has to say.
+    """
     with network(kind) as net:
-        bandwidth, server, client = net.iperf(l4Type="UDP", seconds=1)
+        bandwidth, _, client = net.iperf(l4Type="UDP", seconds=1)
 
         assert bandwidth == "10M"
-        assert re.fullmatch(r"[\d.]+ \wbits/sec", server)
         assert re.fullmatch(r"[\d.]+ \wbits/sec", client)
 
 
