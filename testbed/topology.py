@@ -1,4 +1,4 @@
-"""What is wired to what: links, nodes, attachments, NAT kinds.  Plain data, no behaviour.
+"""What is wired to what: links, nodes, attachments, NAT kinds; plain data, no behaviour.
 
 A topology is a function that returns a `Topology`; its keyword arguments are what `--set` may
 change. Every engine reads the same data.  Knows no engine, no role and no socket.

@@ -1,5 +1,6 @@
-"""What speaks on a web port: TLS, or HTTP with CWMP in its bodies.  The first octet tells which.
+"""What speaks on a web port: TLS, or HTTP with CWMP in its bodies.
 
+The first octet tells which of the two.
 A body that is meant as a CWMP envelope is decoded with its HTTP message; where that fails, the HTTP
 message stays and has the error.
 """

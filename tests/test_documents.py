@@ -1,0 +1,41 @@
+"""The documents are true where a program can tell."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from testbed.cli import COMMANDS
+from testbed.registry import load_scenarios, load_topologies
+from tests.whats_here import DOCUMENT, ROOT, written
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SAMPLE = re.compile(
+    r"(?:^ {4}|`)(?:\.venv/bin/)?testbed ([a-z]\w*)(?: ([a-z_]+)(?=[/ `\n]|$))?", re.MULTILINE
+)
+
+
+def test_every_module_is_told_of() -> None:
+    """`python -m tests.whats_here` writes the tables anew."""
+    assert written(ROOT) == (ROOT / DOCUMENT).read_text()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_samples_name_commands_scenarios_and_topologies_that_exist(document: Path) -> None:
+    known = {
+        "run": set(load_scenarios()),
+        "shell": set(load_topologies()),
+        "list": {"scenarios", "topologies", "roles", "faults", "checks", "nats", "casts"},
+    }
+    text = document.read_text()
+    own = set(re.findall(r"^async def (\w+)|^def (\w+)", text, re.MULTILINE))
+    defined = {name for pair in own for name in pair}
+    wrong = [
+        f"testbed {command} {name}"
+        for command, name in SAMPLE.findall(text)
+        if command not in COMMANDS or (name and name not in known.get(command, {name}) | defined)
+    ]
+
+    assert not wrong
