@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import threading
 import time
@@ -103,11 +104,25 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
     topology = build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
     equip(topology, plan.seed, time.time())
     try:
-        return asyncio.run(_perform(plan, scenario, topology, tell, on_fail))
+        try:
+            return asyncio.run(_perform(plan, scenario, topology, tell, on_fail))
+        except FileNotFoundError as error:
+            raise _missing_program(error) from None
     except TestbedError as error:
         kind = "unable" if isinstance(error, MissingFeature) else "crashed"
         tell({"outcome": Outcome(kind, str(error)).to_json()})
         return error.exit_status
+
+
+def _missing_program(error: FileNotFoundError) -> Exception:
+    """A program that could not be started (its name has no folder) is told as missing."""
+    name = str(error.filename or "")
+    if not name or "/" in name:
+        return error
+    return MissingFeature(
+        f"the program {name!r} is not in PATH ({os.environ.get('PATH', '')}): "
+        "install it or mend PATH; `testbed doctor` tells what a lab needs"
+    )
 
 
 async def _perform(

@@ -300,6 +300,17 @@ def test_what_this_machine_lacks_is_named() -> None:
     on_ground(facts)
 
 
+def test_a_path_without_programs_is_told_in_a_sentence() -> None:
+    def facts() -> None:
+        program = "import os\nos.environ['PATH'] = '/nowhere'"
+        status = command.run("run", "lan_connectivity/", "--out", "out", program=program)
+
+        assert status == 3, command.said()
+        assert "is not in PATH (/nowhere): install it" in command.said()
+
+    on_ground(facts)
+
+
 def test_a_missed_step_is_told_and_ends_with_1() -> None:
     def facts() -> None:
         program = f"{SLOW}\nimport scenarios.lan_connectivity as s\ns.lan_connectivity.step_s = 0.5"
