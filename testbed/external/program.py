@@ -140,7 +140,7 @@ class ExternalProgram:
 
     def arguments(self, folder: Path) -> Sequence[str]:
         """Its command line without the command; the files lie in `folder`."""
-        raise NotImplementedError
+        return ()
 
     def prepare(self) -> None:
         """What the node needs beside the program; called before it starts."""
