@@ -30,6 +30,7 @@ from testbed.engines.emulation.ports import (
 )
 from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.streams import TcpListener, TcpStream
+from testbed.engines.emulation.tunnels import TunnelEnds
 from testbed.engines.tls import Tap, TlsStream
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import (
@@ -58,7 +59,7 @@ Taps = Callable[[str, Endpoint, Endpoint, bool], Tap | None]
 gives who is told its clear octets."""
 
 
-class EmulatedHost:
+class EmulatedHost(TunnelEnds):
     """One node.  Fits `testbed.host.Host`; make it inside the loop that is to serve it.
 
     It has power from the start.  Interfaces, static addresses and routes are the network's work.

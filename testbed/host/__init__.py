@@ -1,0 +1,58 @@
+"""All that a role may ask of the world: datagrams, streams, tunnels, addresses, time.
+
+Roles see `Host` and nothing below it; each engine has a class that fits it.
+"""
+
+from testbed.host.drive import Drive, Mend
+from testbed.host.node import Host, Program, ProgramHost
+from testbed.host.ports import (
+    DatagramHandler,
+    Interface,
+    Listener,
+    Port,
+    Stream,
+    StreamHandler,
+    Timer,
+)
+from testbed.host.tls import TlsCause, TlsProfile, TlsRefused, TlsVersion
+from testbed.host.tunnel import (
+    Tunnel,
+    TunnelCause,
+    TunnelChange,
+    TunnelHandler,
+    TunnelLife,
+    TunnelListener,
+    TunnelPolicy,
+    TunnelProfile,
+    TunnelRefused,
+)
+from testbed.host.world import World
+
+__all__ = [
+    "DatagramHandler",
+    "Drive",
+    "Host",
+    "Interface",
+    "Listener",
+    "Mend",
+    "Port",
+    "Program",
+    "ProgramHost",
+    "Stream",
+    "StreamHandler",
+    "Timer",
+    "TlsCause",
+    "TlsProfile",
+    "TlsRefused",
+    "TlsVersion",
+    "Tunnel",
+    "TunnelCause",
+    "TunnelChange",
+    "TunnelHandler",
+    "TunnelLife",
+    "TunnelListener",
+    "TunnelPolicy",
+    "TunnelProfile",
+    "TunnelRefused",
+    "World",
+]

@@ -1,0 +1,138 @@
+"""`Drive` runs one sans-IO machine over one port; `Mend` is where faults change what it sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from testbed.host.node import Host
+from testbed.host.ports import Port, Timer
+from testbed.protocols.wire import Endpoint, Machine, Message
+
+M = TypeVar("M", bound=Message)
+E = TypeVar("E")
+
+
+@dataclass
+class Mend(Generic[M]):
+    """What stands between a machine and its port: faults change messages or octets here.
+
+    Attributes:
+        message: each gets a message and the destination and gives the messages to send instead.
+        octets: each gets the encoded datagram and gives the datagrams to send instead.
+    """
+
+    message: list[Callable[[M, Endpoint], Sequence[M]]] = field(default_factory=list)
+    octets: list[Callable[[bytes, Endpoint], Sequence[bytes]]] = field(default_factory=list)
+
+    def datagrams(self, message: M, destination: Endpoint) -> list[bytes]:
+        """The datagrams that go out for `message` after all faults have had their way."""
+        messages: list[M] = [message]
+        for change in self.message:
+            messages = [new for old in messages for new in change(old, destination)]
+        datagrams = [each.encode() for each in messages]
+        for cut in self.octets:
+            datagrams = [new for old in datagrams for new in cut(old, destination)]
+        return datagrams
+
+
+class Drive(Generic[M, E]):
+    """One machine on one port: sends what it wants sent, gives it datagrams and its deadlines.
+
+    Open it with `await Drive.open(...)`.  Whoever tells the machine something from outside calls
+    `flush` afterwards.
+    """
+
+    port: Port
+
+    def __init__(
+        self,
+        machine: Machine[M, E],
+        host: Host,
+        on_event: Callable[[E], None],
+        mend: Mend[M] | None = None,
+    ) -> None:
+        self.machine = machine
+        self.host = host
+        self.on_event = on_event
+        self.mend: Mend[M] = mend or Mend()
+        self._timer: Timer | None = None
+        self._flushing = False
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        machine: Machine[M, E],
+        host: Host,
+        local: Endpoint,
+        on_event: Callable[[E], None],
+        mend: Mend[M] | None = None,
+        interface: str | None = None,
+        broadcast: bool = False,
+    ) -> Drive[M, E]:
+        """Bind the port and start the machine.
+
+        Args:
+            machine: the protocol.
+            host: for port and time.
+            local: what to bind.
+            on_event: called with each event, in order.
+            mend: the faults at work on what it sends.
+            interface: only this interface; works before it has an address.
+            broadcast: may send to, and receives, broadcasts.
+        """
+        drive = cls(machine, host, on_event, mend)
+        drive.port = await host.datagrams(local, drive._received, interface, broadcast)
+        drive.flush()
+        return drive
+
+    def _received(self, data: bytes, source: Endpoint) -> None:
+        self.machine.receive(data, source, self.host.now())
+        self.flush()
+
+    def _ticked(self) -> None:
+        self._timer = None
+        self.machine.tick(self.host.now())
+        self.flush()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called; an event's callback may do that."""
+        return self._closed
+
+    def flush(self) -> None:
+        """Send and report all that the machine has ready now, and set its next deadline."""
+        if self._flushing or self._closed:
+            return  # an event's callback told the machine something: the loop below sees it
+        self._flushing = True
+        try:
+            while True:
+                outgoing = self.machine.to_send()
+                events = self.machine.events()
+                if not outgoing and not events:
+                    break
+                for each in outgoing:
+                    for data in self.mend.datagrams(each.message, each.destination):
+                        self.port.send(data, each.destination, each.hardware_address)
+                for event in events:
+                    self.on_event(event)
+                if self.closed:
+                    return
+        finally:
+            self._flushing = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.machine.deadline()
+        if deadline is not None:
+            self._timer = self.host.call_at(deadline, self._ticked)
+
+    def close(self) -> None:
+        """Stop the machine and give the port back."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.port.close()
