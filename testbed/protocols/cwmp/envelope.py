@@ -15,7 +15,7 @@ from lxml import etree
 
 from testbed.errors import DecodeError, LocalError
 from testbed.protocols.cwmp import rpc
-from testbed.protocols.cwmp.markup import MOST_OCTETS, illegal_character, parse
+from testbed.protocols.markup import MOST_OCTETS, illegal_character, parse
 from testbed.protocols.cwmp.reading import ENCODING, XSI, FieldReader, local_name, namespace
 from testbed.protocols.cwmp.rpc import ParameterValue, Rpc
 from testbed.protocols.cwmp.structs import Element, Kind, elements
