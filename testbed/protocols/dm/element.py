@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from lxml import etree
 
@@ -36,11 +37,12 @@ class Element:
 
     def find(self, *path: str) -> Element | None:
         """The first descendant along these names."""
-        here: Element | None = self
+        here = self
         for name in path:
-            here = next((child for child in here.children if child.name == name), None)
-            if here is None:
+            below = next((child for child in here.children if child.name == name), None)
+            if below is None:
                 return None
+            here = below
         return here
 
     def all(self, name: str) -> Iterator[Element]:
@@ -108,11 +110,10 @@ def to_xml(root: Element) -> bytes:
 
 
 def _node(element: Element, outer: str) -> etree._Element:
-    changed = element.namespace != outer
-    node = etree.Element(
-        etree.QName(element.namespace or None, element.name),
-        nsmap={None: element.namespace} if changed and element.namespace else None,
-    )
+    namespaces: Any = None
+    if element.namespace and element.namespace != outer:
+        namespaces = {None: element.namespace}
+    node = etree.Element(etree.QName(element.namespace or None, element.name), nsmap=namespaces)
     for key, value in element.attributes:
         node.set(key, value)
     text = element.text if element.octets is None else element.octets.decode("utf-8")

@@ -146,8 +146,12 @@ _VALUES_0 = {
     ),
 }
 _PARM_NAMES_1 = {
-    **{"NAME": 0x07, "INTERNET": 0x14, "STARTPAGE": 0x1C, "TO-NAPID": 0x22, "PORTNBR": 0x23},
-    **{"SERVICE": 0x24},
+    "NAME": 0x07,
+    "INTERNET": 0x14,
+    "STARTPAGE": 0x1C,
+    "TO-NAPID": 0x22,
+    "PORTNBR": 0x23,
+    "SERVICE": 0x24,
     **_tokens(
         0x2E,
         """AACCEPT AAUTHDATA AAUTHLEVEL AAUTHNAME AAUTHSECRET AAUTHTYPE ADDR ADDRTYPE APPID
@@ -155,8 +159,12 @@ _PARM_NAMES_1 = {
     ),
 }
 _KINDS_1 = {
-    **{"PORT": 0x53, "CLIENTIDENTITY": 0x58, "APPLICATION": 0x55, "APPADDR": 0x56},
-    **{"APPAUTH": 0x57, "RESOURCE": 0x59},
+    "PORT": 0x53,
+    "CLIENTIDENTITY": 0x58,
+    "APPLICATION": 0x55,
+    "APPADDR": 0x56,
+    "APPAUTH": 0x57,
+    "RESOURCE": 0x59,
 }
 
 PROVISIONING_1_1 = Vocabulary(
@@ -169,8 +177,11 @@ PROVISIONING_1_1 = Vocabulary(
             "",
             _PROVISIONING_TAGS,
             {
-                **{("name", ""): 0x05, ("value", ""): 0x06, ("type", ""): 0x50},
-                **{("version", ""): 0x45, ("version", "1.0"): 0x46},
+                ("name", ""): 0x05,
+                ("value", ""): 0x06,
+                ("type", ""): 0x50,
+                ("version", ""): 0x45,
+                ("version", "1.0"): 0x46,
                 **{("name", name): token for name, token in _PARM_NAMES.items()},
                 **{("type", name): token for name, token in _KINDS_0.items()},
             },
@@ -180,13 +191,22 @@ PROVISIONING_1_1 = Vocabulary(
             "",
             _PROVISIONING_TAGS,
             {
-                **{("name", ""): 0x05, ("value", ""): 0x06, ("type", ""): 0x50},
+                ("name", ""): 0x05,
+                ("value", ""): 0x06,
+                ("type", ""): 0x50,
                 **{("name", name): token for name, token in _PARM_NAMES_1.items()},
                 **{("type", name): token for name, token in _KINDS_1.items()},
             },
             {
-                **{"IPV6": 0x86, "E164": 0x87, "ALPHA": 0x88, "APPSRV": 0x8D, "OBEX": 0x8E},
-                **{",": 0x90, "HTTP-": 0x91, "BASIC": 0x92, "DIGEST": 0x93},
+                "IPV6": 0x86,
+                "E164": 0x87,
+                "ALPHA": 0x88,
+                "APPSRV": 0x8D,
+                "OBEX": 0x8E,
+                ",": 0x90,
+                "HTTP-": 0x91,
+                "BASIC": 0x92,
+                "DIGEST": 0x93,
             },
         ),
     },

@@ -1,7 +1,8 @@
 """WAP Binary XML (W3C Note, WBXML 1.1 to 1.3): documents of the known vocabularies.
 
 Read: tags and attributes of all code pages, literals, inline and table strings, character
-entities, opaque data.  Written: canonically, without a string table (but for a document type that has no number).
+entities, opaque data.  Written: canonically, without a string
+table (but for a document type that has no number).
 Extension tokens and processing instructions are refused: no OMA document has any.
 """
 
@@ -19,9 +20,16 @@ SWITCH_PAGE, END, ENTITY, STR_I, LITERAL = 0x00, 0x01, 0x02, 0x03, 0x04
 STR_T, OPAQUE = 0x83, 0xC3
 _HAS_ATTRIBUTES, _HAS_CONTENT, _TAG = 0x80, 0x40, 0x3F
 _REFUSED = {
-    **{0x40: "EXT_I_0", 0x41: "EXT_I_1", 0x42: "EXT_I_2", 0x43: "PI"},
-    **{0x80: "EXT_T_0", 0x81: "EXT_T_1", 0x82: "EXT_T_2"},
-    **{0xC0: "EXT_0", 0xC1: "EXT_1", 0xC2: "EXT_2"},
+    0x40: "EXT_I_0",
+    0x41: "EXT_I_1",
+    0x42: "EXT_I_2",
+    0x43: "PI",
+    0x80: "EXT_T_0",
+    0x81: "EXT_T_1",
+    0x82: "EXT_T_2",
+    0xC0: "EXT_0",
+    0xC1: "EXT_1",
+    0xC2: "EXT_2",
 }
 UTF_8 = 106
 _CHARSETS = {0: "utf-8", 3: "ascii", 4: "iso8859-1", UTF_8: "utf-8"}
