@@ -126,3 +126,8 @@ def read_hmac_header(value: str) -> tuple[str, str]:
     if "username" not in told or not told.get("mac"):
         raise DecodeError(f"{HMAC_HEADER}: {value!r} has no username or no mac")
     return told["username"], told["mac"]
+
+
+def new_nonce(octets: bytes) -> str:
+    """A nonce as messages carry it."""
+    return _base64(octets).decode()
