@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
@@ -43,6 +44,13 @@ class Packages:
             each.hardware_address.upper(): each for each in enrolments
         }
         self.only = only
+
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each package, by hardware address; judges compare what is sent."""
+        return {
+            address: hashlib.sha256(encode_package(each.account, each.media_type)).hexdigest()
+            for address, each in self.enrolments.items()
+        }
 
     async def answer(self, request: Request, source: Endpoint) -> Response:
         """200 with the package, 400 for what is no such request, 404 for who is not known."""
@@ -96,6 +104,7 @@ class BootstrapServer(Role):
         """Power is on: listen."""
         self._server = HttpServer(self.host, self.packages.answer, mend=self.mend_of("http"))
         profile = TlsProfile(identity=self.node.settings.get("identity"))
+        self.host.tell("PACKAGES", packages=self.packages.digests())
         local = Endpoint("0.0.0.0", self.port)
         self._listener = await self.host.listen(local, self._server.serve, profile)
 
