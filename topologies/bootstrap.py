@@ -1,7 +1,9 @@
 """Homes whose device gets its DM account from the operator's bootstrap server (OMA DM 1.3, 5.4.7).
 
-device ---[ home ]--- gateway ---[ internet ]--- outer_dns, bootstrap_server,
-                                                 second_bootstrap_server, dm_server
+device, bootstrap_server, second_bootstrap_server, dm_server ---[ home ]--- gateway
+gateway ---[ internet ]--- outer_dns, far_dm_server
+
+The servers are local, as the document recommends; by a setting they are on the Internet.
 """
 
 from __future__ import annotations
@@ -31,10 +33,9 @@ _dm-bootstrap._tcp.{DOMAIN}. 300 IN SRV 20 0 {SECOND_PORT} {SECOND_HOST}.
 _dmbs._tcp.{DOMAIN}.         300 IN SRV 10 0 {BOOTSTRAP_PORT} {BOOTSTRAP_HOST}.
 _dmbs._tcp.{DOMAIN}.         300 IN SRV 20 0 {SECOND_PORT} {SECOND_HOST}.
 _dm-bootstrap._tcp.gone.{DOMAIN}. 300 IN SRV 0 0 0 .
-{BOOTSTRAP_HOST}.  300 IN A 203.0.113.60
-{SECOND_HOST}.     300 IN A 203.0.113.61
-{DM_HOST}.         300 IN A 203.0.113.62
 """
+FAR_DM_HOST = f"far-dm.{DOMAIN}"
+FAR_DM_URL = f"https://{FAR_DM_HOST}:{DM_PORT}/dm"
 
 ASKS = (
     Command("Get", "", (Item("./DevDetail/SwV"),)),
@@ -70,6 +71,7 @@ def bootstrap_by_dns(
     hardware_address: str = MAC,
     version: str = "1.2",
     certificate: Certificate = Certificate.GOOD,
+    servers: str = "home",
 ) -> Topology:
     """A home with a device, the Internet with DNS, two bootstrap servers and a DM server.
 
@@ -90,41 +92,51 @@ def bootstrap_by_dns(
         hardware_address: by which the device is known, as it tells it.
         version: of DM that the device tells the bootstrap server.
         certificate: what the first bootstrap server shows.
+        servers: where bootstrap and DM servers are: home, or internet.
     """
     for name, value, allowed in (
         ("package", package, MEDIA_TYPES),
         ("proof", proof, ("BASIC", "DIGEST", "HMAC")),
         ("messages", messages, ("xml", "wbxml")),
         ("scws", scws, ("", *Scws.__members__)),
+        ("servers", servers, ("home", "internet")),
     ):
         if value not in allowed:
             wanted = ", ".join(repr(each) for each in allowed)
             raise BadInput(f"setting {name} is {value!r}; it can be {wanted}")
     net = Topology(bootstrap_by_dns.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
+    home = net.link("home", "192.168.1.0/24")
+    place = home if servers == "home" else internet
+    hosts = {BOOTSTRAP_HOST: place.at(60), SECOND_HOST: place.at(61), DM_HOST: place.at(62)}
+    addresses = {host: at.address for host, at in hosts.items()} | {FAR_DM_HOST: "203.0.113.70"}
+    records = "".join(f"{host}. 300 IN A {address}\n" for host, address in addresses.items())
     enrolment = Enrolment(MAC, DEVICE, account(proof), package, PIN, ASKS)
     enrolments = (enrolment,) if known else ()
-    net.node("outer_dns", internet.at(53), role="dns_server", zone=ZONE, origin=DOMAIN)
-    for name, number, host, port in (
-        ("bootstrap_server", 60, BOOTSTRAP_HOST, BOOTSTRAP_PORT),
-        ("second_bootstrap_server", 61, SECOND_HOST, SECOND_PORT),
+    net.node("outer_dns", internet.at(53), role="dns_server", zone=ZONE + records, origin=DOMAIN)
+    for name, host, port in (
+        ("bootstrap_server", BOOTSTRAP_HOST, BOOTSTRAP_PORT),
+        ("second_bootstrap_server", SECOND_HOST, SECOND_PORT),
     ):
         net.node(
-            *(name, internet.at(number)),
+            *(name, hosts[host]),
             role="bootstrap_server",
             names=(host,),
             url=f"https://{host}:{port}{BOOTSTRAP_PATH}",
             enrolments=enrolments,
-            certificate=certificate if number == 60 else Certificate.GOOD,
+            certificate=certificate if host == BOOTSTRAP_HOST else Certificate.GOOD,
         )
-    net.node(
-        *("dm_server", internet.at(62)),
-        role="dm_server",
-        names=(DM_HOST,),
-        url=DM_URL,
-        enrolments=(enrolment,),
-    )
-    home = net.link("home", "192.168.1.0/24")
+    for name, host, url_there in (
+        ("dm_server", DM_HOST, DM_URL),
+        ("far_dm_server", FAR_DM_HOST, FAR_DM_URL),
+    ):
+        net.node(
+            *(name, hosts.get(host) or internet.at(70)),
+            role="dm_server",
+            names=(host,),
+            url=url_there,
+            enrolments=(enrolment,),
+        )
     net.node(
         *("gateway", home.at(1), internet.next_free()),
         nat=nat,

@@ -233,12 +233,12 @@ def server_of(trace: Trace, fetch: Fetch) -> str | None:
 
 def domain_of_lease(trace: Trace, device: str, before: int) -> str:
     """The domain name that DHCP told a device (option 15) before a record; "" without one."""
-    told = ""
+    told: str = ""
     own = trace.hardware_addresses(device)
     for record in [*index_of(trace).of_node[device], *index_of(trace).to_all]:
         message = record.message
         if not isinstance(message, dhcp.Ack) or record.number >= before:
             continue
         if record.receiver == device or message.hardware_address in own:
-            told = message.domain_name or ""
+            told = str(message.domain_name or "")
     return told.rstrip("\0").rstrip(".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 from testbed.host import Host, Listener, TlsProfile
@@ -99,10 +99,35 @@ class BootstrapServer(Role):
         self.packages = Packages(host, node.settings.get("enrolments", ()))
         self._server: HttpServer | None = None
         self._listener: Listener | None = None
+        self._staged: tuple[str, Callable[[Response], Response]] | None = None
+
+    def staged(self, what: str, change: Callable[[Response], Response]) -> None:
+        """Have the server break its duty: a scenario wants to see what devices do.
+
+        Args:
+            what: "status" or "package"; judges are told, and judge the device only.
+            change: makes another response of the right one.
+        """
+        self._staged = (what, change)
+        self.host.tell("STAGED", **{what: True})
+
+    def stage_package(self, body: bytes) -> None:
+        """Have each package be these octets, with a MAC that fits."""
+
+        def change(response: Response) -> Response:
+            known = next(iter(self.packages.enrolments.values()))
+            content_type = secured(known.media_type, known.pin or b"", body)
+            return Response((("Content-Type", content_type),), body, status=200)
+
+        self.staged("package", change)
+
+    async def _answer(self, request: Request, source: Endpoint) -> Response:
+        response = await self.packages.answer(request, source)
+        return self._staged[1](response) if self._staged else response
 
     async def start(self) -> None:
         """Power is on: listen."""
-        self._server = HttpServer(self.host, self.packages.answer, mend=self.mend_of("http"))
+        self._server = HttpServer(self.host, self._answer, mend=self.mend_of("http"))
         profile = TlsProfile(identity=self.node.settings.get("identity"))
         self.host.tell("PACKAGES", packages=self.packages.digests())
         local = Endpoint("0.0.0.0", self.port)

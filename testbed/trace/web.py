@@ -1,7 +1,7 @@
 """What speaks on a web port: TLS, or HTTP with CWMP in its bodies.
 
 The first octet tells which of the two.
-A body that is meant as a CWMP envelope, or as one of OMA DM, is decoded with its HTTP message; where
+A body that is meant as a CWMP envelope, or as a message of OMA DM, is decoded with HTTP's; where
 that fails, the HTTP message stays and has the error.
 """
 

@@ -61,6 +61,9 @@ def record_is_obeyed(trace: Trace) -> Iterator[Finding]:
         tried: set[int] = set()
         for fetch in bootstrap.fetches:
             connection = fetch.connection
+            # Whose address was asked for was tried: a dead neighbour is not even sent a SYN.
+            asked = {a.name for a in bootstrap.addresses if a.query.number < fetch.syn.number}
+            tried |= {each.priority for each in services if plain_name(each.target) in asked}
             fitting = [
                 each
                 for each in services
@@ -76,7 +79,6 @@ def record_is_obeyed(trace: Trace) -> Iterator[Finding]:
                 continue
             priority = min(each.priority for each in fitting)
             skipped = {each.priority for each in services if each.priority < priority} - tried
-            tried.add(priority)
             if skipped:
                 yield fault(fetch.syn, f"priority {priority} before {min(skipped)} was tried")
             else:

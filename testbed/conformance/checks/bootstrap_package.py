@@ -83,7 +83,7 @@ def server_returns_message_or_says_no(trace: Trace) -> Iterator[Finding]:
     """
     for bootstrap in bootstraps(trace):
         for fetch in bootstrap.fetches:
-            for request, response in fetch.requests:
+            for _, response in fetch.requests:
                 if response is None:
                     closed = [r for r in fetch.connection.said if {"FIN", "RST"} & r.marks]
                     if closed and not staged(trace, server_of(trace, fetch), "omits"):
@@ -288,6 +288,8 @@ def session_follows_installation(trace: Trace) -> Iterator[Finding]:
             session = _session_after(bootstrap, installed)
             if session is not None:
                 yield ok(session, f"to {installed.message.fields.get('url')}")
+            elif (asked := _asked_after(bootstrap, installed)) is not None:
+                yield ok(asked, "asks for the DM server's address")
             elif (failed := bootstrap.event("FAILED")) is not None:
                 yield fault(failed, "installed, and no session with the DM server is opened")
             continue
@@ -303,6 +305,15 @@ def _session_after(bootstrap: Bootstrap, installed: Record) -> Record | None:
     for session in bootstrap.sessions:
         if session.syn.number > installed.number:
             return session.syn
+    return None
+
+
+def _asked_after(bootstrap: Bootstrap, installed: Record) -> Record | None:
+    """The query for the DM server's address: a dead neighbour is not even sent a SYN."""
+    host = host_of(installed.message.fields.get("url") or "")
+    for looked in bootstrap.addresses:
+        if looked.name == host and looked.query.number > installed.number:
+            return looked.query
     return None
 
 
