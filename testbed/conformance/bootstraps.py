@@ -183,7 +183,7 @@ def _exchanges(connection: Connection) -> list[tuple[Record, Record | None]]:
 
 def path_of(request: Record) -> str:
     """Path of a request's target, without its query."""
-    return urlsplit(request.message.target).path
+    return str(urlsplit(request.message.target).path)
 
 
 def query_of(request: Record) -> dict[str, str]:
