@@ -29,6 +29,7 @@ from tests.emulation.tunnel_wires import (
     SEGW,
     SEGW_NAME,
     SERVING_SEGW,
+    PATIENT,
     SHORT,
     charon_of,
     operator,
@@ -297,10 +298,8 @@ async def test_a_responder_without_power_says_nothing_and_begins_anew(wires: Wir
     assert [each.kind for each in at.at_segw.all] == ["up"]
 
     at.segw.power_on()
-    while not wires.netlinks["gateway"].link("eth1").ready:
-        os.sched_yield()
     await at.accept()
-    tunnel = await at.open()
+    tunnel = await at.open(life=PATIENT)
 
     assert tunnel.is_up
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ INNER_DNS = "10.10.0.53"
 
 SHORT = TunnelLife(retransmit_first_s=0.05, retransmit_factor=1.0, retransmit_tries=2)
 """A life in which nobody waits for long."""
+PATIENT = replace(SHORT, retransmit_tries=100)
+"""For a first message that may be lost while the kernel asks for an address by ARP, once a second."""
 
 ROOT = Authority("Operator root", "seed", time.time())
 OTHER_ROOT = Authority("Another root", "seed", time.time())
