@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from testbed.errors import PeerError
+from testbed.errors import DecodeError
 
 
-class CannotOpen(PeerError):
+class CannotOpen(DecodeError):
     """What is encrypted cannot be opened: the keys are of another association, or it is damaged."""
 
 
