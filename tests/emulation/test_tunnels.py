@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import shutil
 import signal
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,21 +18,23 @@ from testbed.engines.emulation.capture import LINK_TYPE_RAW_IP
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
 from testbed.engines.emulation.tunnels import LINK
 from testbed.host import Stream, Tunnel, TunnelCause, TunnelLife, TunnelRefused
-from testbed.protocols.ike.keys import EspKeys
+from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.pki import DAY_S
 from testbed.protocols.wire import Endpoint
+from testbed.trace.folder import RunWriter
 from testbed.trace.record import Frame
+from testbed.trace.trace import Trace
 from tests.emulation.tunnel_wires import (
     FROM_HOME,
     HMS,
     HNB_NAME,
     INNER_DNS,
     OTHER_ROOT,
+    PATIENT,
     ROOT,
     SEGW,
     SEGW_NAME,
     SERVING_SEGW,
-    PATIENT,
     SHORT,
     charon_of,
     operator,
@@ -392,3 +397,50 @@ async def tell_name(name: str, stream: Stream) -> None:
 async def name_told(tunnel: Tunnel) -> tuple[str, str]:
     stream = await tunnel.inside.connect(SERVER)
     return (await stream.receive()).decode(), stream.local.address
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+@on_wires
+async def test_a_runs_keys_open_the_outside_to_tshark(wires: Wires, tmp_path: Path) -> None:
+    at = operator(wires)
+    capture, frames = wires.capture()
+    await at.accept()
+    await at.hms.listen(SERVER, echo)
+    tunnel = await at.open(life=replace(SHORT, rekey_s=1.0, ike_rekey_s=2.0))
+    stream = await tunnel.inside.connect(SERVER)
+    for kind, word in (("", b"one"), ("rekeyed", b"two"), ("ike rekeyed", b"three")):
+        if kind:
+            await at.at_hnb.next(kind)
+        await stream.send(b"a word for Wireshark: " + word)
+        await stream.receive()
+    await tunnel.close()
+    await capture.flush()
+    trace = Trace()
+    writer = RunWriter(tmp_path, trace)
+    for frame in frames:
+        if frame.link == "internet":  # there all is protected
+            trace.add_frame(frame)
+    for keys in wires.tunnel_keys:
+        trace.add_ike_keys(keys) if isinstance(keys, IkeKeys) else trace.add_esp_keys(keys)
+    writer.close()
+
+    in_esp = tshark(tmp_path, "-Y", "esp && tcp.payload", "-T", "fields", "-e", "tcp.payload")
+    for word in (b"one", b"two", b"three"):
+        assert (b"a word for Wireshark: " + word).hex() in in_esp
+
+    exchanges = "isakmp && udp.port == 4500"
+    fields = ["-e", "isakmp.exchangetype", "-e", "isakmp.typepayload", "-e", "isakmp.enc.decrypted"]
+    for line in tshark(tmp_path, "-Y", exchanges, "-T", "fields", *fields).splitlines():
+        assert line.split("\t")[2], line
+
+
+def tshark(folder: Path, *options: str) -> str:
+    """What tshark says of a run's capture with the run's own keys as its profile."""
+    done = subprocess.run(
+        ["tshark", "-r", str(folder / "trace.pcapng"), *options],
+        env={**os.environ, "WIRESHARK_CONFIG_DIR": str(folder / "keys")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout

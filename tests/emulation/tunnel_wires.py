@@ -36,7 +36,7 @@ INNER_DNS = "10.10.0.53"
 SHORT = TunnelLife(retransmit_first_s=0.05, retransmit_factor=1.0, retransmit_tries=2)
 """A life in which nobody waits for long."""
 PATIENT = replace(SHORT, retransmit_tries=100)
-"""For a first message that may be lost while the kernel asks for an address by ARP, once a second."""
+"""For a first message that is lost while the kernel asks for an address by ARP, once a second."""
 
 ROOT = Authority("Operator root", "seed", time.time())
 OTHER_ROOT = Authority("Another root", "seed", time.time())
