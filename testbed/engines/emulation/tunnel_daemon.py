@@ -64,7 +64,7 @@ def configuration(folder: Path, timers: Timers, esp: Esp) -> str:
 
     Routes are not charon's: two tunnels of one node may lead to the same prefix, which may hold the
     responder's outer address as well.  (With kernel-libipsec it makes some whatever it is told; so
-    its table comes after all others.)
+    its table comes after all others.)  No cookies, which a busy machine would bring by chance.
     """
     plugins = _PLUGINS.format(esp="kernel-libipsec" if esp == "user" else "").replace("  ", " ")
     on_kernel = f"install_virtual_ip_on = {INTERFACE}" if esp == "kernel" else ""
@@ -75,6 +75,7 @@ charon-systemd {{
   routing_table_prio = 40000
   {on_kernel}
   reuse_ikesa = no
+  dos_protection = no
   close_ike_on_child_failure = yes
   keep_alive = {round(timers.keepalive_s)}s
   retransmit_timeout = {timers.retransmit_first_s}
