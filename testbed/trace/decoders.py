@@ -1,4 +1,4 @@
-"""Which port speaks which protocol: the registry of payload decoders.
+"""Which port, and which number above IP, speaks which protocol: the registry of payload decoders.
 
 Decoders are imported when their port is first seen, so that a trace costs nothing that it does not
 show.  Whoever adds a protocol adds one line here, or calls `register_datagram` / `register_stream`.
@@ -116,6 +116,7 @@ def _late(module: str) -> DatagramDecoder:
 
 _dns = _late("testbed.protocols.dns")
 _dhcp = _late("testbed.protocols.dhcp")
+_sctp = _late("testbed.protocols.sctp")
 
 WEB_PORTS = (80, 443, 7547)
 """HTTP's, HTTPS's, and the one that IANA gave to CWMP."""
@@ -127,7 +128,7 @@ def _web(to_server: bool) -> StreamDecoder:
 
 
 class Decoders:
-    """Payload decoders by port.
+    """Payload decoders by port, and by protocol number for what has no ports of UDP or TCP.
 
     Args:
         usual: begin with the protocols that the testbed knows at their registered ports.
@@ -139,6 +140,7 @@ class Decoders:
     def __init__(self, usual: bool = True) -> None:
         self._datagrams: dict[int, DatagramDecoder] = {}
         self._streams: dict[int, StreamFactory] = {}
+        self._protocols: dict[int, DatagramDecoder] = {}
         self.web_ports: set[int] = set()
         if usual:
             self.register_datagram(53, _dns)
@@ -146,10 +148,19 @@ class Decoders:
             self.register_datagram(68, _dhcp)
             self.register_stream(53, lambda _: LengthPrefixed(_dns, "DNS message over TCP"))
             self.register_web(*WEB_PORTS)
+            self.register_protocol(132, _sctp)
 
     def register_datagram(self, port: int, decode: DatagramDecoder) -> None:
         """Decode UDP payloads to or from that port by `decode`; the last registration counts."""
         self._datagrams[port] = decode
+
+    def register_protocol(self, number: int, decode: DatagramDecoder) -> None:
+        """Decode what IP carries under that protocol number by `decode`."""
+        self._protocols[number] = decode
+
+    def protocol(self, number: int) -> DatagramDecoder | None:
+        """The decoder of what IP carries under that protocol number."""
+        return self._protocols.get(number)
 
     def register_stream(self, port: int, factory: StreamFactory) -> None:
         """Decode TCP connections to that port by decoders of `factory`, one a direction."""

@@ -29,6 +29,7 @@ from testbed.engines.emulation.ports import (
     require_address,
 )
 from testbed.engines.emulation.programs import RunningProgram
+from testbed.engines.emulation.raw import RawPort
 from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.emulation.tunnels import TunnelEnds
 from testbed.engines.tls import Tap, TlsStream
@@ -102,7 +103,7 @@ class EmulatedHost(TunnelEnds):
         self._forwarding = Forwarding(namespace)
         # Dictionaries, not sets: what ends together ends in the order in which it began.
         self._tasks: dict[asyncio.Task[None], None] = {}
-        self._ports: dict[UdpPort, None] = {}
+        self._ports: dict[UdpPort | RawPort, None] = {}
         self._streams: dict[TcpStream, None] = {}
         self._listeners: dict[TcpListener, None] = {}
         self._programs: dict[RunningProgram, None] = {}
@@ -191,7 +192,18 @@ class EmulatedHost(TunnelEnds):
         self._ports[port] = None
         return port
 
-    def forget(self, port: UdpPort) -> None:
+    async def raw(self, protocol: int, handler: DatagramHandler, local: str = "0.0.0.0") -> Port:
+        """Send and receive what IP carries under a protocol number, such as SCTP (132).
+
+        Raises:
+            OSError: the address is not ours, or the node has no power.
+        """
+        self._require_power()
+        port = RawPort(self, protocol, local, handler)
+        self._ports[port] = None
+        return port
+
+    def forget(self, port: UdpPort | RawPort) -> None:
         """The port has closed."""
         self._ports.pop(port, None)
 
