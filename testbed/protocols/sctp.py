@@ -182,9 +182,7 @@ def init_ack(to: Packet, initiate_tag: int, initial_tsn: int, cookie: bytes) -> 
     """
     asked = to.opening
     assert asked is not None, "an INIT that cannot be read is not answered"
-    opening = Opening(
-        initiate_tag, initial_tsn=initial_tsn, parameters=((STATE_COOKIE, cookie),)
-    )
+    opening = Opening(initiate_tag, initial_tsn=initial_tsn, parameters=((STATE_COOKIE, cookie),))
     chunk = Chunk(INIT_ACK, value=opening.encode())
     return InitAck(to.destination_port, to.source_port, asked.initiate_tag, (chunk,))
 
@@ -224,7 +222,7 @@ def _chunks(reader: Reader) -> Sequence[Chunk]:
 
 def _opening(value: bytes) -> Opening:
     reader = Reader(value, "SCTP INIT")
-    fixed = _OPENING.unpack(reader.take(_OPENING.size, "fixed part"))
+    tag, window, outbound, inbound, tsn = _OPENING.unpack(reader.take(_OPENING.size, "fixed part"))
     parameters = []
     while reader.remaining:
         start = reader.position
@@ -236,7 +234,7 @@ def _opening(value: bytes) -> Opening:
             )
         parameters.append((kind, reader.take(length - 4, f"value of parameter {kind}")))
         reader.take(min(-length % 4, reader.remaining), "padding")
-    return Opening(*fixed, tuple(parameters))
+    return Opening(tag, window, outbound, inbound, tsn, tuple(parameters))
 
 
 def _chunk_octets(chunk: Chunk) -> bytes:
