@@ -21,7 +21,7 @@ from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.tunnels import TunnelGround
+from testbed.engines.emulation.tunnel_ends import TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface, Stream

@@ -36,6 +36,7 @@ _PLUGINS = (
     "random nonce aes sha1 sha2 hmac kdf gmp x509 revocation constraints pubkey pkcs1 pkcs8 pem "
     "openssl gcm drbg {esp} kernel-netlink resolve socket-default vici updown"
 )
+_FAKE_TIME = "*/faketime/libfaketime.so.1"
 _EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey")
 
 
@@ -114,11 +115,42 @@ charon-systemd {{
 """
 
 
+def other_date(node: str, skew_s: int) -> dict[str, str]:
+    """The environment in which a program of that node has another date.
+
+    charon asks the C library for the date when it looks at a certificate, and has no setting for
+    it.  Its timers go by the monotonic clock, which stays as it is.
+
+    Raises:
+        MissingFeature: libfaketime is not on this machine.
+    """
+    libraries = sorted(Path("/usr/lib").glob(_FAKE_TIME))
+    if not libraries:
+        raise MissingFeature(
+            f"{node}: its date is {abs(skew_s)} s off, which charon can only be made to believe by "
+            "libfaketime, and that is not on this machine (apt install libfaketime)"
+        )
+    return {
+        "LD_PRELOAD": str(libraries[0]),
+        "FAKETIME": f"{skew_s:+d}",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
 class Charon:
-    """One charon.  Make it by `await Charon.start(...)`.
+    """One charon; it is there once `start` has returned.
+
+    Args:
+        node: whose.
+        esp: who does ESP.
+        log: what it tells for readers is added there; None: nowhere.
+        on_line: called with each line that it logs.
+        on_event: called with each event that it tells over vici.
 
     Attributes:
         commands: the connection for what is done at once.
+        is_running: whether it takes commands.
+        skew_s: by how much its date is ahead of the true one.
     """
 
     commands: Vici
@@ -135,6 +167,7 @@ class Charon:
     ) -> None:
         self.node = node
         self.is_running = False
+        self.skew_s = 0
         self._esp = esp
         self._on_line = on_line
         self._on_event = on_event
@@ -146,12 +179,19 @@ class Charon:
             log.parent.mkdir(parents=True, exist_ok=True)
             self._log = log.open("ab", buffering=0)
 
-    async def start(self, namespace: Namespace, timers: Timers) -> None:
+    async def start(self, namespace: Namespace, timers: Timers, skew_s: int = 0) -> None:
         """Start the process; returns when it takes commands.
 
+        Args:
+            namespace: the node's.
+            timers: for the tunnels that begin until others are set.
+            skew_s: by how much the node's date is ahead of the true one.
+
         Raises:
-            MissingFeature: there is no charon on this machine, or it cannot have its interface.
+            MissingFeature: there is no charon on this machine, or it cannot have its interface, or
+                what gives it another date is missing.
         """
+        self.skew_s = skew_s
         program = shutil.which(_PROGRAM, path=f"{os.environ.get('PATH', '')}:{_FOLDERS}")
         if program is None:
             raise MissingFeature(
@@ -173,6 +213,7 @@ class Charon:
                 "STRONGSWAN_CONF": f"{self._path}/strongswan.conf",
                 "NOTIFY_SOCKET": f"{self._path}/notify",
                 "TZ": "UTC",
+                **(other_date(self.node, skew_s) if skew_s else {}),
             }
             self._program = RunningProgram(
                 namespace, [str(own)], Path(os.devnull), environment, self._line

@@ -18,7 +18,7 @@ from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.network import Network
 from testbed.engines.emulation.tunnel_daemon import INTERFACE, Esp
-from testbed.engines.emulation.tunnels import LINK, TunnelGround
+from testbed.engines.emulation.tunnel_ends import LINK, TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface
