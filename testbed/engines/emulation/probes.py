@@ -198,6 +198,7 @@ PROBES: dict[str, Callable[[], None]] = {
     "tun": _tun,
     "netem": _netem,
     "kernel_esp": _kernel_esp,
+    "xfrm_interface": _new_interface("xfrm", "dev", "lo", "if_id", "7"),
     "sctp": _new_socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_SCTP),
     "vlan": _vlan,
     "open_vswitch": _open_vswitch,

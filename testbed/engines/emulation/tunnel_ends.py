@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from testbed.engines.emulation.tunnel_daemon import Esp
 from testbed.engines.emulation.tunnel_inside import InsideHost
 from testbed.engines.emulation.tunnel_keys import OnKeys
 from testbed.host import (
@@ -18,6 +17,7 @@ from testbed.host import (
     TunnelPolicy,
 )
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Esp
 
 if TYPE_CHECKING:
     from testbed.engines.emulation.tunnels import NodeTunnels
@@ -43,7 +43,7 @@ class TunnelGround:
     """
 
     logs: Path | None = None
-    esp: Esp = "user"
+    esp: Esp = Esp.USER
     on_keys: OnKeys = field(default=_nobody)
 
 

@@ -95,7 +95,7 @@ class NodeTunnels:
         charon = await self._running(profile.life, profile.moment)
         name = f"tunnel-{next(self._numbers)}"
         await self._load_identity(charon, profile.identity)
-        connection = tunnel_settings.initiator(name, remote, profile, self._ground.esp == "kernel")
+        connection = tunnel_settings.initiator(name, remote, profile, self._ground.esp is Esp.KERNEL)
         await charon.commands.ask("load-conn", connection)
         told: list[Fields] = []
         try:
@@ -193,7 +193,7 @@ class NodeTunnels:
         """Be a responder."""
         charon = await self._running(policy.life, policy.moment)
         name = f"accept-{next(self._numbers)}"
-        kernel = self._ground.esp == "kernel"
+        kernel = self._ground.esp is Esp.KERNEL
         responder = Responder(self, policy, on_change)
         await self._load_identity(charon, policy.identity)
         await charon.commands.ask("load-pool", tunnel_settings.pool(name, policy))
@@ -238,18 +238,17 @@ class NodeTunnels:
             logs = self._ground.logs
             log = logs / f"{self._host.name}.charon.log" if logs is not None else None
             charon = Charon(self._host.name, self._ground.esp, log, self._line, self._event)
-            try:
-                await charon.start(self._host.namespace, timers, skew_s)
-            except BaseException:
-                charon.end()
-                raise
             self._charon = charon
+            try:
+                await charon.start(self._host.namespace, self._netlink, timers, skew_s)
+            except BaseException:
+                self.end()
+                raise
             self._host.spawn(self._watch(charon), "hears charon")
             return charon
 
     async def _watch(self, charon: Charon) -> None:
-        await charon.listening()
-        status = await charon.program.wait()
+        status = await charon.live()
         if self._charon is not charon:
             return
         self.end()
@@ -268,7 +267,7 @@ class NodeTunnels:
     def hear(self) -> None:
         """Take in what charon has said by now."""
         if self._charon is not None:
-            self._charon.program.hear()
+            self._charon.hear()
 
     @staticmethod
     async def _load_identity(charon: Charon, identity: Identity) -> None:
