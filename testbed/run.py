@@ -142,7 +142,9 @@ async def _perform(
     writer = RunWriter(plan.folder, trace, _notes(plan))
     key_log = plan.folder / KEY_LOG
     key_log.unlink(missing_ok=True)
-    world = EmulationWorld(topology, trace, plan.seed, key_log, plan.cast)
+    world = EmulationWorld(
+        topology, trace, plan.seed, key_log, plan.cast, logs=plan.folder / "logs"
+    )
     clock = asyncio.ensure_future(_tell_time(tell, printer))
     try:
         stage = Stage(
