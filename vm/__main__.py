@@ -7,6 +7,7 @@ named; 130 Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import shutil
@@ -20,7 +21,7 @@ from pathlib import Path
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TestbedError
 from vm import contents
 from vm.image import Image, cache_folder, image, write_project
-from vm.ladders import differences, ladder_of
+from vm.ladders import differences, ladder_of, until_the_end
 from vm.machine import Boot, dies_with_parent, run
 from vm.plan import PLAYS, SEED, USER, Outcome, Play, missing_facts, outcomes, plan_text, steps
 
@@ -145,10 +146,26 @@ def compare(here: Path, there: Path) -> tuple[int, list[str]]:
         if not ((here / folder / "run.json").exists() and (there / folder / "run.json").exists()):
             found.append(f"{folder}: only on one side")
             continue
-        ladder = ladder_of(here / folder)
-        count += sum(map(len, ladder.values()))
-        found += [f"{folder}: {line}" for line in differences(ladder, ladder_of(there / folder))]
+        ladder, twin = ladder_of(here / folder), ladder_of(there / folder)
+        count += sum(map(len, until_the_end(ladder, twin).values()))
+        found += [f"{folder}: {line}" for line in differences(ladder, twin)]
+        found += [f"{folder}: {line}" for line in other_verdicts(here / folder, there / folder)]
     return count, found if count else ["no ladder was drawn"]
+
+
+def other_verdicts(here: Path, there: Path) -> list[str]:
+    """The requirements of a scenario's folder with another verdict there than here."""
+    sides = []
+    for side in (here, there):
+        path = side / "verdicts.json"  # a variant's folder has none of its own
+        told = json.loads(path.read_text())["verdicts"] if path.exists() else []
+        sides.append({each["requirement"]: each["verdict"] for each in told})
+    ours, theirs = sides
+    return [
+        f"{name} is {ours.get(name, 'not judged')} here and {theirs.get(name, 'not judged')} there"
+        for name in sorted({*ours, *theirs})
+        if ours.get(name) != theirs.get(name)
+    ]
 
 
 def boot_and_judge(options: argparse.Namespace, made: Image, tell: Progress) -> int:

@@ -3,7 +3,8 @@
 Left out is what may differ between two runs with the same seed on the same machine: times, ports
 that the kernel chose, what TLS draws at random; and what a kernel repeats only because the machine
 is slow, which an emulated processor is: TCP segments that arrive twice.  Between two conversations
-the order is free, within one it is not.
+the order is free, within one it is not.  What comes after the last arrow that both have is left out
+too: it followed the scenario's last step, at which the capture may end.
 """
 
 from __future__ import annotations
@@ -14,14 +15,27 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from testbed.trace.folder import load
 from testbed.trace.ladder_rows import LOST, Row, Rows
 from testbed.trace.trace import Trace
 
-Ladder = dict[str, list[str]]
-"""Who talks with whom -> one line for each arrow between them, in order."""
+
+class Line(NamedTuple):
+    """One arrow of a conversation.
+
+    Attributes:
+        text: its way, its label, the fields of its message.
+        place: among all arrows of the ladder, by time.
+    """
+
+    text: str
+    place: int
+
+
+Ladder = dict[str, list[Line]]
+"""Who talks with whom -> the arrows between them, in order."""
 
 FREE_FIELDS = frozenset(
     {
@@ -60,11 +74,10 @@ def ladder_of(folder: Path) -> Ladder:
 def ladder(trace: Trace) -> Ladder:
     """The ladder of a trace, by conversation."""
     found: Ladder = {}
-    for row in Rows(trace).all():
-        if _is_of_slowness(row):
-            continue
-        ends = " - ".join(sorted({row.origin, *row.targets}))
-        found.setdefault(ends, []).append(line(row))
+    for place, row in enumerate(Rows(trace).all()):
+        if not _is_of_slowness(row):
+            ends = " - ".join(sorted({row.origin, *row.targets}))
+            found.setdefault(ends, []).append(Line(text_of(row), place))
     return found
 
 
@@ -74,7 +87,7 @@ def _is_of_slowness(row: Row) -> bool:
     return is_repeated and record.message is None and row.kind != LOST
 
 
-def line(row: Row) -> str:
+def text_of(row: Row) -> str:
     """One arrow: the way that it took, its label, and the fields of its message."""
     way = " -> ".join([row.origin, *row.via, ",".join(row.targets) or "*"])
     told = [row.label, *row.notes, row.kind]
@@ -117,10 +130,45 @@ def _without_chance(text: str) -> str:
 
 def differences(here: Ladder, there: Ladder) -> list[str]:
     """Where two ladders differ: "-" before what only `here` has, "+" only `there`; [] nowhere."""
+    here, there = until_the_end(here, there), until_the_end(there, here)
     found = []
     for ends in sorted({*here, *there}):
         lines = difflib.unified_diff(
-            here.get(ends, []), there.get(ends, []), lineterm="", n=0, fromfile=ends
+            [line.text for line in here.get(ends, [])],
+            [line.text for line in there.get(ends, [])],
+            lineterm="",
+            n=0,
+            fromfile=ends,
         )
         found += [each for each in lines if not each.startswith(("@@", "+++"))]
+    return found
+
+
+def until_the_end(ladder: Ladder, other: Ladder) -> Ladder:
+    """The ladder without what only it has after the last arrow that both have.
+
+    A scenario ends with its last step; how much of what follows is still in the capture is chance.
+    Where two conversations go on differently, nothing is left out.
+    """
+    pairs = {ends: (lines, other.get(ends, [])) for ends, lines in ladder.items()}
+    last = max(
+        (
+            line.place
+            for lines, twins in pairs.values()
+            for line, twin in zip(lines, twins, strict=False)
+            if line.text == twin.text
+        ),
+        default=None,
+    )
+    if last is None:
+        return ladder
+    found = {}
+    for ends, (lines, twins) in pairs.items():
+        common = len(twins)
+        is_longer = [line.text for line in lines[:common]] == [twin.text for twin in twins]
+        found[ends] = [
+            line
+            for number, line in enumerate(lines)
+            if not is_longer or number < common or line.place <= last
+        ]
     return found

@@ -81,8 +81,9 @@ def steps(plays: Iterable[Play], more: Sequence[str] = ()) -> list[Step]:
         Step("packages.root", "root", "provision/packages.sh test"),
         Step("packages.user", USER, "provision/packages.sh test"),
         Step("venv.user", USER, "provision/venv.sh"),
-        Step("doctor.root", "root", ".venv/bin/testbed doctor --json"),
+        # The ordinary user first: the kernel has to load its modules for him too.
         Step("doctor.user", USER, ".venv/bin/testbed doctor --json"),
+        Step("doctor.root", "root", ".venv/bin/testbed doctor --json"),
     ]
     for play in plays:
         out = f"../results/{play.name}"

@@ -21,6 +21,8 @@ from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
+from testbed.engines.emulation.tunnel_daemon import Esp
+from testbed.engines.emulation.tunnels import TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface, Stream
@@ -55,6 +57,7 @@ class Wires:
         self.something_told = asyncio.Event()
         self.crashes: list[tuple[str, BaseException]] = []
         self.captures: list[Capture] = []
+        self.esp: Esp = "user"
         self.tapped: list[tuple[str, bool, bytes]] = []
         self.keys = tempfile.TemporaryDirectory()
         self.contexts = TlsContexts(Path(self.keys.name, "tls.log"))
@@ -124,6 +127,7 @@ class Wires:
             crashed,
             self.contexts,
             self.tap,
+            TunnelGround(esp=self.esp),
         )
         return self.hosts[name]
 

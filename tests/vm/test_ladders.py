@@ -63,10 +63,32 @@ def test_a_message_that_differs_is_told_from_both_sides() -> None:
 
 
 def test_an_arrow_that_is_missing_is_told() -> None:
-    (_, line) = compared(home(b"one", b"two"), home(b"one"))
+    told = compared(home(b"one", b"two", b"three"), home(b"one", b"three"))
 
-    assert line.startswith("-hnb")
+    assert [line[:1] for line in told] == ["-", "-"]
+    assert "WORD two" in told[1]
+
+
+def test_what_comes_after_the_last_arrow_of_both_is_left_out() -> None:
+    assert compared(home(b"one", b"two"), home(b"one")) == []
+
+
+def test_an_answer_that_is_missing_is_told_where_something_came_after_it() -> None:
+    whole, cut = home(b"one", b"two"), home(b"one")
+    for each in (whole, cut):
+        each.trace.add_event("segw", "LAST", {}, START_NS + 900 * MILLISECOND)
+
+    (_, line, *_) = compared(whole, cut)
+
     assert "WORD two" in line
+
+
+def test_ladders_with_nothing_in_common_differ() -> None:
+    one, other = home(), home()
+    one.out(b"hello")
+    other.out(b"other")
+
+    assert compared(one, other) != []
 
 
 def test_order_counts_within_a_conversation() -> None:

@@ -37,6 +37,7 @@ _LINK_NAMESPACE, _LINK_EXT_MASK = 28, 29
 _LINK_TX_QUEUES, _LINK_RX_QUEUES, _LINK_CARRIER = 31, 32, 33
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _BRIDGE_FORWARD_DELAY, _BRIDGE_STP, _BRIDGE_SNOOPING = 1, 5, 23
+_XFRM_INTERFACE_ID = 2
 _SKIP_STATISTICS = 1 << 3
 _OPERSTATE_UP = 6
 _IFF_UP = 1
@@ -161,6 +162,17 @@ class Netlink(RouteSocket):
             )
         )
         self._ask(_NEW_LINK, CREATE | EXCLUSIVE, body, f"add bridge {name}")
+        self._makes_names = True
+
+    def add_xfrm(self, name: str, interface_id: int) -> None:
+        """An interface, up, for what IPsec policies with that number protect."""
+        data = attribute(_INFO_DATA, number_attribute(_XFRM_INTERFACE_ID, interface_id))
+        body = (
+            _link_header(flags=_IFF_UP, change=_IFF_UP)
+            + text_attribute(_LINK_NAME, name)
+            + attribute(_LINK_INFO, text_attribute(_INFO_KIND, "xfrm") + data)
+        )
+        self._ask(_NEW_LINK, CREATE | EXCLUSIVE, body, f"add XFRM interface {name}")
         self._makes_names = True
 
     def enslave(self, name: str, bridge: str | None) -> None:

@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from testbed.engines.emulation.kernel_esp import KernelEsp
 from testbed.engines.emulation.namespace import Namespace
+from testbed.engines.emulation.netlink import Netlink
 from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.tunnel_log import TOLD_LEVEL, LogLine, read_line
+from testbed.engines.emulation.tunnel_settings import INTERFACE_ID
 from testbed.engines.emulation.tunnel_vici import Fields, Vici
 from testbed.errors import LocalError, MissingFeature
 from testbed.host import TunnelLife
@@ -133,6 +136,7 @@ class Charon:
         self.node = node
         self.is_running = False
         self._esp = esp
+        self._kernel: KernelEsp | None = None
         self._on_line = on_line
         self._on_event = on_event
         self._folder = tempfile.TemporaryDirectory(prefix="charon-")
@@ -143,8 +147,13 @@ class Charon:
             log.parent.mkdir(parents=True, exist_ok=True)
             self._log = log.open("ab", buffering=0)
 
-    async def start(self, namespace: Namespace, timers: Timers) -> None:
+    async def start(self, namespace: Namespace, netlink: Netlink, timers: Timers) -> None:
         """Start the process; returns when it takes commands.
+
+        Args:
+            namespace: where it is born.
+            netlink: configures that namespace.
+            timers: its own.
 
         Raises:
             MissingFeature: there is no charon on this machine, or it cannot have its interface.
@@ -156,6 +165,9 @@ class Charon:
                 "(apt install charon-systemd libcharon-extra-plugins "
                 "libstrongswan-standard-plugins)"
             )
+        if self._esp == "kernel":
+            self._kernel = KernelEsp(namespace, netlink, INTERFACE, INTERFACE_ID)
+            self._kernel.begin()
         # An AppArmor profile goes by the path: Debian's lets charon read nothing of a lab.
         own = self._path / _PROGRAM
         shutil.copy(program, own)
@@ -215,6 +227,9 @@ class Charon:
     def clear(self) -> None:
         """It has ended: let go of all that was for it."""
         self.is_running = False
+        if self._kernel is not None:
+            self._kernel.end()
+            self._kernel = None
         for connection in (getattr(self, "commands", None), getattr(self, "_events", None)):
             if connection is not None:
                 connection.close()

@@ -316,7 +316,7 @@ class NodeTunnels:
             log = logs / f"{self._host.name}.charon.log" if logs is not None else None
             charon = Charon(self._host.name, self._ground.esp, log, self._line, self._event)
             try:
-                await charon.start(self._host.namespace, timers)
+                await charon.start(self._host.namespace, self._netlink, timers)
             except BaseException:
                 charon.end()
                 raise
