@@ -236,6 +236,7 @@ class Stage:
         self._grown = asyncio.Event()
         self._powered: set[str] = set()
         trace.listeners.append(lambda _record: self._grown.set())
+        trace.opened_listeners.append(lambda _record: self._grown.set())
 
     def __getattr__(self, name: str) -> Player:
         players: dict[str, Player] = self.__dict__.get("players", {})
@@ -360,9 +361,11 @@ class Stage:
         within_s = self.step_s if within_s is None else within_s
         try:
             async with asyncio.timeout(within_s):
-                position = wanted.since
+                position, opened = wanted.since, self.trace.opened
                 while True:
                     self._grown.clear()
+                    if opened != self.trace.opened:  # what was passed over may say more now
+                        position, opened = wanted.since, self.trace.opened
                     while position < len(self.trace.records):
                         record = self.trace.records[position]
                         position += 1
