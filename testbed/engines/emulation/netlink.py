@@ -48,6 +48,7 @@ _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 4, 
 # linux/sockios.h, linux/ethtool.h
 _GET_INDEX, _ETHTOOL = 0x8933, 0x8946
 _SET_TX_CHECKSUM, _SET_TSO, _SET_GSO, _SET_GRO = 0x17, 0x1F, 0x24, 0x2C
+_SET_SCATTER_GATHER = 0x19
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +220,11 @@ class Netlink(RouteSocket):
     def turn_offloads_off(self, name: str) -> None:
         """Whole checksums and frames no longer than the MTU, as a capture must see them.
 
-        A veth leaves checksums to a receiver that needs none and segments to nobody.
+        A veth leaves checksums to a receiver that needs none and segments to nobody.  Frames in one
+        piece, too: the pages of others are shared by all who hold the frame, and ESP in UDP is
+        decrypted there by the kernel (Linux 6.1), while the capture still waits for being read.
         """
-        for command in (_SET_TX_CHECKSUM, _SET_TSO, _SET_GSO, _SET_GRO):
+        for command in (_SET_TX_CHECKSUM, _SET_TSO, _SET_GSO, _SET_GRO, _SET_SCATTER_GATHER):
             value = array.array("B", struct.pack("=II", command, 0))
             request = struct.pack("16sP8x", name.encode(), value.buffer_info()[0])
             self._control(_ETHTOOL, request, f"turn the offloads of {name} off")
