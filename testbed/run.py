@@ -101,7 +101,7 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
         on_fail: called in the world that failed, before it is taken down (`--shell-on-fail`).
     """
     variant = scenario.find(plan.variant)
-    topology = build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
+    topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
     equip(topology, plan.seed, time.time())
     try:
         try:

@@ -1,4 +1,4 @@
-"""Which port speaks which protocol: the registry of payload decoders.
+"""Which port, and which number above IP, speaks which protocol: the registry of payload decoders.
 
 Decoders are imported when their port is first seen, so that a trace costs nothing that it does not
 show.  Whoever adds a protocol adds one line here, or calls `register_datagram` / `register_stream`.
@@ -116,6 +116,7 @@ def _late(module: str, function: str = "decode") -> DatagramDecoder:
 
 _dns = _late("testbed.protocols.dns")
 _dhcp = _late("testbed.protocols.dhcp")
+_sctp = _late("testbed.protocols.sctp")
 _ike = _late("testbed.protocols.ike")
 _port_4500 = _late("testbed.protocols.ike", "decode_4500")
 _esp = _late("testbed.protocols.ike", "decode_esp")
@@ -133,7 +134,7 @@ def _web(to_server: bool) -> StreamDecoder:
 
 
 class Decoders:
-    """Payload decoders by port.
+    """Payload decoders by port, and by protocol number for what has no ports of UDP or TCP.
 
     Args:
         usual: begin with the protocols that the testbed knows at their registered ports.
@@ -156,6 +157,7 @@ class Decoders:
             self.register_protocol(ESP, _esp)
             self.register_stream(53, lambda _: LengthPrefixed(_dns, "DNS message over TCP"))
             self.register_web(*WEB_PORTS)
+            self.register_protocol(132, _sctp)
 
     def register_datagram(self, port: int, decode: DatagramDecoder) -> None:
         """Decode UDP payloads to or from that port by `decode`; the last registration counts."""

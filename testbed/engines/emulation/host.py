@@ -28,6 +28,7 @@ from testbed.engines.emulation.ports import (
     require_address,
 )
 from testbed.engines.emulation.programs import RunningProgram
+from testbed.engines.emulation.raw import RawPort
 from testbed.engines.emulation.stream_ends import StreamEnds, Taps
 from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.emulation.tunnels import NodeTunnels, TunnelEnds, TunnelGround
@@ -96,7 +97,7 @@ class EmulatedHost(StreamEnds, TunnelEnds):
         self._tunnels = NodeTunnels(self, self._netlink, self._forwarding, ground or TunnelGround())
         # Dictionaries, not sets: what ends together ends in the order in which it began.
         self._tasks: dict[asyncio.Task[None], None] = {}
-        self._ports: dict[UdpPort, None] = {}
+        self._ports: dict[UdpPort | RawPort, None] = {}
         self._streams: dict[TcpStream, None] = {}
         self._listeners: dict[TcpListener, None] = {}
         self._programs: dict[RunningProgram, None] = {}
@@ -185,7 +186,18 @@ class EmulatedHost(StreamEnds, TunnelEnds):
         self._ports[port] = None
         return port
 
-    def forget(self, port: UdpPort) -> None:
+    async def raw(self, protocol: int, handler: DatagramHandler, local: str = "0.0.0.0") -> Port:
+        """Send and receive what IP carries under a protocol number, such as SCTP (132).
+
+        Raises:
+            OSError: the address is not ours, or the node has no power.
+        """
+        self.require_power()
+        port = RawPort(self, protocol, local, handler)
+        self._ports[port] = None
+        return port
+
+    def forget(self, port: UdpPort | RawPort) -> None:
         """The port has closed."""
         self._ports.pop(port, None)
 

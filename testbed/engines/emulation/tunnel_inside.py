@@ -97,6 +97,14 @@ class InsideHost:
             raise Unsupported(f"{self.name}: a tunnel carries no broadcasts")
         return await self._outer.datagrams(self._bound(local), handler)
 
+    async def raw(self, protocol: int, handler: DatagramHandler, local: str = ANY_ADDRESS) -> Port:
+        """Send and receive what IP carries under a protocol number; "0.0.0.0" is the inner address.
+
+        Raises:
+            OSError: the address is not ours, or the tunnel is down.
+        """
+        return await self._outer.raw(protocol, handler, self._bound(Endpoint(local, 0)).address)
+
     async def connect(
         self, remote: Endpoint, tls: TlsProfile | None = None, local: str | None = None
     ) -> Stream:

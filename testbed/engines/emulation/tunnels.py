@@ -239,7 +239,13 @@ class NodeTunnels:
         interface = Interface(f"{INTERFACE}:{number}" if number else INTERFACE, LINK, "")
         self._netlink.add_route("0.0.0.0/0", device=INTERFACE, table=TABLE)
         self._netlink.add_rule(address, TABLE)
-        self._host.tell("ADDRESS", interface=interface.name, address=address, link=LINK)
+        self._host.tell(
+            "ADDRESS",
+            interface=interface.name,
+            address=address,
+            link=LINK,
+            peer=_endpoint(sa).address,
+        )
 
         def inside(tunnel: OpenTunnel) -> InsideHost:
             return InsideHost(self._host, interface, address, lambda: tunnel.is_up)
