@@ -23,7 +23,18 @@ from vm import contents
 from vm.image import Image, cache_folder, image, write_project
 from vm.ladders import differences, ladder_of, until_the_end
 from vm.machine import Boot, dies_with_parent, run
-from vm.plan import PLAYS, SEED, USER, Outcome, Play, missing_facts, outcomes, plan_text, steps
+from vm.plan import (
+    PLAYS,
+    SEED,
+    USER,
+    Outcome,
+    Play,
+    missing_facts,
+    outcomes,
+    plan_text,
+    run_command,
+    steps,
+)
 
 GOOD = {
     "packages": "the provisioner found all Debian packages there",
@@ -107,7 +118,7 @@ def play_here(play: Play, out: Path) -> bool:
     program = f"{shlex.quote(sys.executable)} -m testbed"
     with out.with_suffix(".log").open("wb") as log:
         done = subprocess.run(
-            ["bash", "-c", play.command(f"exec {program}", out)],
+            ["bash", "-c", run_command(f"exec {program}", play.words, out)],
             cwd=contents.ROOT,
             stdout=log,
             stderr=log,
@@ -198,8 +209,6 @@ def boot_and_judge(options: argparse.Namespace, made: Image, tell: Progress) -> 
             tell, step.name, GOOD.get(step.name.partition(".")[0], "as expected"), wrong
         )
     for play in plays:
-        if not play.has_twin:
-            continue
         name = f"ladder of {play.name}"
         twin = twins / play.name
         if not play_here(play, twin):

@@ -43,29 +43,38 @@ class Play:
     Attributes:
         user: who plays it in the VM.
         words: of `testbed run`.
-        has_twin: this machine's kernel can play it too.
+        only_there: more words, for what this machine's kernel may not have.
     """
 
     user: str
     words: tuple[str, ...]
-    has_twin: bool = True
+    only_there: tuple[str, ...] = ()
+
+    @property
+    def words_there(self) -> tuple[str, ...]:
+        """Of `testbed run` in the VM."""
+        return (*self.words, *self.only_there)
 
     @property
     def name(self) -> str:
         """Of its step and of its folder."""
-        told = re.sub(r"[^A-Za-z0-9.]+", "_", "_".join(self.words)).strip("_")
+        told = re.sub(r"[^A-Za-z0-9.]+", "_", "_".join(self.words_there)).strip("_")
         return f"{told}.{'root' if self.user == 'root' else 'user'}"
 
-    def command(self, program: str, out: Path | str) -> str:
-        """The shell's words that play it."""
-        words = [*self.words, "--seed", SEED, "--out", str(out), "--quiet"]
-        return f"{program} run {shlex.join(words)}"
+
+def run_command(program: str, words: Sequence[str], out: Path | str) -> str:
+    """The shell's words that play a scenario."""
+    words = [*words, "--seed", SEED, "--out", str(out), "--quiet"]
+    return f"{program} run {shlex.join(words)}"
 
 
 PLAYS = (
-    Play(USER, ("lan_connectivity/",)),
+    Play(USER, ("lan_connectivity",)),
     Play(USER, ("discovery_public/",)),
     Play("root", ("discovery_public/",)),
+    Play(USER, ("discovery_intranet/",)),
+    Play(USER, ("discovery_intranet/",), ("--set", "esp=kernel")),
+    Play("root", ("discovery_intranet/",), ("--set", "esp=kernel")),
 )
 """What is played where nobody asks for anything else."""
 
@@ -87,7 +96,9 @@ def steps(plays: Iterable[Play], more: Sequence[str] = ()) -> list[Step]:
     ]
     for play in plays:
         out = f"../results/{play.name}"
-        found.append(Step(play.name, play.user, play.command(".venv/bin/testbed", out)))
+        found.append(
+            Step(play.name, play.user, run_command(".venv/bin/testbed", play.words_there, out))
+        )
     return found + [Step(f"more{n}.user", USER, each) for n, each in enumerate(more, 1)]
 
 

@@ -11,6 +11,7 @@ from testbed.engines.emulation.netlink import NetlinkError
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
 from testbed.host import TunnelLife
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Esp
 from tests.emulation.tunnel_wires import HMS, INNER_DNS, SEGW, operator
 from tests.emulation.wires import Wires, echo, on_wires
 
@@ -36,7 +37,7 @@ def ip(wires: Wires, node: str, *words: str) -> str:
 
 @on_wires
 async def test_a_tunnel_through_a_nat_carries_tcp_to_the_core(wires: Wires) -> None:
-    wires.esp = "kernel"
+    wires.esp = Esp.KERNEL
     at = operator(wires)
     capture, frames = wires.capture()
     await at.accept(life=PATIENT)
@@ -60,7 +61,7 @@ async def test_a_tunnel_through_a_nat_carries_tcp_to_the_core(wires: Wires) -> N
 
 @on_wires
 async def test_nothing_is_left_in_the_kernel_when_charon_has_died(wires: Wires) -> None:
-    wires.esp = "kernel"
+    wires.esp = Esp.KERNEL
     at = operator(wires)
     listener = await at.accept(life=PATIENT)
     await at.open(life=PATIENT)

@@ -21,13 +21,13 @@ from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.tunnel_daemon import Esp
 from testbed.engines.emulation.tunnels import TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface, Stream
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Esp
 from testbed.trace.record import Frame
 
 WITHIN_S = 30.0
@@ -58,7 +58,7 @@ class Wires:
         self.something_told = asyncio.Event()
         self.crashes: list[tuple[str, BaseException]] = []
         self.captures: list[Capture] = []
-        self.esp: Esp = "user"
+        self.esp = Esp.USER
         self.tapped: list[tuple[str, bool, bytes]] = []
         self.tunnel_keys: list[IkeKeys | EspKeys] = []
         self.keys = tempfile.TemporaryDirectory()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from testbed.engines.emulation.kernel_esp import KernelEsp
 from testbed.engines.emulation.namespace import Namespace
@@ -26,9 +26,7 @@ from testbed.engines.emulation.tunnel_settings import INTERFACE_ID
 from testbed.engines.emulation.tunnel_vici import Fields, Vici
 from testbed.errors import LocalError, MissingFeature
 from testbed.host import TunnelLife
-
-Esp = Literal["user", "kernel"]
-"""Who does ESP: charon itself (kernel-libipsec), or the kernel."""
+from testbed.topology import Esp
 
 INTERFACE = "ipsec0"
 """The inside of a node's tunnels; libipsec's own name for its first device."""
@@ -69,8 +67,8 @@ def configuration(folder: Path, timers: Timers, esp: Esp) -> str:
     responder's outer address as well.  (With kernel-libipsec it makes some whatever it is told; so
     its table comes after all others.)
     """
-    plugins = _PLUGINS.format(esp="kernel-libipsec" if esp == "user" else "").replace("  ", " ")
-    on_kernel = f"install_virtual_ip_on = {INTERFACE}" if esp == "kernel" else ""
+    plugins = _PLUGINS.format(esp="kernel-libipsec" if esp is Esp.USER else "").replace("  ", " ")
+    on_kernel = f"install_virtual_ip_on = {INTERFACE}" if esp is Esp.KERNEL else ""
     return f"""\
 charon-systemd {{
   load = {plugins}
@@ -125,7 +123,6 @@ class Charon:
 
     commands: Vici
     _events: Vici
-    _program: RunningProgram
 
     def __init__(
         self,
@@ -139,6 +136,7 @@ class Charon:
         self.is_running = False
         self._esp = esp
         self._kernel: KernelEsp | None = None
+        self._program: RunningProgram | None = None
         self._on_line = on_line
         self._on_event = on_event
         self._folder = tempfile.TemporaryDirectory(prefix="charon-")
@@ -167,7 +165,7 @@ class Charon:
                 "(apt install charon-systemd libcharon-extra-plugins "
                 "libstrongswan-standard-plugins)"
             )
-        if self._esp == "kernel":
+        if self._esp is Esp.KERNEL:
             self._kernel = KernelEsp(namespace, netlink, INTERFACE, INTERFACE_ID)
             self._kernel.begin()
         # An AppArmor profile goes by the path: Debian's lets charon read nothing of a lab.
@@ -204,6 +202,7 @@ class Charon:
     @property
     def program(self) -> RunningProgram:
         """The process."""
+        assert self._program is not None  # who asks has awaited `start`
         return self._program
 
     def listening(self) -> Coroutine[Any, Any, None]:
@@ -223,7 +222,8 @@ class Charon:
     def end(self) -> None:
         """Kill it, without a word to its peers; its interface goes with it."""
         self.is_running = False
-        self._program.kill()
+        if self._program is not None:  # it may not have come so far
+            self._program.kill()
         self.clear()
 
     def clear(self) -> None:
@@ -255,12 +255,12 @@ class Charon:
                     ready.set_result(None)
 
     async def _end_before(self, ready: asyncio.Future[None]) -> None:
-        await self._program.wait()
+        await self.program.wait()
         if not ready.done():
             ready.set_exception(MissingFeature(self._why_not()))
 
     def _why_not(self) -> str:
-        said = "; ".join(self._program.last_lines)
+        said = "; ".join(self.program.last_lines)
         if "TUN device" in said:
             return (
                 f"{self.node}: charon cannot make its TUN device: /dev/net/tun is missing or not "
@@ -277,7 +277,7 @@ class Charon:
 
     def _event(self, name: str, fields: Fields) -> None:
         # charon has logged what led to the event before it told the event.
-        self._program.hear()
+        self.program.hear()
         self._on_event(name, fields)
 
 

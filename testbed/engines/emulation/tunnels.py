@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from testbed.engines.emulation import tunnel_settings
 from testbed.engines.emulation.nat_rules import Forwarding
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.tunnel_daemon import INTERFACE, Charon, CharonDied, Esp, Timers
+from testbed.engines.emulation.tunnel_daemon import INTERFACE, Charon, CharonDied, Timers
 from testbed.engines.emulation.tunnel_inside import InsideHost
 from testbed.engines.emulation.tunnel_keys import KeyReader, OnKeys
 from testbed.engines.emulation.tunnel_log import (
@@ -42,6 +42,7 @@ from testbed.host import (
 )
 from testbed.protocols.pki import Identity
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Esp
 
 if TYPE_CHECKING:
     from testbed.engines.emulation.host import EmulatedHost
@@ -70,7 +71,7 @@ class TunnelGround:
     """
 
     logs: Path | None = None
-    esp: Esp = "user"
+    esp: Esp = Esp.USER
     on_keys: OnKeys = field(default=_nobody)
 
 
@@ -194,7 +195,8 @@ class NodeTunnels:
         charon = await self._running(Timers.of(profile.life))
         name = f"tunnel-{next(self._numbers)}"
         await self._load_identity(charon, profile.identity)
-        connection = tunnel_settings.initiator(name, remote, profile, self._ground.esp == "kernel")
+        kernel = self._ground.esp is Esp.KERNEL
+        connection = tunnel_settings.initiator(name, remote, profile, kernel)
         await charon.commands.ask("load-conn", connection)
         told: list[Fields] = []
         try:
@@ -292,7 +294,7 @@ class NodeTunnels:
         """Be a responder."""
         charon = await self._running(Timers.of(policy.life))
         name = f"accept-{next(self._numbers)}"
-        kernel = self._ground.esp == "kernel"
+        kernel = self._ground.esp is Esp.KERNEL
         responder = Responder(self, policy, on_change)
         await self._load_identity(charon, policy.identity)
         await charon.commands.ask("load-pool", tunnel_settings.pool(name, policy))
