@@ -19,6 +19,8 @@ _NETLINK_XFRM = 6
 _FLUSH_ASSOCIATIONS, _FLUSH_POLICIES = 28, 29
 _ANY_PROTOCOL = 255
 _NOTHING_TO_FLUSH = errno.ESRCH
+_MTU = 1400
+"""That of kernel-libipsec's interface: there is room for ESP and UDP on every link."""
 
 
 class KernelEsp:
@@ -46,7 +48,8 @@ class KernelEsp:
             MissingFeature: this kernel has no such interfaces.
         """
         try:
-            self._netlink.add_xfrm(self._interface, self._interface_id)
+            self._netlink.add_xfrm(self._interface, self._interface_id, _MTU)
+            self._netlink.turn_offloads_off(self._interface)
         except NetlinkError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise

@@ -33,6 +33,7 @@ _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
 _NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
 _LINK_ADDRESS, _LINK_NAME, _LINK_MASTER, _LINK_OPERSTATE, _LINK_INFO = 1, 3, 10, 16, 18
+_LINK_MTU = 4
 _LINK_NAMESPACE, _LINK_EXT_MASK = 28, 29
 _LINK_TX_QUEUES, _LINK_RX_QUEUES, _LINK_CARRIER = 31, 32, 33
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
@@ -165,12 +166,13 @@ class Netlink(RouteSocket):
         self._ask(_NEW_LINK, CREATE | EXCLUSIVE, body, f"add bridge {name}")
         self._makes_names = True
 
-    def add_xfrm(self, name: str, interface_id: int) -> None:
+    def add_xfrm(self, name: str, interface_id: int, mtu: int) -> None:
         """An interface, up, for what IPsec policies with that number protect."""
         data = attribute(_INFO_DATA, number_attribute(_XFRM_INTERFACE_ID, interface_id))
         body = (
             _link_header(flags=_IFF_UP, change=_IFF_UP)
             + text_attribute(_LINK_NAME, name)
+            + number_attribute(_LINK_MTU, mtu)
             + attribute(_LINK_INFO, text_attribute(_INFO_KIND, "xfrm") + data)
         )
         self._ask(_NEW_LINK, CREATE | EXCLUSIVE, body, f"add XFRM interface {name}")
