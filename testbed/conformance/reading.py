@@ -86,6 +86,7 @@ class Factory:
         segw: name of the Security Gateway (initial); None: the HMS is on the public Internet.
         root_keys: key identifiers of the roots that it trusts.
         is_strict: whether a server's name must be in its certificate (AMB-3G-07).
+        checks_segw_name: likewise of a SeGW's.
     """
 
     record: Record
@@ -93,6 +94,7 @@ class Factory:
     segw: str | None
     root_keys: tuple[str, ...]
     is_strict: bool
+    checks_segw_name: bool = True
 
     @property
     def hms_host(self) -> str:
@@ -110,6 +112,7 @@ def factory_of(trace: Trace, hnb: str) -> Factory | None:
             told.get("segw"),
             tuple(told.get("root_keys", ())),
             bool(told.get("is_strict", True)),
+            bool(told.get("checks_segw_name", True)),
         )
     return None
 

@@ -302,7 +302,7 @@ def _app_armor() -> Iterator[Fact]:
             f"{program} unconfined",
             False,
             restriction.what,
-            f"{program} cannot read its configuration in a run's folder",
+            f"{program} started by hand cannot read a run's folder (casts run a copy, which can)",
             restriction.remedy,
             needed=False,
         )

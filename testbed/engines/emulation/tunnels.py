@@ -49,6 +49,7 @@ from testbed.host import (
 )
 from testbed.protocols.pki import Identity
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Esp
 
 if TYPE_CHECKING:
     from testbed.engines.emulation.host import EmulatedHost
@@ -95,7 +96,8 @@ class NodeTunnels:
         charon = await self._running(profile.life, profile.moment)
         name = f"tunnel-{next(self._numbers)}"
         await self._load_identity(charon, profile.identity)
-        connection = tunnel_settings.initiator(name, remote, profile, self._ground.esp is Esp.KERNEL)
+        kernel = self._ground.esp is Esp.KERNEL
+        connection = tunnel_settings.initiator(name, remote, profile, kernel)
         await charon.commands.ask("load-conn", connection)
         told: list[Fields] = []
         try:
