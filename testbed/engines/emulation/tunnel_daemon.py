@@ -234,6 +234,8 @@ class Charon:
         finally:
             loop.remove_reader(notices)
             notices.close()
+        if INTERFACE not in netlink.links():
+            raise MissingFeature(self._no_device())
         self.is_running = True
         for _ in range(2):
             self._connections.append(await self.connection())
@@ -298,11 +300,14 @@ class Charon:
     def _why_not(self, last_lines: Sequence[str]) -> str:
         said = "; ".join(last_lines)
         if "TUN device" in said:
-            return (
-                f"{self.node}: charon cannot make its TUN device: /dev/net/tun is missing or not "
-                "ours to open (modprobe tun, as root)"
-            )
+            return self._no_device()
         return f"{self.node}: charon ended while it started: {said or 'without a word'}"
+
+    def _no_device(self) -> str:
+        return (
+            f"{self.node}: charon cannot make its TUN device, and tunnels need it: /dev/net/tun is "
+            "missing or not ours to open (sudo modprobe tun; sudo chmod 666 /dev/net/tun)"
+        )
 
     def _line(self, text: str) -> None:
         line = read_line(text)
