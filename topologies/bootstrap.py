@@ -118,6 +118,8 @@ def bootstrap_by_dns(
         role="dm_device",
         names=CARD_NAMES if scws else (),
         card=enrolment if scws else None,
+        card_url=Scws[scws].url if scws else None,
+        loopback=bool(scws),
         bootstrap=BootstrapPolicy(
             hardware_address,
             DEVICE,

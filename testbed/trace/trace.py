@@ -22,6 +22,8 @@ from testbed.trace.record import Clear, Event, Frame, Listener, Record
 from testbed.trace.select import matches
 
 ADDRESS_EVENT = "ADDRESS"
+LOOPBACK = "lo"
+"""Of Linux: what a node sends there comes to itself."""
 """The event by which a node tells that an interface has another address now."""
 
 
@@ -171,6 +173,8 @@ class Trace:
 
     def _ends(self, frame: Frame, dissection: Dissection) -> tuple[str, str | None]:
         """Who sent the frame, and who is to receive it."""
+        if frame.node and frame.interface == LOOPBACK:
+            return frame.node, frame.node
         link, first = dissection.link, dissection.contents[0]
         addresses = self.addresses
         source = first.source.address if first.source else None

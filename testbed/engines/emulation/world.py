@@ -28,6 +28,8 @@ from testbed.topology import Topology, hardware_address, interface_name
 from testbed.trace.record import Clear
 from testbed.trace.trace import Trace
 
+LOOPBACK = "lo"
+
 
 class EmulationWorld:
     """Linux namespaces, wired by Mininet, captured at every interface.
@@ -93,6 +95,11 @@ class EmulationWorld:
             (name, interface.name): interface.link
             for name, host in self._hosts.items()
             for interface in host.interfaces.values()
+        }
+        self._links |= {
+            (name, LOOPBACK): f"{name} itself"
+            for name, node in topology.nodes.items()
+            if node.settings.get("loopback")
         }
         self.capture = Capture(
             {n: self.network.nodes[n].namespace for n in topology.nodes} if captured else {},
