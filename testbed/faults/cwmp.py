@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 from testbed.faults.fault import fault
 from testbed.host import Pause
@@ -109,6 +110,26 @@ def late_response(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | P
     """The HMS takes a second to think before each InformResponse."""
     is_due = envelope is not None and isinstance(envelope.message, rpc.InformResponse)
     return [Pause(LATE_S), envelope] if is_due else [envelope]
+
+
+@fault(
+    "cwmp.not-ready-at-first",
+    role="hnb",
+    breaks=("32583-5.1.2-6-hnbgw",),
+    seen_in="femtocells that refuse to be configured until their radio scan is over, by fault 9003",
+)
+def not_ready_at_first(hnb: Hnb) -> None:
+    """The HNB refuses the first setting by fault 9003, and tries again a little later."""
+    set_values, refused = hnb.tree.set, list[str]()
+
+    def refuse_once(values: Any, key: str = "") -> tuple[str, ...]:
+        if not refused:
+            refused.append(key)
+            values = [dataclasses.replace(each, type="boolean") for each in values]
+        return set_values(values, key)
+
+    hnb.tree.set = refuse_once  # type: ignore[method-assign]  # that is the fault
+    hnb.set_policy(retry_minimum_s=0.2, retry_multiplier=1000)
 
 
 @fault("cwmp.answers-out-of-order", role="hnb", breaks=("32583-5.1.2-7",))
