@@ -15,21 +15,34 @@ if TYPE_CHECKING:  # imported when it is needed: `--help` answers at once
     from testbed.trace.trace import Trace
 
 
-def read_trace(source: Path) -> Trace:
+def read_trace(source: Path, names: Path | None = None) -> Trace:
     """The trace of a run's folder, or of a capture file.
 
+    Args:
+        source: folder or file.
+        names: a file that says who is who in a capture; a run's folder knows that itself.
+
     Raises:
-        BadInput: it does not exist, or is neither.
+        BadInput: it does not exist, or is neither; the names cannot be used.
     """
     from testbed.trace.folder import load
+    from testbed.trace.names import Names, load_names
     from testbed.trace.pcapng_reader import load_capture
-    from testbed.trace.trace import Trace
 
     if not source.exists():
         raise BadInput(f"{source} does not exist")
     if source.is_dir():
+        if names is not None:
+            raise BadInput(
+                f"{source} is a run's folder and knows its nodes; --names is for captures"
+            )
         return load(source)
-    return Trace.from_frames(load_capture(source).frames)
+    frames = load_capture(source).frames
+    trace = (Names() if names is None else load_names(names)).trace(frames)
+    for frame in frames:
+        trace.add_frame(frame)
+    trace.close()
+    return trace
 
 
 @click.command(
@@ -38,14 +51,17 @@ def read_trace(source: Path) -> Trace:
 )
 @click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_CAPTURE")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write the drawing there.")
+@click.option("--names", type=click.Path(path_type=Path), help="Who is who in a capture.")
 @click.option("--all", "everything", is_flag=True, help="Bare TCP segments and ARP too.")
 @click.option("--width", type=click.IntRange(40, 1000), help="Columns; the terminal's by default.")
-def draw(source: Path, svg: Path | None, everything: bool, width: int | None) -> int:
+def draw(
+    source: Path, svg: Path | None, names: Path | None, everything: bool, width: int | None
+) -> int:
     """Draw who said what to whom: decoded messages, lifelines, what the NAT rewrote."""
     from testbed.trace.ladder import draw as draw_text
     from testbed.trace.ladder_svg import draw_svg
 
-    trace = read_trace(source)
+    trace = read_trace(source, names)
     if svg is not None:
         try:
             svg.write_text(draw_svg(trace, everything=everything))
