@@ -151,6 +151,11 @@ def run(
         from testbed.report.terminal import show_results
 
         show_results(Console(highlight=False), results, str(out))
+    if plans[0].faults:
+        from testbed.commands.fault_hint import hints
+
+        for hint in hints(plans[0].faults, results):
+            click.echo(f"fault      {hint}", file=stream)
     return batch.status(results)
 
 
