@@ -20,11 +20,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from testbed.errors import BadInput
+from testbed.errors import BadInput, DecodeError
+from testbed.trace.dissect import ARP, cut_link
+from testbed.trace.packets import decode_arp
 from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
 
 KEYS = ("addresses", "role", "web_ports")
+ROUTERS = ("gateway", "segw")
 _NODE = re.compile(r"^[a-z][a-z_]*[0-9]*$")
 _HARDWARE = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 _ROLES = {
@@ -57,14 +60,36 @@ class Names:
         """An empty trace in which these are known, for frames of a capture."""
         trace = Trace()
         links = sorted({frame.link for frame in frames}) or [""]
+        known = {**self._told_by_arp(frames), **self.hardware_addresses}
         places = {
-            each: (node, "", links[0] if len(links) == 1 else "")
-            for each, node in self.hardware_addresses.items()
+            each: (node, "", links[0] if len(links) == 1 else "") for each, node in known.items()
         }
         trace.set_nodes(places, {(node, ""): each for node, each in self.addresses.items()})
         trace.set_roles(self.roles)
         trace.decoders.register_web(*sorted(self.web_ports))
         return trace
+
+    def _told_by_arp(self, frames: list[Frame]) -> dict[str, str]:
+        """The link-layer addresses of nodes of which only the IP address was named.
+
+        Not those of routers: there they stand on all that is forwarded, whoever has sent it.
+        """
+        holders = {
+            each: node
+            for node, held in self.addresses.items()
+            for each in held
+            if self.roles[node] not in ROUTERS
+        }
+        found: dict[str, str] = {}
+        for frame in frames:
+            try:
+                link = cut_link(frame)
+                said = decode_arp(link.payload) if link and link.ethertype == ARP else None
+            except DecodeError:
+                continue
+            if said is not None and said.sender_address in holders:
+                found.setdefault(said.sender_hardware_address, holders[said.sender_address])
+        return found
 
 
 def load_names(path: Path) -> Names:
