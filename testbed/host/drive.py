@@ -1,40 +1,18 @@
-"""`Drive` runs one sans-IO machine over one port; `Mend` is where faults change what it sends."""
+"""`Drive` runs one sans-IO machine over one port; what it sends goes through a `Mend`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
+from testbed.host.mend import Mend
 from testbed.host.node import Host
 from testbed.host.ports import Port, Timer
-from testbed.protocols.wire import Endpoint, Machine, Message
+from testbed.protocols.wire import Endpoint, Machine, Message, Outgoing
 
 M = TypeVar("M", bound=Message)
 E = TypeVar("E")
-
-
-@dataclass
-class Mend(Generic[M]):
-    """What stands between a machine and its port: faults change messages or octets here.
-
-    Attributes:
-        message: each gets a message and the destination and gives the messages to send instead.
-        octets: each gets the encoded datagram and gives the datagrams to send instead.
-    """
-
-    message: list[Callable[[M, Endpoint], Sequence[M]]] = field(default_factory=list)
-    octets: list[Callable[[bytes, Endpoint], Sequence[bytes]]] = field(default_factory=list)
-
-    def datagrams(self, message: M, destination: Endpoint) -> list[bytes]:
-        """The datagrams that go out for `message` after all faults have had their way."""
-        messages: list[M] = [message]
-        for change in self.message:
-            messages = [new for old in messages for new in change(old, destination)]
-        datagrams = [each.encode() for each in messages]
-        for cut in self.octets:
-            datagrams = [new for old in datagrams for new in cut(old, destination)]
-        return datagrams
 
 
 class Drive(Generic[M, E]):
@@ -114,8 +92,7 @@ class Drive(Generic[M, E]):
                 if not outgoing and not events:
                     break
                 for each in outgoing:
-                    for data in self.mend.datagrams(each.message, each.destination):
-                        self.port.send(data, each.destination, each.hardware_address)
+                    self._send(each)
                 for event in events:
                     self.on_event(event)
                 if self.closed:
@@ -128,6 +105,18 @@ class Drive(Generic[M, E]):
         deadline = self.machine.deadline()
         if deadline is not None:
             self._timer = self.host.call_at(deadline, self._ticked)
+
+    def _send(self, outgoing: Outgoing[M]) -> None:
+        for after_s, data in self.mend.datagrams(outgoing.message, outgoing.destination):
+            send = partial(self._send_now, data, outgoing.destination, outgoing.hardware_address)
+            if after_s > 0:
+                self.host.call_at(self.host.now() + after_s, send)
+            else:
+                send()
+
+    def _send_now(self, data: bytes, destination: Endpoint, hardware_address: str | None) -> None:
+        if not self._closed:
+            self.port.send(data, destination, hardware_address)
 
     def close(self) -> None:
         """Stop the machine and give the port back."""

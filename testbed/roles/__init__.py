@@ -23,6 +23,9 @@ ROLES = {
     "bystander": "testbed.roles.bystander:Bystander",
 }
 
+MANAGED = {"gateway": "testbed.roles.managed_gateway:ManagedGateway"}
+"""What plays a node of that role where its settings name an ACS (`hms_url`)."""
+
 
 def make_role(node: Node, host: Host) -> Role:
     """The role object that plays a node.
@@ -32,6 +35,7 @@ def make_role(node: Node, host: Host) -> Role:
     """
     if node.role not in ROLES:
         raise unknown("role", node.role, ROLES)
-    module, _, name = ROLES[node.role].partition(":")
+    is_managed = node.role in MANAGED and node.settings.get("hms_url")
+    module, _, name = (MANAGED if is_managed else ROLES)[node.role].partition(":")
     made: Role = getattr(importlib.import_module(module), name)(host, node)
     return made
