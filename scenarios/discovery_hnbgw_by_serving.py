@@ -43,11 +43,11 @@ async def by_initial(at: Stage) -> None:
 async def both(at: Stage) -> None:
     """Both name one, each another: that of HMS (serving) wins, and the HNB says so."""
     hnb, initial = at.hnb, at.initial_hms
-    initial.role.assignments = [
+    initial.assignments[:] = [
         dataclasses.replace(each, hnb_gw="hnbgw.dead.operator.example")
         for each in initial.assignments
     ]
-    at.serving_hms.role.assignments.append(Assignment("south", SOUTH, hnb_gw=SOUTH_HNB_GW))
+    at.serving_hms.assignments.append(Assignment("south", SOUTH, hnb_gw=SOUTH_HNB_GW))
     hnb.power_on()
     await discovered(at, hnb, at.serving_segw.node.names[0])
     given = sets(hnb.paths.hnb_gw, SOUTH_HNB_GW)
@@ -55,19 +55,6 @@ async def both(at: Stage) -> None:
     await at.tells(hnb, "HNB_GW_OVERRULED", hnb_gw=SOUTH_HNB_GW)
     await at.sees(hnb, "->", at.hnb_gw, sctp.Init)  # 10
     await at.tells(hnb, "HNB_GW_CONTACTED", hnb_gw=SOUTH_HNB_GW)
-
-
-@discovery_hnbgw_by_serving.variant("nobody", hnb_gw=True)
-async def nobody(at: Stage) -> None:
-    """Neither names one, as the scenario wants it: the HNB turns to none, and tells step 10."""
-    hnb = at.hnb
-    at.initial_hms.set_policy(omits=("hnb_gw",))
-    at.never(hnb, "->", at.hnb_gw, sctp.Init)
-    hnb.set_registration(tries=100)
-    hnb.power_on()
-    await discovered(at, hnb, at.serving_segw.node.names[0])
-    await at.sees(hnb, "->", at.serving_hms, rpc.Inform)  # 10
-    await at.tells(hnb, "FAILED", step="10")
 
 
 @discovery_hnbgw_by_serving.variant("public", topology=hms_on_internet, hnb_gw=False)

@@ -67,11 +67,22 @@ async def discovered(at: Stage, hnb: Player, segw: str) -> None:
     await at.tells(hnb, "REGISTRATION_START", segw=segw)  # 10
 
 
-async def registered(at: Stage, hnb: Player, serving: tuple[Player, Player, Player]) -> None:
-    """The first contacts of step 10: serving SeGW, serving HMS, HNB-GW."""
+async def registered(
+    at: Stage, hnb: Player, serving: tuple[Player, Player, Player], reads: bool = False
+) -> None:
+    """The first contacts of step 10: serving SeGW, serving HMS, HNB-GW.
+
+    Args:
+        at: the stage.
+        hnb: who registers.
+        serving: SeGW, HMS and HNB-GW.
+        reads: whether the HMS reads back what step 6 has set.
+    """
     segw, hms, gateway = serving
     await tunnelled(at, hnb, segw)
     await at.sees(hnb, "->", hms, rpc.Inform)  # 10
+    if reads:
+        await at.sees(hnb, "->", hms, rpc.GetParameterValuesResponse)  # what 6 has set
     await at.tells(hnb, "SERVED", hms_url=hms.url)  # 10
     await at.sees(hnb, "->", gateway, sctp.Init, port=29169)  # 10
     await at.sees(hnb, "<-", gateway, sctp.InitAck)  # 10
@@ -95,7 +106,7 @@ async def discovery_intranet(at: Stage) -> None:
     reading = reads_back(at.serving_hms, hnb)
     hnb.power_on()
     await discovered(at, hnb, at.serving_segw.node.names[0])
-    await registered(at, hnb, in_the_south(at))
+    await registered(at, hnb, in_the_south(at), reads=True)
     await reading
 
 

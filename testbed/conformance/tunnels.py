@@ -65,6 +65,23 @@ class Attempt:
         return None
 
     @property
+    def unanswered(self) -> Record | None:
+        """A request of the initiator's that it has sent again, and that nobody has answered."""
+        sent: dict[tuple[type, int], int] = {}
+        answered = {
+            (type(each.message), each.message.message_id)
+            for each in self.said
+            if each.sender != self.initiator and each.message.is_response
+        }
+        for each in self.said:
+            key = (type(each.message), each.message.message_id)
+            if each.sender == self.initiator and each.message.is_request and key not in answered:
+                sent[key] = sent.get(key, 0) + 1
+                if sent[key] > 1:
+                    return each
+        return None
+
+    @property
     def is_up(self) -> bool:
         """Whether it has become a tunnel: accepted by one end, and not refused by the other."""
         return self.answered is not None and self.refused is None

@@ -92,7 +92,7 @@ class SecureConnection:
         """
         failure = NotSecured("2.2", "no SeGW is known")
         for name in names:
-            found = await self._resolve(name, dns_servers)
+            found = await self.find(name, dns_servers)
             if isinstance(found, dns.Failed):
                 failure = NotSecured("2.2", f"{name}: {found.cause}, {found.detail}")
                 continue
@@ -112,7 +112,8 @@ class SecureConnection:
                 return self.tunnel
         raise failure
 
-    async def _resolve(self, name: str, dns_servers: Sequence[str]) -> dns.Resolution:
+    async def find(self, name: str, dns_servers: Sequence[str]) -> dns.Resolution:
+        """Steps 2.1 and 2.2: a SeGW's addresses, at the outer DNS."""
         hnb = self._hnb
         return await resolve(
             hnb.host, dns_servers, name, "A", hnb.resolver_policy, hnb.mend_of("dns")

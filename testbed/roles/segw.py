@@ -6,6 +6,7 @@ and tells the inner DNS server.  Initial and serving SeGW are the same role with
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from testbed.host import Host, TunnelChange, TunnelLife, TunnelListener, TunnelPolicy
@@ -58,6 +59,10 @@ class Segw(Role):
             listener.close()
         self.tunnels.clear()
         super().stop()
+
+    def set_policy(self, **changes: Any) -> None:
+        """Change what it gives and accepts; holds from the next start."""
+        self.policy = dataclasses.replace(self.policy, **changes)
 
     async def restart(self) -> None:
         """Die and live again: whoever had a tunnel is not told."""

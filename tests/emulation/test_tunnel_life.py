@@ -19,7 +19,7 @@ from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
 from tests.emulation import ground
 from tests.emulation.test_lab_leaves_nothing import run_lab
-from tests.emulation.tunnel_wires import HMS, HNB_NAME, SEGW, SHORT, operator, policy
+from tests.emulation.tunnel_wires import HMS, HNB_NAME, PATIENT, SEGW, SHORT, operator, policy
 from tests.emulation.wires import Wires, echo, on_wires
 
 pytestmark = pytest.mark.emulation
@@ -32,7 +32,7 @@ async def test_a_tunnel_moves_with_its_initiators_address(wires: Wires) -> None:
     at = operator(wires)
     await at.accept()
     await at.hms.listen(SERVER, echo)
-    tunnel = await at.open()
+    tunnel = await at.open(life=PATIENT)
     stream = await tunnel.inside.connect(SERVER)
     at.hnb.set_address("eth0", "192.168.1.77", 24)
     at.hnb.set_default_route("192.168.1.1")

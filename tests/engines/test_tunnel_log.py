@@ -186,6 +186,19 @@ def test_who_began_the_exchange_sends_with_the_initiators_keys(
 ) -> None:
     inbound, outbound = keys_of(CHILD_LOG[0].format(message), *CHILD_LOG[1:])
 
+    check_child(inbound, outbound, mine, its)
+
+
+def test_keys_that_come_into_use_later_are_told_once() -> None:
+    *log, adding, outbound_spi = CHILD_LOG
+    registering = adding.replace("adding", "registering")
+    later = (registering, outbound_spi, CHILD_LOG[0].format("request"), adding, outbound_spi)
+    inbound, outbound = keys_of(log[0].format("request"), *log[1:], *later)
+
+    check_child(inbound, outbound, 2, 1)
+
+
+def check_child(inbound: object, outbound: object, mine: int, its: int) -> None:
     assert isinstance(inbound, EspKeys)
     assert isinstance(outbound, EspKeys)
     assert (inbound.spi, outbound.spi) == (0x588D45C1, 0x7738B104)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from testbed.conformance.check import check
-from testbed.conformance.early import public_discoveries, tunnelled_discoveries
+from testbed.conformance.early import is_by_tunnel, public_discoveries, tunnelled_discoveries
 from testbed.conformance.late import (
     addresses_of,
     contacts_after_done,
@@ -130,6 +130,11 @@ def serving_hms_may_be_another_or_the_same(trace: Trace) -> Iterator[Finding]:
     with HMS (initial) though another URL was set.  PASS needs both.
     """
     for discovery in all_discoveries(trace):
+        begun = marker_of(trace, discovery)
+        if discovery.done is not None and begun is not None and not discovery.later:
+            if is_by_tunnel(trace, discovery) and is_shared(trace, discovery):
+                yield ok(begun, "HMS (initial) serves, and no other HMS is asked")
+            continue
         if discovery.done is None or not discovery.later:
             continue
         session = discovery.later[0]

@@ -101,7 +101,8 @@ def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
         steps += _lookup_steps(_asked(trace, discovery, segw), "2.1", "2.2")
     steps.append(("step 2.3, the tunnel", tunnels[0].answered if tunnels else None))
     if not is_address(hms):
-        steps += _lookup_steps(_asked(trace, discovery, hms), "2.4", "2.5")
+        inner = [each for each in _asked(trace, discovery, hms) if is_inside(each.query)]
+        steps += _lookup_steps(inner, "2.4", "2.5")
     steps += [
         ("step 3, connection", reached[0].syn if reached else None),
         ("step 4, Inform", informs[0] if informs else None),
@@ -116,7 +117,8 @@ def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
     deleted = tunnels[0].deleted if tunnels else None
     begun = registration(trace, discovery)
     is_early = begun is None or (deleted is not None and deleted.number < begun.number)
-    if deleted is not None and is_early and discovery.holds(deleted):
+    released = session is not None and session.ended is not None
+    if deleted is not None and is_early and released and discovery.holds(deleted):
         steps.append(("step 9, the tunnel's end", deleted))
     return [*steps, ("step 10, registration", begun)]
 

@@ -12,8 +12,16 @@ from testbed.conformance.checks.intranet_reach import outside_contacts
 from testbed.conformance.early import end_of, tunnelled_discoveries
 from testbed.conformance.index import index_of
 from testbed.conformance.late import is_shared, marker_of
-from testbed.conformance.reading import contact_in, events_of, factory_of, is_serving, plain_name
-from testbed.conformance.sessions import Discovery, registration
+from testbed.conformance.reading import (
+    connection_of,
+    contact_in,
+    events_of,
+    factory_of,
+    is_serving,
+    plain_name,
+    staged,
+)
+from testbed.conformance.sessions import Discovery, Session, registration
 from testbed.conformance.shown import Shown, shown_by
 from testbed.conformance.tunnels import Attempt, attempts, inner_addresses, is_inside
 from testbed.conformance.verdict import Finding, fault, ok
@@ -26,7 +34,8 @@ def secure_connection_carries_it_all(trace: Trace) -> Iterator[Finding]:
     """IKE_SA_INIT and IKE_AUTH give an inner address, and what is inside is outside as ESP only.
 
     AMB-3G-01: IKEv2 and ESP.  Violation: a packet in clear outside to what is behind the SeGW, or
-    from the inner address; or ESP to anybody with whom there is no tunnel.
+    from the inner address; ESP to anybody with whom there is no tunnel; or IKE that comes to
+    nothing, unless the topology or the scenario wants it so.
     """
     for discovery in tunnelled_discoveries(trace):
         inner = {address for _, address in inner_addresses(trace, discovery.hnb)}
@@ -45,6 +54,9 @@ def secure_connection_carries_it_all(trace: Trace) -> Iterator[Finding]:
                 wrong.append((record, f"ESP to {contact.address}, no tunnel leads there"))
         for record, why in wrong[:1]:
             yield fault(record, f"{record.summary() or record.transport} {why}")
+        if not up:
+            for attempt in to_initial(trace, discovery)[:1]:
+                yield from _failed(trace, attempt)
         for attempt in up:
             answer = attempt.answered
             assert answer is not None
@@ -55,6 +67,23 @@ def secure_connection_carries_it_all(trace: Trace) -> Iterator[Finding]:
                 yield fault(answer, "IKE_AUTH gives no inner address")
             elif attempt.used is not None:
                 yield ok(answer, f"{address}, ESP with {attempt.responder}")
+
+
+def _failed(trace: Trace, attempt: Attempt) -> Iterator[Finding]:
+    """Why a try has come to nothing, where that is seen and nobody wants it."""
+    shown = _shown_to(trace, attempt)
+    if (shown is not None and shown.is_meant) or staged(trace, attempt.responder, "hangs"):
+        return
+    for record in attempt.said:
+        if record.message.errors:
+            yield fault(record, f"no tunnel: {', '.join(record.message.errors)}")
+            return
+    again = attempt.unanswered
+    if again is not None:
+        yield fault(again, f"no tunnel: {again.message.exchange_name} is repeated, unanswered")
+    else:
+        for told in _refusals(trace, attempt):
+            yield fault(told, f"no tunnel: {told.summary()}")
 
 
 @check("32583-5.1.1-2.3-residue")
@@ -109,8 +138,16 @@ def tunnel_ends_after_the_session(trace: Trace) -> Iterator[Finding]:
                     yield ok(begun, "the tunnel is kept")
             elif session.ended is None or deleted.number < session.ended.number:
                 yield fault(deleted, "the tunnel is deleted, and the session has not ended")
+            elif not _is_closed_before(trace, session, deleted):
+                yield fault(deleted, "the tunnel is deleted, and the connection in it is open")
             else:
                 yield ok(deleted, f"deleted after the release of record {session.ended.number}")
+
+
+def _is_closed_before(trace: Trace, session: Session, moment: Record) -> bool:
+    connection = connection_of(trace, session.cpe, session.turns[-1])
+    closing = None if connection is None else connection.closing()
+    return closing is not None and closing.number < moment.number
 
 
 @check("32583-5.1.1-7-shared")
@@ -191,11 +228,12 @@ def segw_trust(trace: Trace) -> Iterator[Finding]:
                 yield ok(attempt.refused or attempt.answered, "the SeGW is refused")
 
 
-def _refusals(trace: Trace, attempt: Attempt, cause: str) -> Iterator[Record]:
+def _refusals(trace: Trace, attempt: Attempt, cause: str | None = None) -> Iterator[Record]:
+    """Where the initiator says that it got no tunnel there, for that cause or for any."""
     for told in events_of(trace, attempt.initiator, "TUNNEL_REFUSED"):
         assert isinstance(told.message, Event)
         fields = told.message.fields
-        same = fields.get("cause") == cause and fields.get("remote") == attempt.address
+        same = cause in (None, fields.get("cause")) and fields.get("remote") == attempt.address
         if same and told.number > attempt.begun.number:
             yield told
             return
