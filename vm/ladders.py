@@ -3,8 +3,8 @@
 Left out is what may differ between two runs with the same seed on the same machine: times, ports
 that the kernel chose, what TLS and IKE draw at random; and what a kernel repeats only because the
 machine is slow, which an emulated processor is: TCP segments that arrive twice.  Between two
-conversations the order is free, within one it is not.  What comes after the last arrow that both have is left out
-too: it followed the scenario's last step, at which the capture may end.
+conversations the order is free, within one it is not.  What comes after the last arrow that both
+have is left out too: it followed the scenario's last step, at which the capture may end.
 """
 
 from __future__ import annotations

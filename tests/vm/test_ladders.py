@@ -153,15 +153,12 @@ def test_fields_are_found_at_every_depth_but_those_of_chance() -> None:
 
 
 def test_what_charon_draws_is_free_and_what_it_proposes_is_not() -> None:
-    sent = ike.SaInit(
-        b"a" * 8, b"b" * 8, 34, 0, 8, (payloads.Nonce(data=b"x"), payloads.Vendor(data=b"v"))
-    )
-    again = ike.SaInit(
-        b"c" * 8, b"d" * 8, 34, 0, 8, (payloads.Nonce(data=b"y"), payloads.Vendor(data=b"v"))
-    )
-    other = ike.SaInit(
-        b"c" * 8, b"d" * 8, 34, 0, 8, (payloads.Nonce(data=b"y"), payloads.Vendor(data=b"w"))
-    )
+    def message(spi: bytes, nonce: bytes, vendor: bytes) -> ike.IkeMessage:
+        told = (payloads.Nonce(data=nonce), payloads.Vendor(data=vendor))
+        return ike.SaInit(spi * 8, spi * 8, 34, 0, 8, told)
+
+    sent, again = message(b"a", b"x", b"v"), message(b"b", b"y", b"v")
+    other = message(b"b", b"y", b"w")
 
     assert list(fields(sent)) == list(fields(again)) != list(fields(other))
 
