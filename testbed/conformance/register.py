@@ -72,8 +72,8 @@ class Register(Mapping[str, Requirement]):
         except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             told = " ".join(str(error).split())
             raise BadInput(
-                f"{where}: {type(error).__name__}: {told}; an entry has n, id, source, role, level, "
-                "text, check and scenario, as those of `testbed requirements` do"
+                f"{where}: {type(error).__name__}: {told}; an entry has n, id, source, role, "
+                "level, text, check and scenario"
             ) from error
         for name, entry in entries.items():
             if name in self._texts:

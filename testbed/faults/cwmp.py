@@ -13,11 +13,8 @@ from testbed.protocols.cwmp.envelope import Envelope
 from testbed.protocols.wire import Endpoint
 from testbed.roles.hnb import Hnb
 
-<<<<<<< HEAD
 LATE_S = 1.0
-=======
 BOTH_FLOWS = ("discovery_public/", "discovery_intranet/")
->>>>>>> tunnel
 PLACE = re.compile(r"\.GPS\.|\.REM\.")
 
 
