@@ -174,6 +174,7 @@ class Trace:
     def _ends(self, frame: Frame, dissection: Dissection) -> tuple[str, str | None]:
         """Who sent the frame, and who is to receive it."""
         if frame.node and frame.interface == LOOPBACK:
+            self.addresses.join(frame.node, LOOPBACK, frame.link)
             return frame.node, frame.node
         link, first = dissection.link, dissection.contents[0]
         addresses = self.addresses

@@ -24,11 +24,9 @@ from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
-from testbed.topology import Topology, hardware_address, interface_name
+from testbed.topology import LOOPBACK, Topology, hardware_address, interface_name
 from testbed.trace.record import Clear
 from testbed.trace.trace import Trace
-
-LOOPBACK = "lo"
 
 
 class EmulationWorld:
