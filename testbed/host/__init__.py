@@ -3,7 +3,7 @@
 Roles see `Host` and nothing below it; each engine has a class that fits it.
 """
 
-from testbed.host.drive import Drive, Mend
+from testbed.host.drive import Drive, Mend, SidedDrive
 from testbed.host.node import Host, Program, ProgramHost
 from testbed.host.ports import (
     DatagramHandler,
@@ -38,6 +38,7 @@ __all__ = [
     "Port",
     "Program",
     "ProgramHost",
+    "SidedDrive",
     "Stream",
     "StreamHandler",
     "Timer",
