@@ -15,6 +15,7 @@ ROLES = {
     "gateway": "testbed.roles.gateway:Gateway",
     "hms": "testbed.roles.hms:Hms",
     "dns_server": "testbed.roles.dns_server:DnsServer",
+    "stun_server": "testbed.roles.stun_server:StunServer",
     "bystander": "testbed.roles.bystander:Bystander",
 }
 

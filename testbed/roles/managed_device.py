@@ -21,6 +21,8 @@ from testbed.roles.cpe_http import Trust
 from testbed.roles.cpe_policy import CpePolicy, SessionReport
 from testbed.roles.device import INTERFACE, Device
 from testbed.roles.resolve import resolve
+from testbed.roles.stun_client import PORT as UDP_PORT
+from testbed.roles.stun_client import StunClient
 from testbed.topology import Node
 
 OUI = "00005E"
@@ -42,12 +44,13 @@ class ManagedDevice(Device, CpeOwner):
 
     Settings of the node, beside those of `Device`: `hms_url` (its ACS), `serial_number`, `roots`,
     `identity`, `moment` (the date at the run's start), `clock` ("1970": it has never learnt what
-    the date is).
+    the date is), `udp_connection_request_port`.
 
     Attributes:
         label: who it is.
         tree: its parameters.
         cpe: its CWMP client.
+        stun: its STUN client, which keeps the way open for UDP Connection Requests.
     """
 
     def __init__(self, host: Host, node: Node) -> None:
@@ -65,6 +68,9 @@ class ManagedDevice(Device, CpeOwner):
         self.connection_requests = ConnectionRequestListener(
             host, self._credentials, self._allowed, self.cpe.requested
         )
+        port = settings.get("udp_connection_request_port", UDP_PORT)
+        mend = self.mend_of("stun")
+        self.stun = StunClient(host, self.tree, mend, self.cpe.changed, port)
         self._restarting: asyncio.Task[None] | None = None
 
     # What it is.
@@ -116,11 +122,13 @@ class ManagedDevice(Device, CpeOwner):
         """Power is on: get connected, and to the ACS."""
         self.cpe.booted()
         await self.connection_requests.start()
+        await self.stun.start()
         await super().start()
 
     def stop(self) -> None:
         """Power is about to go; parameters stay, as in a device with flash memory."""
         self.cpe.stop()
+        self.stun.close()
         self.connection_requests.close()
         super().stop()
 
@@ -147,12 +155,14 @@ class ManagedDevice(Device, CpeOwner):
     def _lease_changed(self, lease: dhcp.Lease | None) -> None:
         super()._lease_changed(lease)
         if lease is None:
+            self.stun.disconnected()
             self.cpe.disconnected()
 
     async def first_contact(self, lease: dhcp.Lease) -> None:
         """What the box does as soon as it is connected."""
         await super().first_contact(lease)
         self.note_address(lease)
+        self.stun.connected(lease.address, self.resolver_for(lease))
         self.cpe.connected(self.resolver_for(lease))
 
     def note_address(self, lease: dhcp.Lease) -> None:
@@ -188,6 +198,14 @@ class ManagedDevice(Device, CpeOwner):
     def session_ended(self, report: SessionReport) -> str | None:
         """A session is over."""
         return None
+
+    def parameters_set(self) -> None:
+        """The ACS has set parameters: STUN's may be among them."""
+        self.stun.reconsider()
+
+    def changes_told(self, paths: Iterable[str]) -> None:
+        """The ACS knows of these changes."""
+        self.stun.notified(paths)
 
     def _credentials(self) -> tuple[str, str]:
         setting = self.cpe.setting

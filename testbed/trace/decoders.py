@@ -116,7 +116,9 @@ def _late(module: str) -> DatagramDecoder:
 
 _dns = _late("testbed.protocols.dns")
 _dhcp = _late("testbed.protocols.dhcp")
+_stun = _late("testbed.protocols.stun")
 
+STUN_PORT = 3478
 WEB_PORTS = (80, 443, 7547)
 """HTTP's, HTTPS's, and the one that IANA gave to CWMP."""
 
@@ -144,12 +146,18 @@ class Decoders:
             self.register_datagram(53, _dns)
             self.register_datagram(67, _dhcp)
             self.register_datagram(68, _dhcp)
+            self.register_stun(STUN_PORT)
             self.register_stream(53, lambda _: LengthPrefixed(_dns, "DNS message over TCP"))
             self.register_web(*WEB_PORTS)
 
     def register_datagram(self, port: int, decode: DatagramDecoder) -> None:
         """Decode UDP payloads to or from that port by `decode`; the last registration counts."""
         self._datagrams[port] = decode
+
+    def register_stun(self, *ports: int) -> None:
+        """Decode UDP payloads to or from those ports as STUN."""
+        for port in ports:
+            self.register_datagram(port, _stun)
 
     def register_stream(self, port: int, factory: StreamFactory) -> None:
         """Decode TCP connections to that port by decoders of `factory`, one a direction."""
