@@ -381,7 +381,14 @@ def test_tshark_reads_the_same(tmp_path: Path):
     wrpcap(str(tmp_path / "stun.pcap"), frames)
 
     words = ["tshark", "-r", str(tmp_path / "stun.pcap"), "-T", "fields", "-E", "separator=;"]
-    names = ["type", "att.type", "att.connection_request_binding", "att.ipv4", "att.port", "att.error"]
+    names = [
+        "type",
+        "att.type",
+        "att.connection_request_binding",
+        "att.ipv4",
+        "att.port",
+        "att.error",
+    ]
     for name in names:
         words += ["-e", f"classicstun.{name}"]
     told = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
