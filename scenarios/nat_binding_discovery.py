@@ -5,11 +5,11 @@ from __future__ import annotations
 from scenarios.stun_steps import ADDRESS, PASSWORD, USERNAME, is_notified, quick, reads, says, sets
 from testbed.protocols import dns, stun
 from testbed.protocols.cwmp import rpc
+from testbed.protocols.wire import Endpoint
 from testbed.scenario import Stage, scenario
-from topologies.stun import ACS, STUN, acs_with_stun
+from topologies.stun import ACS, OTHER_PORT, STUN, acs_with_stun
 
 STEP_S = 10
-OUTSIDE = "203.0.113.100"
 
 
 async def discovered(at: Stage, **settings: object) -> None:
@@ -23,10 +23,12 @@ async def discovered(at: Stage, **settings: object) -> None:
     await at.sees(cpe, "->", server, stun.BindingRequest, is_marked=True, is_change=False)  # 1, 2
     await at.sees(cpe, "<-", server, stun.BindingResponse)  # 3, 4
     await at.sees(cpe, "->", server, stun.BindingRequest, is_change=True)  # 5
-    await at.sees(cpe, "->", acs, rpc.Inform, parameters=says(ADDRESS))  # 5
     reading = reads(at, cpe, "NATDetected", ADDRESS, "STUNServerPort")
+    changed = at.cursor
     await at.sees(cpe, "->", acs, rpc.GetParameterValuesResponse)
     await reading
+    at.cursor = changed
+    await at.sees(cpe, "->", acs, rpc.Inform, parameters=says(ADDRESS))  # 5
 
 
 @scenario(acs_with_stun, step_s=STEP_S)
@@ -50,7 +52,7 @@ async def by_address(at: Stage) -> None:
 async def other_port(at: Stage) -> None:
     """The STUN server listens at another port than STUN's own."""
     at.stun_server.set_policy(challenge="none")
-    await discovered(at, STUNServerAddress=STUN, STUNServerPort=3479)
+    await discovered(at, STUNServerAddress=STUN, STUNServerPort=OTHER_PORT)
 
 
 @nat_binding_discovery.variant("one_address", two_addresses=False)
@@ -60,11 +62,27 @@ async def one_address(at: Stage) -> None:
     await discovered(at, STUNServerAddress=STUN)
 
 
+@nat_binding_discovery.variant("bare_server")
+async def bare_server(at: Stage) -> None:
+    """The STUN server's responses have MAPPED-ADDRESS and nothing else."""
+    server = at.stun_server
+    server.set_policy(challenge="none")
+    optional = (stun.Kind.SOURCE_ADDRESS, stun.Kind.CHANGED_ADDRESS, stun.Kind.REFLECTED_FROM)
+
+    def bare(message: stun.Message, destination: Endpoint) -> list[stun.Message]:
+        kept = [each for each in message.attributes if each.type not in optional]
+        return [message.replacing(kept)]
+
+    server.host.tell("STAGED", responses="bare")
+    server.mend_of("stun").message.append(bare)
+    await discovered(at, STUNServerAddress=STUN)
+
+
 @nat_binding_discovery.variant("at_the_acs")
 async def at_the_acs(at: Stage) -> None:
     """No STUN server is named: it is expected where the ACS is, and there is none."""
     cpe, acs = at.device, at.initial_hms
-    sets(at, cpe, STUNEnable=1)
+    sets(at, cpe, STUNEnable=1, PeriodicInformEnable=1, PeriodicInformInterval=1)
     cpe.power_on()
     at.never(cpe, "->", at.stun_server, stun.BindingRequest)
     await at.sees(cpe, "->", at.outer_dns, dns.Query, name=ACS)

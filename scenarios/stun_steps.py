@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.structs import AttributeChange
 from testbed.scenario import Player, Stage
@@ -57,9 +56,7 @@ def reads(at: Stage, cpe: Player, *names: str) -> asyncio.Future[rpc.Rpc]:
 
 def is_notified(at: Stage, cpe: Player, *names: str) -> asyncio.Future[rpc.Rpc]:
     """The ACS asks for active notification of parameters of ManagementServer."""
-    wanted = tuple(
-        AttributeChange(f"{server(cpe)}{name}", True, ACTIVE) for name in names
-    )
+    wanted = tuple(AttributeChange(f"{server(cpe)}{name}", True, ACTIVE) for name in names)
     answer: asyncio.Future[rpc.Rpc] = at.initial_hms.call(
         cpe.label.serial_number, rpc.SetParameterAttributes(wanted)
     )
@@ -80,12 +77,4 @@ def says(name: str, value: str | None = None) -> Callable[[tuple[rpc.ParameterVa
 
 def quick(cpe: Player) -> None:
     """A CPE that goes about its binding as fast as a scenario wants to see it."""
-    cpe.stun.set_policy(
-        first_s=1.0, assure_s=2.1, longest_s=8.0, probe_sends=3, probe_wait_s=0.6
-    )
-
-
-async def exchanges(at: Stage, cpe: Player, **request: object) -> None:
-    """A Binding Request and its response (figure 3)."""
-    await at.sees(cpe, "->", at.stun_server, stun.BindingRequest, is_marked=True, **request)  # 1, 2
-    await at.sees(cpe, "<-", at.stun_server, stun.BindingResponse)  # 3, 4
+    cpe.stun.set_policy(first_s=1.0, assure_s=2.1, longest_s=8.0, probe_sends=3, probe_wait_s=0.6)

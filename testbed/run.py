@@ -310,7 +310,7 @@ def _web_ports(topology: Topology) -> list[int]:
 def _stun_ports(topology: Topology) -> list[int]:
     """The ports that the topology's STUN servers are told."""
     told = [node.settings for node in topology.nodes.values() if node.role == "stun_server"]
-    return [each[name] for each in told for name in ("port", "other_port") if name in each]
+    return [each[name] for each in told for name in ("port", "other_port") if each.get(name)]
 
 
 def _notes(plan: Plan) -> dict[str, object]:

@@ -9,6 +9,7 @@ from testbed.topology import Nat, Topology
 
 ACS = "acs.operator.example"
 STUN = "stun.operator.example"
+OTHER_PORT = 3479
 GATEWAY_NUMBER = 100
 """Of the first gateway's outside address."""
 
@@ -46,7 +47,8 @@ def acs_with_stun(
     url = f"{scheme}://{ACS}/acs"
     net.node("initial_hms", internet.at(20), role="hms", router=router, names=(ACS,), url=url)
     addresses = [internet.at(30), *([internet.at(31)] if two_addresses else [])]
-    net.node("stun_server", *addresses, router=router, names=(STUN,))
+    other_port = OTHER_PORT if two_addresses else None
+    net.node("stun_server", *addresses, router=router, names=(STUN,), other_port=other_port)
     for home in net.repeat("home", homes):
         lan = home.link("home", "192.168.1.0/24")
         home.node(

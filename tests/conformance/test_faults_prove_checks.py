@@ -26,6 +26,9 @@ FLOW = (
     "discovery_cert_mismatch",
     "discovery_dns_failure",
     "discovery_provisioning_fault",
+    "nat_binding_discovery",
+    "nat_keepalive",
+    "nat_no_translation",
 )
 LATER = {"32583-5.1-P7"}
 """Entries of the flow's section that need a Security Gateway: only the intranet flow shows them."""
