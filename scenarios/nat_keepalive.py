@@ -65,9 +65,10 @@ async def no_maximum(at: Stage) -> None:
 
 @nat_keepalive.variant("silent_server")
 async def silent_server(at: Stage) -> None:
-    """The server has no power: a request is sent nine times, whatever the minimum says."""
+    """The server says nothing: a request is sent nine times, whatever the minimum says."""
     cpe, server = at.device, at.stun_server
-    server.power_off()
+    server.host.tell("STAGED", responses="none")
+    server.mend_of("stun").message.append(lambda message, destination: [])
     await enabled(at, 10, 10)
     for _ in range(9):
         await at.sees(cpe, "->", server, stun.BindingRequest, is_change=False)
