@@ -34,6 +34,8 @@ class Mend(Generic[M]):
 
     def datagrams(self, message: M, destination: Endpoint) -> list[bytes]:
         """The datagrams that go out for `message` after all faults have had their way."""
+        if not self.message and not self.octets:
+            return [message.encode()]
         messages: list[M] = [message]
         for change in self.message:
             messages = [new for old in messages for new in change(old, destination)]
@@ -89,6 +91,8 @@ class _Driving(Generic[M, E]):
                     port = self._port_for(each)
                     for data in self.mend.datagrams(each.message, each.destination):
                         port.send(data, each.destination, each.hardware_address)
+                if not events:
+                    break  # nobody has told the machine anything in between
                 for event in events:
                     self.on_event(event)
                 if self.closed:

@@ -49,6 +49,8 @@ CONNECTION_REQUEST_BINDING_VALUE = b"dslforum.org/TR-111 "
 """TR-111 Part 2, Table 5: "A space character is the last character of this string"."""
 
 _HEADER = struct.Struct("!HH")
+_unpack_header = _HEADER.unpack_from
+_new = tuple.__new__  # what Attribute(...) comes to, without its detour: this is the hot loop
 _ADDRESS = struct.Struct("!xBH4s")
 _LONG_ADDRESS = struct.Struct("!xBH16s")
 _IPV4, _IPV6 = 1, 2
@@ -118,7 +120,7 @@ def _cut(data: bytes, offset: int, alignment: int) -> tuple[Attribute, ...]:
                 f"STUN attribute at offset {offset + position}: its header needs 4 octets, "
                 f"{size - position} remain"
             )
-        kind, length = _HEADER.unpack_from(data, position)
+        kind, length = _unpack_header(data, position)
         start = position + 4
         end = start + length
         position = end + (-length & alignment)
@@ -127,7 +129,7 @@ def _cut(data: bytes, offset: int, alignment: int) -> tuple[Attribute, ...]:
                 f"STUN attribute 0x{kind:04x} at offset {offset + start - 4} says {length} octets, "
                 f"{size - start} remain"
             )
-        found.append(Attribute(kind, data[start:end], data[end:position]))
+        found.append(_new(Attribute, (kind, data[start:end], data[end:position])))
     return tuple(found)
 
 

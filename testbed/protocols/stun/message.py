@@ -31,6 +31,7 @@ MAGIC_COOKIE = bytes.fromhex("2112a442")
 """RFC 5389 section 6: the first four octets of what RFC 3489 calls the transaction ID."""
 
 _HEADER = struct.Struct("!HH16s")
+_ATTRIBUTE_HEADER = struct.Struct("!HH")
 _FIRST_OCTET_MOST = 3
 _BY_TYPE: dict[int, type[Message]] = {}
 
@@ -56,9 +57,6 @@ class Message:
         if cls.TYPE:
             _BY_TYPE[cls.TYPE] = cls
 
-    def __post_init__(self) -> None:
-        assert len(self.transaction_id) == 16, f"{len(self.transaction_id)} octets are no ID"
-
     @property
     def type(self) -> int:
         """16 bits: 0x0001 Binding Request."""
@@ -66,7 +64,13 @@ class Message:
 
     def encode(self) -> bytes:
         """The octets on the wire; of a decoded message exactly those it came from."""
-        body = b"".join([each.encode() for each in self.attributes])
+        assert len(self.transaction_id) == 16, f"{len(self.transaction_id)} octets are no ID"
+        body = b"".join(
+            [
+                _ATTRIBUTE_HEADER.pack(kind, len(value)) + value + padding
+                for kind, value, padding in self.attributes
+            ]
+        )
         return _HEADER.pack(self.type, len(body), self.transaction_id) + body + self.trailing
 
     def replacing(self, attributes: Sequence[Attribute]) -> Self:

@@ -18,6 +18,7 @@ from testbed.protocols.stun.attributes import (
     change_request,
     error_code,
     unknown_attributes,
+    username_of,
     xor_address_value,
 )
 from testbed.protocols.stun.integrity import Computation, sign, signed_by
@@ -52,14 +53,18 @@ REASONS = {
 }
 """RFC 3489 11.2.9."""
 
-UNDERSTOOD = frozenset(
-    {
-        *(Kind.MAPPED_ADDRESS, Kind.RESPONSE_ADDRESS, Kind.CHANGE_REQUEST, Kind.SOURCE_ADDRESS),
-        *(Kind.CHANGED_ADDRESS, Kind.USERNAME, Kind.PASSWORD, Kind.MESSAGE_INTEGRITY),
-        *(Kind.ERROR_CODE, Kind.UNKNOWN_ATTRIBUTES, Kind.REFLECTED_FROM),
-    }
-)
+# Enumerations are slow, and this is where every datagram passes: plain numbers.
+_MAPPED_ADDRESS = int(Kind.MAPPED_ADDRESS)
+_RESPONSE_ADDRESS = int(Kind.RESPONSE_ADDRESS)
+_CHANGE_REQUEST = int(Kind.CHANGE_REQUEST)
+_USERNAME = int(Kind.USERNAME)
+_MESSAGE_INTEGRITY = int(Kind.MESSAGE_INTEGRITY)
+_MARK = int(Kind.CONNECTION_REQUEST_BINDING)
+_CHANGE = int(Kind.BINDING_CHANGE)
+_UNDERSTOOD = frozenset(range(Kind.MAPPED_ADDRESS, Kind.REFLECTED_FROM + 1))
 """RFC 3489's own: what else has a type of up to 0x7FFF is answered 420."""
+_PLAIN = frozenset({_MARK, _CHANGE, _USERNAME})
+"""Attributes of which none can be malformed."""
 
 Secret = Callable[[str], str | None]
 """The password for a username; None: nobody is called so."""
@@ -169,11 +174,13 @@ class StunServer:
     # Binding Requests (RFC 3489 8.1)
 
     def _bind(self, request: BindingRequest, source: Endpoint, now: float, side: Side) -> None:
-        is_signed = request.is_signed
-        username = request.username
-        how: Computation | None = None
-        key = b""
-        if is_signed:
+        held: dict[int, bytes] = {}
+        for each in request.attributes:
+            held.setdefault(each.type, each.value)
+        name = held.get(_USERNAME)
+        username = None if name is None else username_of(name)
+        key, how = b"", None
+        if _MESSAGE_INTEGRITY in held:
             copy = self._done.get((source, request.transaction_id))
             if copy is not None and now - copy[0] < self.policy.remembers_s:
                 # AMB-P2-06: a copy gets the same answer again, and has no other effect.
@@ -183,39 +190,35 @@ class StunServer:
             if code:
                 self._error(code, request, source, side)
                 return
-        elif self._challenges(request, username):
+        elif self._challenges(held, username):
             self._error(401, request, source, side)
             return
-        unknown = [
-            each.type
-            for each in request.attributes
-            if each.type <= MANDATORY_MOST and each.type not in UNDERSTOOD
-        ]
+        unknown = [each for each in held if each <= MANDATORY_MOST and each not in _UNDERSTOOD]
         if unknown:
             self._error(420, request, source, side, unknown, key, how)
             return
-        if _is_bad(request):
+        if request.trailing or (not _PLAIN.issuperset(held) and _is_bad(request)):
             self._error(400, request, source, side, (), key, how)
             return
-        answer = self._answer(request, source, side, key, how)
+        answer = self._answer(request, held, source, side, key, how)
         self._outgoing.append(answer)
         self.served += 1
-        if username and request.is_marked:
+        if username and _MARK in held:
             if how is not None:
                 self._prove(username, request, source, now, answer)
             elif self._seen_at.get(username) != source:
                 self._seen_at[username] = source
                 self._events.append(Sighted(username, source))
 
-    def _challenges(self, request: BindingRequest, username: str | None) -> bool:
+    def _challenges(self, held: Mapping[int, bytes], username: str | None) -> bool:
         challenge = self.policy.challenge
         if challenge == "all":
             return True
-        if not request.is_marked:
+        if _MARK not in held:
             return False
         if challenge == "marked" or username in self._to_verify:
             return True
-        return challenge == "binding-change" and request.is_change
+        return challenge == "binding-change" and _CHANGE in held
 
     def _authenticate(
         self, request: BindingRequest, username: str | None
@@ -233,28 +236,28 @@ class StunServer:
     def _answer(
         self,
         request: BindingRequest,
+        held: Mapping[int, bytes],
         source: Endpoint,
         side: Side,
         key: bytes,
         how: Computation | None,
     ) -> Outgoing[Message]:
-        mapped = Attribute(Kind.MAPPED_ADDRESS, address_value(source))
+        mapped = address_value(source)
         destination = source
-        attributes = [mapped]
-        for each in request.attributes:
-            if each.type == Kind.CHANGE_REQUEST:
-                side = self._changed(request, side)
-        attributes += self._addresses[side]
-        response_address = request.response_address
-        if response_address is not None and self._reflects(response_address, source):
-            destination = response_address
-            attributes.append(Attribute(Kind.REFLECTED_FROM, mapped.value))
+        if _CHANGE_REQUEST in held:
+            side = self._changed(request, side)
+        attributes = [Attribute(_MAPPED_ADDRESS, mapped), *self._addresses[side]]
+        if _RESPONSE_ADDRESS in held:
+            wanted = request.response_address
+            if wanted is not None and self._reflects(wanted, source):
+                destination = wanted
+                attributes.append(Attribute(Kind.REFLECTED_FROM, mapped))
         if request.has_cookie:
             attributes += self._modern(request, source)
         response = BindingResponse(request.transaction_id, tuple(attributes))
         if how is not None:
             response = sign(response, key, how)
-        return Outgoing(response, destination, side=side)
+        return Outgoing(response, destination, None, side)
 
     def _modern(self, request: BindingRequest, source: Endpoint) -> list[Attribute]:
         """What RFC 5389 adds for those who speak it."""

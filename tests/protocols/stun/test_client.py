@@ -324,8 +324,8 @@ def test_an_unproved_response_to_a_signed_request_is_discarded(forgery):
     elsewhere = Attribute(Kind.MAPPED_ADDRESS, field.address_value(Endpoint("198.51.100.1", 1)))
     answer = pair.server._answer
 
-    def forged(request, source, side, key, how):
-        outgoing = answer(request, source, side, key, how)
+    def forged(request, held, source, side, key, how):
+        outgoing = answer(request, held, source, side, key, how)
         if how is None:
             return outgoing
         message = stun.BindingResponse(request.transaction_id, (elsewhere,))
@@ -558,7 +558,7 @@ def test_no_octets_crash_it(data, side):
 
 def test_a_response_without_mapped_address_is_discarded():
     pair = behind()
-    pair.server._answer = lambda request, source, *_: dataclasses.replace(
+    pair.server._answer = lambda request, held, source, *_: dataclasses.replace(
         pair_answer(request.encode(), INSIDE),
         message=stun.BindingResponse(request.transaction_id, ()),
         destination=source,
