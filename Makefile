@@ -25,7 +25,6 @@ test: set-up-test ## everything that can fail: ruff, mypy, pytest
 
 soak: set-up-test ## every scenario 20 times, 4 at a time, until one surprises
 	@.venv/bin/python bench/soak.py $(ARGS)
-	@.venv/bin/python -m pytest -q -m soak
 
 lint: set-up-test ## ruff and mypy only
 	@tests/everything.sh --lint

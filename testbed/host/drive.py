@@ -1,16 +1,16 @@
 """`Drive` runs one sans-IO machine over one port, `SidedDrive` one over several.
 
-`Mend` is where faults change what a machine sends.
+What they send goes through a `Mend`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
 from typing import Generic, TypeVar
 
+from testbed.host.mend import Mend
 from testbed.host.node import Host
 from testbed.host.ports import Port, Timer
 from testbed.protocols.wire import Endpoint, Machine, Message, Outgoing, SidedMachine
@@ -18,31 +18,6 @@ from testbed.protocols.wire import Endpoint, Machine, Message, Outgoing, SidedMa
 M = TypeVar("M", bound=Message)
 E = TypeVar("E")
 S = TypeVar("S", bound=Enum)
-
-
-@dataclass
-class Mend(Generic[M]):
-    """What stands between a machine and its port: faults change messages or octets here.
-
-    Attributes:
-        message: each gets a message and the destination and gives the messages to send instead.
-        octets: each gets the encoded datagram and gives the datagrams to send instead.
-    """
-
-    message: list[Callable[[M, Endpoint], Sequence[M]]] = field(default_factory=list)
-    octets: list[Callable[[bytes, Endpoint], Sequence[bytes]]] = field(default_factory=list)
-
-    def datagrams(self, message: M, destination: Endpoint) -> list[bytes]:
-        """The datagrams that go out for `message` after all faults have had their way."""
-        if not self.message and not self.octets:
-            return [message.encode()]
-        messages: list[M] = [message]
-        for change in self.message:
-            messages = [new for old in messages for new in change(old, destination)]
-        datagrams = [each.encode() for each in messages]
-        for cut in self.octets:
-            datagrams = [new for old in datagrams for new in cut(old, destination)]
-        return datagrams
 
 
 class _Driving(Generic[M, E]):
@@ -88,9 +63,7 @@ class _Driving(Generic[M, E]):
                 if not outgoing and not events:
                     break
                 for each in outgoing:
-                    port = self._port_for(each)
-                    for data in self.mend.datagrams(each.message, each.destination):
-                        port.send(data, each.destination, each.hardware_address)
+                    self._send(each)
                 if not events:
                     break  # nobody has told the machine anything in between
                 for event in events:
@@ -105,6 +78,24 @@ class _Driving(Generic[M, E]):
         deadline = self._driven.deadline()
         if deadline is not None:
             self._timer = self.host.call_at(deadline, self._ticked)
+
+    def _send(self, outgoing: Outgoing[M]) -> None:
+        port, destination = self._port_for(outgoing), outgoing.destination
+        if self.mend.is_idle:
+            port.send(outgoing.message.encode(), destination, outgoing.hardware_address)
+            return
+        for after_s, data in self.mend.datagrams(outgoing.message, destination):
+            send = partial(self._send_now, port, data, destination, outgoing.hardware_address)
+            if after_s > 0:
+                self.host.call_at(self.host.now() + after_s, send)
+            else:
+                send()
+
+    def _send_now(
+        self, port: Port, data: bytes, destination: Endpoint, hardware_address: str | None
+    ) -> None:
+        if not self._closed:
+            port.send(data, destination, hardware_address)
 
     def close(self) -> None:
         """Stop the machine; nothing is sent and nothing told any more."""

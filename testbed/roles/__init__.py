@@ -12,12 +12,18 @@ from testbed.topology import Node
 ROLES = {
     "hnb": "testbed.roles.hnb:Hnb",
     "device": "testbed.roles.managed_device:ManagedDevice",
+    "dm_device": "testbed.roles.dm_device:DmDevice",
     "gateway": "testbed.roles.gateway:Gateway",
     "hms": "testbed.roles.hms:Hms",
     "dns_server": "testbed.roles.dns_server:DnsServer",
+    "bootstrap_server": "testbed.roles.bootstrap_server:BootstrapServer",
+    "dm_server": "testbed.roles.dm_server:DmServer",
     "stun_server": "testbed.roles.stun_server:StunServer",
     "bystander": "testbed.roles.bystander:Bystander",
 }
+
+MANAGED = {"gateway": "testbed.roles.managed_gateway:ManagedGateway"}
+"""What plays a node of that role where its settings name an ACS (`hms_url`)."""
 
 
 def make_role(node: Node, host: Host) -> Role:
@@ -28,6 +34,7 @@ def make_role(node: Node, host: Host) -> Role:
     """
     if node.role not in ROLES:
         raise unknown("role", node.role, ROLES)
-    module, _, name = ROLES[node.role].partition(":")
+    is_managed = node.role in MANAGED and node.settings.get("hms_url")
+    module, _, name = (MANAGED if is_managed else ROLES)[node.role].partition(":")
     made: Role = getattr(importlib.import_module(module), name)(host, node)
     return made

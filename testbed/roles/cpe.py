@@ -96,6 +96,7 @@ class Cpe:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._timers: dict[str, Timer] = {}
+        self._periodic_as: tuple[str, ...] = ()
         self._bootstrapped: str | None = None
         self._after: list[rpc.Rpc] = []
         self.transfers = Transfers(self)
@@ -236,15 +237,27 @@ class Cpe:
             pass
 
     def _plan_periodic(self) -> None:
-        if self.setting("PeriodicInformEnable") == "1":
-            if "periodic" not in self._timers:
-                self._at("periodic", float(self.setting("PeriodicInformInterval")), self._periodic)
-        elif timer := self._timers.pop("periodic", None):
+        """Begin, stop or move the periodic Informs, where the settings have changed."""
+        names = ("PeriodicInformEnable", "PeriodicInformInterval", "PeriodicInformTime")
+        enabled, interval, reference = wanted = tuple(self.setting(name) for name in names)
+        if wanted == self._periodic_as and "periodic" in self._timers:
+            return
+        self._periodic_as = wanted
+        if timer := self._timers.pop("periodic", None):
             timer.cancel()
+        if enabled == "1":
+            date = None if self.date is None else self.date()
+            wait_s = delivery.periodic_wait_s(float(interval), reference, date)
+            self._plan_periodic_at(self.host.now() + wait_s)
 
-    def _periodic(self) -> None:
-        del self._timers["periodic"]
-        self._plan_periodic()
+    def _plan_periodic_at(self, due: float) -> None:
+        self._timers["periodic"] = self.host.call_at(due, lambda: self._periodic(due))
+
+    def _periodic(self, due: float) -> None:
+        # The next one counts from when this one was due: the phase is kept, whatever a timer adds.
+        interval_s = float(self.setting("PeriodicInformInterval"))
+        missed = max(0.0, (self.host.now() - due) // interval_s)
+        self._plan_periodic_at(due + (missed + 1) * interval_s)
         self.happened(delivery.PERIODIC)
 
     def _at(self, name: str, delay_s: float, callback: Callable[[], None]) -> None:

@@ -17,7 +17,8 @@ from testbed.host import Host
 from testbed.protocols import dhcp
 from testbed.protocols.cwmp import rpc
 from testbed.roles.cpe_policy import SessionReport, Stage
-from testbed.roles.managed_device import OUI, Label, ManagedDevice
+from testbed.roles.managed_box import OUI, Label
+from testbed.roles.managed_device import ManagedDevice
 from testbed.topology import Node
 
 REGISTRATION_EVENT = f"X {OUI} REGISTRATION"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from testbed.errors import BadInput
-from testbed.host import Host, SidedDrive
+from testbed.host import Host, Piece, SidedDrive
 from testbed.protocols import stun
 from testbed.protocols.stun import ServerSide
 from testbed.protocols.wire import Endpoint
@@ -128,11 +128,16 @@ class StunServer(Role):
         if self._drive is None:
             raise BadInput(f"{self.name} has no power: it can send no connection request")
         port = self._drive.ports[ServerSide.MAIN]
-        datagrams = [datagram] * copies
+        pieces: list[Piece] = [datagram] * copies
         for cut in self.mend_of("connection request").octets:
-            datagrams = [new for old in datagrams for new in cut(old, destination)]
-        for each in datagrams:
-            port.send(each, destination)
+            pieces = [
+                new
+                for old in pieces
+                for new in (cut(old, destination) if isinstance(old, bytes) else [old])
+            ]
+        for each in pieces:
+            if isinstance(each, bytes):
+                port.send(each, destination)
 
     # What its machine tells.
 

@@ -15,10 +15,10 @@ from lxml import etree
 
 from testbed.errors import DecodeError, LocalError
 from testbed.protocols.cwmp import rpc
-from testbed.protocols.cwmp.markup import MOST_OCTETS, illegal_character, parse
 from testbed.protocols.cwmp.reading import ENCODING, XSI, FieldReader, local_name, namespace
 from testbed.protocols.cwmp.rpc import ParameterValue, Rpc
 from testbed.protocols.cwmp.structs import Element, Kind, elements
+from testbed.protocols.markup import MOST_OCTETS, illegal_character, parse
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 XSD = "http://www.w3.org/2001/XMLSchema"
@@ -68,13 +68,18 @@ class Envelope:
         return self.message.summary()
 
 
-def decode(body: bytes, most_octets: int = MOST_OCTETS) -> Envelope:
+def decode(body: bytes, most_octets: int = MOST_OCTETS, charset: str = "") -> Envelope:
     """Read one envelope.
+
+    Args:
+        body: the octets.
+        most_octets: refuse more than this.
+        charset: of a body that does not declare its own, as the Content-Type has it.
 
     Raises:
         DecodeError: the body cannot be cut into a message; says what was there instead.
     """
-    root = parse(body, "CWMP body", most_octets)
+    root = parse(body, "CWMP body", most_octets, charset=charset)
     return _Reader(root, body).envelope()
 
 
