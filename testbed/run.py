@@ -137,6 +137,7 @@ async def _perform(
     trace.set_nodes(places(topology), static_addresses(topology))
     trace.set_roles({name: node.role for name, node in topology.nodes.items()})
     trace.decoders.register_web(*_web_ports(topology))
+    trace.decoders.register_stun(*_stun_ports(topology))
     printer = LadderPrinter(trace, ladder_order(topology), plan.width, is_terminal=plan.width > 0)
     trace.listeners.append(lambda record: _tell_lines(tell, printer.record(record)))
     writer = RunWriter(plan.folder, trace, _notes(plan))
@@ -306,6 +307,12 @@ def _web_ports(topology: Topology) -> list[int]:
             if port is not None:
                 ports.append(port)
     return ports
+
+
+def _stun_ports(topology: Topology) -> list[int]:
+    """The ports that the topology's STUN servers are told."""
+    told = [node.settings for node in topology.nodes.values() if node.role == "stun_server"]
+    return [each[name] for each in told for name in ("port", "other_port") if each.get(name)]
 
 
 def _notes(plan: Plan) -> dict[str, object]:

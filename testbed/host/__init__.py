@@ -3,7 +3,7 @@
 Roles see `Host` and nothing below it; each engine has a class that fits it.
 """
 
-from testbed.host.drive import Drive
+from testbed.host.drive import Drive, SidedDrive
 from testbed.host.mend import Finish, Mend, Pause, Piece
 from testbed.host.node import Host, Program, ProgramHost
 from testbed.host.ports import (
@@ -42,6 +42,7 @@ __all__ = [
     "Port",
     "Program",
     "ProgramHost",
+    "SidedDrive",
     "Stream",
     "StreamHandler",
     "Timer",

@@ -44,6 +44,11 @@ class Mend(Generic[M]):
     message: list[Callable[[M, Endpoint], Sequence[M | Pause]]] = field(default_factory=list)
     octets: list[Callable[[bytes, Endpoint], Sequence[Piece]]] = field(default_factory=list)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no fault is at work."""
+        return not self.message and not self.octets
+
     def pieces(self, message: M, destination: Endpoint) -> list[Piece]:
         """What goes onto a stream for `message` after all faults have had their way."""
         messages: list[M | Pause] = [message]

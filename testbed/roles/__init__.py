@@ -20,6 +20,7 @@ ROLES = {
     "dns_server": "testbed.roles.dns_server:DnsServer",
     "bootstrap_server": "testbed.roles.bootstrap_server:BootstrapServer",
     "dm_server": "testbed.roles.dm_server:DmServer",
+    "stun_server": "testbed.roles.stun_server:StunServer",
     "bystander": "testbed.roles.bystander:Bystander",
 }
 

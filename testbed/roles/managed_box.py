@@ -19,6 +19,8 @@ from testbed.roles.cpe_http import Resolve, Trust
 from testbed.roles.cpe_policy import CpePolicy, SessionReport
 from testbed.roles.resolve import resolve
 from testbed.roles.role import Role
+from testbed.roles.stun_client import PORT as UDP_PORT
+from testbed.roles.stun_client import StunClient
 from testbed.topology import Node
 
 OUI = "00005E"
@@ -40,12 +42,13 @@ class ManagedBox(Role, CpeOwner):
 
     Settings of the node: `hms_url` (its ACS; without one it stays silent), `serial_number`,
     `roots`, `identity`, `moment` (the date at the run's start), `clock` ("1970": it has never
-    learnt what the date is).
+    learnt what the date is), `udp_connection_request_port`.
 
     Attributes:
         label: who it is.
         tree: its parameters.
         cpe: its CWMP client.
+        stun: its STUN client, which keeps the way open for UDP Connection Requests.
     """
 
     def __init__(self, host: Host, node: Node) -> None:
@@ -64,6 +67,9 @@ class ManagedBox(Role, CpeOwner):
         self.connection_requests = ConnectionRequestListener(
             host, self._credentials, self._allowed, self.cpe.requested
         )
+        port = settings.get("udp_connection_request_port", UDP_PORT)
+        mend = self.mend_of("stun")
+        self.stun = StunClient(host, self.tree, mend, self.cpe.changed, port)
         self._restarting: asyncio.Task[None] | None = None
 
     # What it is.
@@ -120,11 +126,13 @@ class ManagedBox(Role, CpeOwner):
         self.cpe.booted()
         if self.listens_outside:
             await self.connection_requests.start()
+        await self.stun.start()
         await super().start()
 
     def stop(self) -> None:
         """Power is about to go; parameters stay, as in a device with flash memory."""
         self.cpe.stop()
+        self.stun.close()
         self.connection_requests.close()
         super().stop()
 
@@ -163,6 +171,16 @@ class ManagedBox(Role, CpeOwner):
         url = self.connection_requests.url(address)
         self.assign(f"{self.tree.model.root}ManagementServer.ConnectionRequestURL", url)
 
+    def reaches(self, address: str, resolve: Resolve) -> None:
+        """The box has this address, and a way to its ACS and STUN server."""
+        self.stun.connected(address, resolve)
+        self.cpe.connected(resolve)
+
+    def loses_its_way(self) -> None:
+        """It has none any more."""
+        self.stun.disconnected()
+        self.cpe.disconnected()
+
     def assign(self, path: str, text: str) -> None:
         """Set a parameter, if this model has it."""
         if path in self.tree:
@@ -187,6 +205,14 @@ class ManagedBox(Role, CpeOwner):
     def session_ended(self, report: SessionReport) -> str | None:
         """A session is over."""
         return None
+
+    def parameters_set(self) -> None:
+        """The ACS has set parameters: STUN's may be among them."""
+        self.stun.reconsider()
+
+    def changes_told(self, paths: Iterable[str]) -> None:
+        """The ACS knows of these changes."""
+        self.stun.notified(paths)
 
     def _credentials(self) -> tuple[str, str]:
         setting = self.cpe.setting

@@ -29,13 +29,13 @@ class ManagedDevice(ManagedBox, Device):
     def _lease_changed(self, lease: dhcp.Lease | None) -> None:
         super()._lease_changed(lease)
         if lease is None:
-            self.cpe.disconnected()
+            self.loses_its_way()
 
     async def first_contact(self, lease: dhcp.Lease) -> None:
         """What the box does as soon as it is connected."""
         await super().first_contact(lease)
         self.note_address(lease)
-        self.cpe.connected(self.resolver_for(lease))
+        self.reaches(lease.address, self.resolver_for(lease))
 
     def note_address(self, lease: dhcp.Lease, reached_at: str | None = None) -> None:
         """Bring what the tree says of the LAN interface up to date.

@@ -34,4 +34,4 @@ class ManagedGateway(ManagedBox, Gateway):
         self.assign(f"{connection}ExternalIPAddress", address)
         self.assign(f"{connection}MACAddress", self.host.interfaces[OUTSIDE].hardware_address)
         self.can_be_asked_at(address)
-        self.cpe.connected(self.resolver_at(self.upstream))
+        self.reaches(address, self.resolver_at(self.upstream))
