@@ -23,7 +23,7 @@ _OCTETS = re.compile(r" *\d+: ((?:[0-9A-F]{2} ){1,16})")
 _IKE_PROPOSAL = re.compile(r"selected proposal: IKE:(\S+)")
 _ESP_PROPOSAL = re.compile(r"selected proposal: ESP:(\S+)")
 _SPIS = re.compile(r"checkin IKEv2 SA .* with SPIs ([0-9a-f]{16})_i ([0-9a-f]{16})_r")
-_DIRECTION = re.compile(r"adding (inbound|outbound) ESP SA")
+_DIRECTION = re.compile(r"(?:adding|registering) (inbound|outbound) ESP SA")
 _SPI = re.compile(r"  SPI 0x([0-9a-f]{8}), src (\S+) dst (\S+)")
 _MESSAGE = re.compile(r"parsed \S+ (request|response) ")
 _KEY_LENGTH = re.compile(r"_\d+$")
@@ -106,17 +106,13 @@ class KeyReader:
             ours = "initiator" if thread.asked else "responder"
             theirs = "responder" if thread.asked else "initiator"
             sender = theirs if thread.inbound else ours
+            key = thread.secrets.pop(f"encryption {sender}", None)
+            if key is None:
+                return  # told before; only now does it come into use
             encryption, integrity = _algorithms(thread.esp)
+            check = thread.secrets.pop(f"integrity {sender}", b"")
             self._on_keys(
-                EspKeys(
-                    int(found[1], 16),
-                    found[2],
-                    found[3],
-                    encryption,
-                    thread.secrets.get(f"encryption {sender}", b""),
-                    integrity,
-                    thread.secrets.get(f"integrity {sender}", b""),
-                )
+                EspKeys(int(found[1], 16), found[2], found[3], encryption, key, integrity, check)
             )
 
 
