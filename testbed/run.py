@@ -101,7 +101,7 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
         on_fail: called in the world that failed, before it is taken down (`--shell-on-fail`).
     """
     variant = scenario.find(plan.variant)
-    topology = build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
+    topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
     equip(topology, plan.seed, time.time())
     try:
         try:
@@ -142,7 +142,9 @@ async def _perform(
     writer = RunWriter(plan.folder, trace, _notes(plan))
     key_log = plan.folder / KEY_LOG
     key_log.unlink(missing_ok=True)
-    world = EmulationWorld(topology, trace, plan.seed, key_log, plan.cast)
+    world = EmulationWorld(
+        topology, trace, plan.seed, key_log, plan.cast, logs=plan.folder / "logs"
+    )
     clock = asyncio.ensure_future(_tell_time(tell, printer))
     try:
         stage = Stage(

@@ -13,6 +13,8 @@ ROLES = {
     "hnb": "testbed.roles.hnb:Hnb",
     "device": "testbed.roles.managed_device:ManagedDevice",
     "gateway": "testbed.roles.gateway:Gateway",
+    "segw": "testbed.roles.segw:Segw",
+    "hnb_gw": "testbed.roles.hnb_gw:HnbGw",
     "hms": "testbed.roles.hms:Hms",
     "dns_server": "testbed.roles.dns_server:DnsServer",
     "bystander": "testbed.roles.bystander:Bystander",

@@ -275,14 +275,25 @@ class Dissector:
             content = self._plain(packet, _NAMES[packet.protocol])
             content.error = error
             return [content]
+        return [self._other(packet)]
+
+    def _other(self, packet: Packet) -> Content:
+        """A protocol that is known by its number; ports, where its messages have some."""
         content = self._plain(packet, _NAMES.get(packet.protocol, str(packet.protocol)))
         decode = self._decoders.protocol(packet.protocol)
-        if decode is not None:
-            try:
-                content.message = decode(packet.payload)
-            except DecodeError as error:
-                content.error = error
-        return [content]
+        if decode is None:
+            return content
+        try:
+            content.message = decode(packet.payload)
+        except DecodeError as error:
+            content.error = error
+            return content
+        source, destination = (
+            getattr(content.message, name, 0) for name in ("source_port", "destination_port")
+        )
+        content.source = Endpoint(packet.source, source)
+        content.destination = Endpoint(packet.destination, destination)
+        return content
 
     @staticmethod
     def _plain(packet: Packet, transport: str) -> Content:

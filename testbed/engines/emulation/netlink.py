@@ -28,7 +28,7 @@ from testbed.engines.emulation.rtnetlink import (
 
 __all__ = ["LinkState", "Netlink", "NetlinkError"]
 
-# linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
+# linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/fib_rules.h
 _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
 _NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
@@ -42,6 +42,7 @@ _OPERSTATE_UP = 6
 _IFF_UP = 1
 _ADDRESS_REMOTE, _ADDRESS_LOCAL, _ADDRESS_BROADCAST = 1, 2, 4
 _ROUTE_DESTINATION, _ROUTE_DEVICE, _ROUTE_GATEWAY = 1, 4, 5
+_NEW_RULE, _DELETE_RULE, _RULE_SOURCE, _RULE_TO_TABLE = 32, 33, 2, 1
 _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 4, 0, 253, 1
 # linux/sockios.h, linux/ethtool.h
 _GET_INDEX, _ETHTOOL = 0x8933, 0x8946
@@ -299,11 +300,15 @@ class Netlink(RouteSocket):
             self._ask(_DELETE_ROUTE, 0, body, "remove the default route")
 
     def add_route(
-        self, destination: str, router: str | None = None, device: str | None = None
+        self,
+        destination: str,
+        router: str | None = None,
+        device: str | None = None,
+        table: int = _TABLE_MAIN,
     ) -> None:
         """Send what is for `destination` ("10.0.0.0/8") to a router, over an interface, or both."""
         subnet = IPv4Interface(destination).network
-        header = (socket.AF_INET, subnet.prefixlen, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC)
+        header = (socket.AF_INET, subnet.prefixlen, 0, 0, table, _PROTOCOL_STATIC)
         scope = _SCOPE_UNIVERSE if router else _SCOPE_LINK
         body = struct.pack("=BBBBBBBBI", *header, scope, _UNICAST, 0)
         if subnet.prefixlen:
@@ -313,6 +318,19 @@ class Netlink(RouteSocket):
         if device:
             body += number_attribute(_ROUTE_DEVICE, self.index(device))
         self._ask(_NEW_ROUTE, CREATE | REPLACE, body, f"add a route to {destination}")
+
+    def add_rule(self, source: str, table: int) -> None:
+        """What has that source address goes by the routes of `table` (1 to 255)."""
+        self._change_rule(_NEW_RULE, CREATE | EXCLUSIVE, source, table)
+
+    def remove_rule(self, source: str, table: int) -> None:
+        """What has that source address goes as all else again."""
+        self._change_rule(_DELETE_RULE, 0, source, table)
+
+    def _change_rule(self, kind: int, flags: int, source: str, table: int) -> None:
+        body = struct.pack("=BBBBBxxBI", socket.AF_INET, 0, 32, 0, table, _RULE_TO_TABLE, 0)
+        body += attribute(_RULE_SOURCE, socket.inet_aton(source))
+        self._ask(kind, flags, body, f"change the rule for what comes from {source}")
 
     def default_routes(self) -> list[tuple[str | None, int]]:
         """(router or None, interface index) of each default route of the main table."""

@@ -1,0 +1,268 @@
+"""charon, strongSwan's IKE daemon: one process for all tunnels of a node, started when first asked.
+
+All that it has is its own: configuration, socket and log lie in a folder of the lab, and it is born
+in the node's network namespace.  Knows no role's policy; what it is told comes from `tunnels`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from testbed.engines.emulation.namespace import Namespace
+from testbed.engines.emulation.programs import RunningProgram
+from testbed.engines.emulation.tunnel_log import TOLD_LEVEL, LogLine, read_line
+from testbed.engines.emulation.tunnel_vici import Fields, Vici
+from testbed.errors import LocalError, MissingFeature
+from testbed.host import TunnelLife
+
+Esp = Literal["user", "kernel"]
+"""Who does ESP: charon itself (kernel-libipsec), or the kernel."""
+
+INTERFACE = "ipsec0"
+"""The inside of a node's tunnels; libipsec's own name for its first device."""
+
+_PROGRAM = "charon-systemd"
+_FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin"
+_PLUGINS = (
+    "random nonce aes sha1 sha2 hmac kdf gmp x509 revocation constraints pubkey pkcs1 pkcs8 pem "
+    "openssl gcm drbg {esp} kernel-netlink resolve socket-default vici updown"
+)
+_EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey")
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """Those of charon's timers that all tunnels of a node have in common."""
+
+    keepalive_s: float
+    retransmit_first_s: float
+    retransmit_factor: float
+    retransmit_tries: int
+
+    @classmethod
+    def of(cls, life: TunnelLife) -> Timers:
+        """Those of a tunnel's life."""
+        return cls(
+            life.keepalive_s,
+            life.retransmit_first_s,
+            life.retransmit_factor,
+            life.retransmit_tries,
+        )
+
+
+def configuration(folder: Path, timers: Timers, esp: Esp) -> str:
+    """charon's strongswan.conf.
+
+    Routes are not charon's: two tunnels of one node may lead to the same prefix, which may hold the
+    responder's outer address as well.  (With kernel-libipsec it makes some whatever it is told; so
+    its table comes after all others.)
+    """
+    plugins = _PLUGINS.format(esp="kernel-libipsec" if esp == "user" else "").replace("  ", " ")
+    on_kernel = f"install_virtual_ip_on = {INTERFACE}" if esp == "kernel" else ""
+    return f"""\
+charon-systemd {{
+  load = {plugins}
+  install_routes = no
+  routing_table_prio = 40000
+  {on_kernel}
+  close_ike_on_child_failure = yes
+  keep_alive = {round(timers.keepalive_s)}s
+  retransmit_timeout = {timers.retransmit_first_s}
+  retransmit_base = {timers.retransmit_factor}
+  retransmit_tries = {timers.retransmit_tries}
+  start-scripts {{ }}
+  journal {{
+    default = -1
+  }}
+  filelog {{
+    stdout {{
+      default = 1
+      ike = 4
+      chd = 4
+      mgr = 2
+      flush_line = yes
+      ike_name = yes
+      log_level = yes
+      time_format = %H:%M:%S
+      time_add_ms = yes
+    }}
+  }}
+  plugins {{
+    vici {{
+      socket = unix://{folder}/vici
+    }}
+    resolve {{
+      file = {folder}/resolv.conf
+    }}
+    kernel-libipsec {{
+      allow_peer_ts = yes
+    }}
+  }}
+}}
+"""
+
+
+class Charon:
+    """One charon.  Make it by `await Charon.start(...)`.
+
+    Attributes:
+        commands: the connection for what is done at once.
+    """
+
+    commands: Vici
+    _events: Vici
+    _program: RunningProgram
+
+    def __init__(
+        self,
+        node: str,
+        esp: Esp,
+        log: Path | None,
+        on_line: Callable[[LogLine], None],
+        on_event: Callable[[str, Fields], None],
+    ) -> None:
+        self.node = node
+        self.is_running = False
+        self._esp = esp
+        self._on_line = on_line
+        self._on_event = on_event
+        self._folder = tempfile.TemporaryDirectory(prefix="charon-")
+        self._path = Path(self._folder.name)
+        self._log: BinaryIO | None = None
+        self._timers: Timers | None = None
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            self._log = log.open("ab", buffering=0)
+
+    async def start(self, namespace: Namespace, timers: Timers) -> None:
+        """Start the process; returns when it takes commands.
+
+        Raises:
+            MissingFeature: there is no charon on this machine, or it cannot have its interface.
+        """
+        program = shutil.which(_PROGRAM, path=f"{os.environ.get('PATH', '')}:{_FOLDERS}")
+        if program is None:
+            raise MissingFeature(
+                f"{self.node}: the program {_PROGRAM} is not on this machine, and IPsec needs it "
+                "(apt install charon-systemd libcharon-extra-plugins "
+                "libstrongswan-standard-plugins)"
+            )
+        # An AppArmor profile goes by the path: Debian's lets charon read nothing of a lab.
+        own = self._path / _PROGRAM
+        shutil.copy(program, own)
+        self._write(timers)
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            notices.bind(f"{self._path}/notify")
+            loop.add_reader(notices, self._noticed, notices, ready)
+            environment = {
+                "STRONGSWAN_CONF": f"{self._path}/strongswan.conf",
+                "NOTIFY_SOCKET": f"{self._path}/notify",
+                "TZ": "UTC",
+            }
+            self._program = RunningProgram(
+                namespace, [str(own)], Path(os.devnull), environment, self._line
+            )
+            ended = loop.create_task(self._end_before(ready))
+            try:
+                await ready
+            finally:
+                ended.cancel()
+        finally:
+            loop.remove_reader(notices)
+            notices.close()
+        self.is_running = True
+        self._events = await Vici.open(self._path / "vici")
+        self.commands = await Vici.open(self._path / "vici")
+        await self._events.register(*_EVENTS)
+
+    @property
+    def program(self) -> RunningProgram:
+        """The process."""
+        return self._program
+
+    def listening(self) -> Coroutine[Any, Any, None]:
+        """Hears charon's events until it ends."""
+        return self._events.listen(self._event)
+
+    async def set_timers(self, timers: Timers) -> None:
+        """For tunnels that begin from now on."""
+        if timers != self._timers:
+            self._write(timers)
+            await self.commands.ask("reload-settings")
+
+    async def connection(self) -> Vici:
+        """One more connection, for what takes long."""
+        return await Vici.open(self._path / "vici")
+
+    def end(self) -> None:
+        """Kill it, without a word to its peers; its interface goes with it."""
+        self.is_running = False
+        self._program.kill()
+        self.clear()
+
+    def clear(self) -> None:
+        """It has ended: let go of all that was for it."""
+        self.is_running = False
+        for connection in (getattr(self, "commands", None), getattr(self, "_events", None)):
+            if connection is not None:
+                connection.close()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        with suppress(OSError):
+            self._folder.cleanup()
+
+    def _write(self, timers: Timers) -> None:
+        self._timers = timers
+        text = configuration(self._path, timers, self._esp)
+        (self._path / "strongswan.conf").write_text(text)
+
+    @staticmethod
+    def _noticed(notices: socket.socket, ready: asyncio.Future[None]) -> None:
+        """systemd's protocol: lines NAME=VALUE, of which READY=1 says that it serves."""
+        with suppress(BlockingIOError):
+            while True:
+                if b"READY=1" in notices.recv(4096).split(b"\n") and not ready.done():
+                    ready.set_result(None)
+
+    async def _end_before(self, ready: asyncio.Future[None]) -> None:
+        await self._program.wait()
+        if not ready.done():
+            ready.set_exception(MissingFeature(self._why_not()))
+
+    def _why_not(self) -> str:
+        said = "; ".join(self._program.last_lines)
+        if "TUN device" in said:
+            return (
+                f"{self.node}: charon cannot make its TUN device: /dev/net/tun is missing or not "
+                "ours to open (modprobe tun, as root)"
+            )
+        return f"{self.node}: charon ended while it started: {said or 'without a word'}"
+
+    def _line(self, text: str) -> None:
+        line = read_line(text)
+        if self._log is not None and (line is None or line.level <= TOLD_LEVEL):
+            self._log.write(text.encode() + b"\n")
+        if line is not None:
+            self._on_line(line)
+
+    def _event(self, name: str, fields: Fields) -> None:
+        # charon has logged what led to the event before it told the event.
+        self._program.hear()
+        self._on_event(name, fields)
+
+
+class CharonDied(LocalError):
+    """charon has ended, and nobody had asked it to."""
