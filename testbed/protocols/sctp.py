@@ -222,7 +222,7 @@ def _chunks(reader: Reader) -> Sequence[Chunk]:
 
 def _opening(value: bytes) -> Opening:
     reader = Reader(value, "SCTP INIT")
-    fixed = _OPENING.unpack(reader.take(_OPENING.size, "fixed part"))
+    tag, window, outbound, inbound, tsn = _OPENING.unpack(reader.take(_OPENING.size, "fixed part"))
     parameters = []
     while reader.remaining:
         start = reader.position
@@ -234,7 +234,7 @@ def _opening(value: bytes) -> Opening:
             )
         parameters.append((kind, reader.take(length - 4, f"value of parameter {kind}")))
         reader.take(min(-length % 4, reader.remaining), "padding")
-    return Opening(*fixed, tuple(parameters))
+    return Opening(tag, window, outbound, inbound, tsn, tuple(parameters))
 
 
 def _chunk_octets(chunk: Chunk) -> bytes:
