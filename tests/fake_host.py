@@ -182,9 +182,7 @@ class FakePort:
 class FakeRawPort:
     """A port of a protocol above IP."""
 
-    def __init__(
-        self, host: FakeHost, protocol: int, local: str, handler: DatagramHandler
-    ) -> None:
+    def __init__(self, host: FakeHost, protocol: int, local: str, handler: DatagramHandler) -> None:
         self.local = Endpoint(local, 0)
         self.protocol = protocol
         self.handler = handler
@@ -307,9 +305,7 @@ class FakeHost:
         self.ports.append(port)
         return port
 
-    async def raw(
-        self, protocol: int, handler: DatagramHandler, local: str = ANY
-    ) -> FakeRawPort:
+    async def raw(self, protocol: int, handler: DatagramHandler, local: str = ANY) -> FakeRawPort:
         await asyncio.sleep(0)
         self._check_own(local)
         port = FakeRawPort(self, protocol, local, handler)

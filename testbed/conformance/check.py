@@ -33,7 +33,7 @@ class Check:
     function: CheckFunction
     needs: tuple[str, ...]
     observed: str
-    needs_in: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    needs_in: Mapping[str, tuple[str, ...]]
 
     def needed(self, scenario: str | None) -> tuple[str, ...]:
         """The variants that count before PASS in a scenario."""

@@ -23,7 +23,7 @@ INITIAL_HMS = "initial_hms"
 OUTER_DNS = "outer_dns"
 INNER_DNS = "inner_dns"
 
-ESP, SCTP = "50", "132"
+ESP, SCTP = "esp", "132"
 IKE_PORTS = (500, 4500)
 _TUNNEL = ("IKE", "ESP")
 

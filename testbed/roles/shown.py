@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def tell_certificate(host: Host, node: Node, identity: Identity) -> None:
-    """Tell it as the event "CERTIFICATE".  `is_meant`: the topology wants something wrong with it."""
+    """Tell it as the event "CERTIFICATE"; `is_meant`: the topology wants it to be wrong."""
     from testbed.protocols.certificates import describe  # costs an import of cryptography
 
     shown = describe(identity.certificate)

@@ -116,10 +116,10 @@ def _late(module: str, function: str = "decode") -> DatagramDecoder:
 
 _dns = _late("testbed.protocols.dns")
 _dhcp = _late("testbed.protocols.dhcp")
+_sctp = _late("testbed.protocols.sctp")
 _ike = _late("testbed.protocols.ike")
 _port_4500 = _late("testbed.protocols.ike", "decode_4500")
 _esp = _late("testbed.protocols.ike", "decode_esp")
-_sctp = _late("testbed.protocols.sctp")
 
 ESP = 50
 """The IP protocol number of ESP (RFC 4303)."""
@@ -164,12 +164,8 @@ class Decoders:
         self._datagrams[port] = decode
 
     def register_protocol(self, number: int, decode: DatagramDecoder) -> None:
-        """Decode what IP carries under that protocol number by `decode`."""
+        """Decode the payloads of that IP protocol by `decode`."""
         self._protocols[number] = decode
-
-    def protocol(self, number: int) -> DatagramDecoder | None:
-        """The decoder of what IP carries under that protocol number."""
-        return self._protocols.get(number)
 
     def register_stream(self, port: int, factory: StreamFactory) -> None:
         """Decode TCP connections to that port by decoders of `factory`, one a direction."""
@@ -184,6 +180,10 @@ class Decoders:
     def datagram(self, source_port: int, destination_port: int) -> DatagramDecoder | None:
         """The decoder of a datagram: by destination port first, as most go to a server."""
         return self._datagrams.get(destination_port) or self._datagrams.get(source_port)
+
+    def protocol(self, number: int) -> DatagramDecoder | None:
+        """The decoder of an IP protocol that has no ports."""
+        return self._protocols.get(number)
 
     def stream(self, source_port: int, destination_port: int) -> StreamDecoder | None:
         """A new decoder for one direction of a connection."""

@@ -28,6 +28,8 @@ PACKET_LOG = "packets.log"
 EVENTS = "events.jsonl"
 KEY_TABLES = (Path("keys", wireshark.IKE_TABLE), Path("keys", wireshark.ESP_TABLE))
 """The keys of IKE and ESP, as Wireshark reads them: in its profile, or by its option -o uat:..."""
+PREFERENCES = Path("keys", "preferences")
+"""With it the folder of the keys is a profile of Wireshark's, as it stands."""
 PLACES_EVENT = "PLACES"
 """The first line of events.jsonl: who is where, and the static addresses."""
 CLEAR_EVENT = "CLEAR"
@@ -143,6 +145,7 @@ class RunWriter:
             return  # Wireshark has no form for these algorithms
         table = self.folder / KEY_TABLES[0 if is_ike else 1]
         table.parent.mkdir(exist_ok=True)
+        (self.folder / PREFERENCES).write_text(wireshark.PREFERENCES)
         with table.open("a", encoding="ascii") as file:
             file.write(f"{line}\n")
 

@@ -187,7 +187,9 @@ class Trace:
                 self._learn(link.source, frame)
         if link is None or link.destination is None:
             sender = frame.node or source or "unknown"
-            receiver = addresses.on_link(frame.link, sender, destination, frame.time_ns)
+            receiver = addresses.on_link(
+                frame.link, sender, source, destination, frame.time_ns
+            )
             return sender, receiver or known
         place = addresses.places.get(link.source or "")
         sender = frame.node or (place.node if place else source or link.source or "unknown")
@@ -235,7 +237,8 @@ class Trace:
         """Take what a node tells of itself.
 
         "ADDRESS" with `interface` and `address` (None: none) says that an interface has another
-        address from then on; with `link` where the link has no link-layer addresses (a tunnel).
+        address from then on; with `link` where the link has no link-layer addresses (a tunnel), and
+        `peer`, the outer address of the tunnel's other end.
         """
         if name == ADDRESS_EVENT and "interface" in fields:
             interface = str(fields["interface"])
@@ -244,6 +247,9 @@ class Trace:
                 self.addresses.join(node, interface, str(fields["link"]))
             text = None if address is None else str(address).split("/")[0]
             self.addresses.hold(node, interface, text, time_ns)
+            for holding in self.addresses.holders(str(fields.get("peer", "")), time_ns)[:1]:
+                if text is not None and "link" in fields:
+                    self.addresses.set_peer(str(fields["link"]), text, holding.node)
         self.deliveries.now_ns = max(self.deliveries.now_ns, time_ns)
         event = Event(name, MappingProxyType(dict(fields)))
         record = Record(len(self.records), time_ns, "", node, None, "event", message=event)

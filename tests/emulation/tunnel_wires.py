@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from testbed.engines.emulation.host import EmulatedHost
@@ -19,18 +21,22 @@ from testbed.host import (
     TunnelProfile,
 )
 from testbed.protocols.pki import Authority
+from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 from tests.emulation.wires import Wires
 
 HNB_NAME = "hnb1.operator.example"
 SEGW_NAME = "segw.operator.example"
 SEGW = "203.0.113.50"
-SERVING_SEGW = "203.0.113.51"
+FROM_HOME = Endpoint("203.0.113.7", 4500)
+SERVING_SEGW = "198.51.100.51"
 HMS = "10.10.0.20"
 INNER_DNS = "10.10.0.53"
 
 SHORT = TunnelLife(retransmit_first_s=0.05, retransmit_factor=1.0, retransmit_tries=2)
 """A life in which nobody waits for long."""
+PATIENT = replace(SHORT, retransmit_tries=100)
+"""For a first message that is lost while the kernel asks for an address by ARP, once a second."""
 
 ROOT = Authority("Operator root", "seed", time.time())
 OTHER_ROOT = Authority("Another root", "seed", time.time())
@@ -115,3 +121,23 @@ def operator(wires: Wires, nat: Nat = Nat.MASQUERADE) -> Operator:
     made = Operator(*hosts, Changes(), Changes())
     made.gateway.translate(nat, ["eth0"], "eth1")
     return made
+
+
+def second_operator(wires: Wires) -> tuple[EmulatedHost, EmulatedHost]:
+    """Another SeGW (198.51.100.51), and behind it an HMS with the address of the first one's."""
+    wires.nodes("serving_segw", "serving_hms")
+    to_gateway = ("gateway", "198.51.100.7/24")
+    wires.wire("other internet", to_gateway, ("serving_segw", f"{SERVING_SEGW}/24"))
+    wires.wire("other core", ("serving_segw", "10.10.0.1/16"), ("serving_hms", f"{HMS}/16"))
+    wires.netlinks["serving_segw"].set_default_route("198.51.100.7")
+    wires.netlinks["serving_hms"].set_default_route("10.10.0.1")
+    return wires.host("serving_segw"), wires.host("serving_hms")
+
+
+def charon_of(wires: Wires, node: str) -> int:
+    """The process that is the node's charon."""
+    with wires.namespaces[node]:
+        own = os.readlink("/proc/thread-self/ns/net")
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    (pid,) = [int(each) for each in children if os.readlink(f"/proc/{each}/ns/net") == own]
+    return pid

@@ -74,6 +74,7 @@ charon-systemd {{
   install_routes = no
   routing_table_prio = 40000
   {on_kernel}
+  reuse_ikesa = no
   close_ike_on_child_failure = yes
   keep_alive = {round(timers.keepalive_s)}s
   retransmit_timeout = {timers.retransmit_first_s}
@@ -84,7 +85,8 @@ charon-systemd {{
     default = -1
   }}
   filelog {{
-    stdout {{
+    all {{
+      path = /dev/stdout
       default = 1
       ike = 4
       chd = 4

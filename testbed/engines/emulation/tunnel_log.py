@@ -20,7 +20,7 @@ TOLD_LEVEL = 1
 
 _LINE = re.compile(
     r"(?P<time>\S+ )?(?P<thread>\d+)\[(?P<group>[A-Z]{3})(?P<level>\d)\] "
-    r"(?:<(?P<name>[^|>]*)\|(?P<number>\d+)> )?(?P<text>.*)"
+    r"(?:<(?:[^|>]*\|)?(?P<number>\d+)> )?(?P<text>.*)"
 )
 
 

@@ -12,6 +12,7 @@ IKE_PROPOSALS = ("aes128-sha256-ecp256-modp2048", "aes128-sha1-modp2048")
 ESP_PROPOSALS = ("aes128-sha256", "aes128-sha1")
 INTERFACE_ID = 1
 """Ties the policies of a node's tunnels to its XFRM interface, where the kernel does ESP."""
+_MARGIN_LEAST_S = 10.0
 
 Message = dict[str, Any]
 
@@ -39,11 +40,14 @@ def initiator(name: str, remote: str, profile: TunnelProfile, kernel: bool) -> M
     }
 
 
-def responder(name: str, claimed: str, policy: TunnelPolicy, kernel: bool) -> Message:
-    """The connection of a responder, with the pool of the same name.
+def responder(
+    name: str, pool_name: str, claimed: str, policy: TunnelPolicy, kernel: bool
+) -> Message:
+    """The connection of a responder.
 
     Args:
-        name: the connection's and the pool's.
+        name: the connection's.
+        pool_name: of the addresses that it gives.
         claimed: who it says it is: a name, or "%any": whom the initiator asked for.
         policy: what it gives and accepts.
         kernel: whether the kernel does ESP.
@@ -52,7 +56,7 @@ def responder(name: str, claimed: str, policy: TunnelPolicy, kernel: bool) -> Me
     return {
         name: {
             **_life(policy.life),
-            "pools": [name],
+            "pools": [pool_name],
             "local": _own_side(policy.identity.certificate, claimed),
             "remote": {"auth": "pubkey", "cacerts": _texts(policy.roots)},
             "children": {name: child},
@@ -80,23 +84,28 @@ def _life(life: TunnelLife) -> Message:
         "mobike": "yes" if life.mobile else "no",
         "dpd_delay": _seconds(life.dead_peer_s),
         "rekey_time": _seconds(life.ike_rekey_s),
+        "over_time": _seconds(_margin(life.ike_rekey_s)),
         "rand_time": "0s",
         "send_cert": "always",
     }
 
 
 def _child(life: TunnelLife, kernel: bool) -> Message:
-    # Without random time ends that have the same timers would both begin; so charon's is kept
-    # small, but not zero.
     message: Message = {
         "esp_proposals": list(ESP_PROPOSALS),
         "rekey_time": _seconds(life.rekey_s),
+        "life_time": _seconds(life.rekey_s + _margin(life.rekey_s)),
         "rand_time": "0s",
         "dpd_action": "clear",
     }
     if kernel:
         message |= {"if_id_in": INTERFACE_ID, "if_id_out": INTERFACE_ID}
     return message
+
+
+def _margin(rekey_s: float) -> float:
+    """How long old keys may still be used when it was time to change them."""
+    return max(_MARGIN_LEAST_S, rekey_s / 10) if rekey_s else 0.0
 
 
 def _seconds(seconds: float) -> str:

@@ -239,7 +239,13 @@ class NodeTunnels:
         interface = Interface(f"{INTERFACE}:{number}" if number else INTERFACE, LINK, "")
         self._netlink.add_route("0.0.0.0/0", device=INTERFACE, table=TABLE)
         self._netlink.add_rule(address, TABLE)
-        self._host.tell("ADDRESS", interface=interface.name, address=address, link=LINK)
+        self._host.tell(
+            "ADDRESS",
+            interface=interface.name,
+            address=address,
+            link=LINK,
+            peer=_endpoint(sa).address,
+        )
 
         def inside(tunnel: OpenTunnel) -> InsideHost:
             return InsideHost(self._host, interface, address, lambda: tunnel.is_up)
@@ -290,12 +296,16 @@ class NodeTunnels:
         responder = Responder(self, policy, on_change)
         await self._load_identity(charon, policy.identity)
         await charon.commands.ask("load-pool", tunnel_settings.pool(name, policy))
-        claimed = policy.name or policy.identity.name
-        self._responders[name] = responder
         self._netlink.add_route(policy.pool, device=INTERFACE)
         self._forwarding.route()
-        connection = tunnel_settings.responder(name, f"fqdn:{claimed}", policy, kernel)
-        await charon.commands.ask("load-conn", connection)
+        claims = {name: f"fqdn:{policy.name or policy.identity.name}"}
+        if policy.name is None:
+            # Whom it is not, it is asked for all the same; the certificate tells who it is.
+            claims[f"{name}-any"] = "%any"
+        for each, claimed in claims.items():
+            self._responders[each] = responder
+            connection = tunnel_settings.responder(each, name, claimed, policy, kernel)
+            await charon.commands.ask("load-conn", connection)
         return responder
 
     def stop_accepting(self, responder: Responder) -> None:

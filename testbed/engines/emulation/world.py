@@ -48,7 +48,6 @@ class EmulationWorld:
     Attributes:
         key_log: the secrets of all TLS connections, in NSS key log form, once the world has
             stopped.
-        keys: of all IKE and ESP security associations so far, as they came.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class EmulationWorld:
         self.topology = topology
         self.trace = trace
         self.key_log = b""
-        self.keys: dict[IkeKeys | EspKeys, None] = {}
+        self._keys_known: set[bytes | int] = set()
         self.crashes: list[tuple[str, BaseException]] = []
         self.crashed = asyncio.Event()
         self._foreign = frozenset(foreign)
@@ -142,9 +141,10 @@ class EmulationWorld:
         self.trace.add_clear(clear)
 
     def _keys_told(self, keys: IkeKeys | EspKeys) -> None:
-        if keys in self.keys:
+        spi = keys.initiator_spi + keys.responder_spi if isinstance(keys, IkeKeys) else keys.spi
+        if spi in self._keys_known:
             return  # the other end has told them
-        self.keys[keys] = None
+        self._keys_known.add(spi)
         if isinstance(keys, IkeKeys):
             self.trace.add_ike_keys(keys)
         else:

@@ -15,6 +15,9 @@ from testbed.protocols.ike.keys import EspKeys, IkeKeys
 IKE_TABLE, ESP_TABLE = "ikev2_decryption_table", "esp_sa"
 """The names of the tables' files."""
 
+PREFERENCES = "esp.enable_encryption_decode: TRUE\nesp.enable_authentication_check: TRUE\n"
+"""What else Wireshark is to be told, or it opens no ESP."""
+
 ANYWHERE = "*"
 """An address of the ESP table that every address fits."""
 
