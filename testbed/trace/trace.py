@@ -187,9 +187,7 @@ class Trace:
                 self._learn(link.source, frame)
         if link is None or link.destination is None:
             sender = frame.node or source or "unknown"
-            receiver = addresses.on_link(
-                frame.link, sender, source, destination, frame.time_ns
-            )
+            receiver = addresses.on_link(frame.link, sender, source, destination, frame.time_ns)
             return sender, receiver or known
         place = addresses.places.get(link.source or "")
         sender = frame.node or (place.node if place else source or link.source or "unknown")
