@@ -1,4 +1,4 @@
-"""Faults of a SeGW in IKE (RFC 7296) that charon cannot be made to show: a crafted one has them.
+"""Faults of SeGW and HNB in IKE (RFC 7296) that charon cannot be made to show: crafted ones do.
 
 Nothing goes through the tunnels of a crafted SeGW: where one opens, the HNB gets no answer inside.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from testbed.faults.fault import fault
 from testbed.protocols.ike.crafted import Conduct
+from testbed.protocols.ike.crafted_initiator import Asking
+from testbed.roles import crafted_hnb
 from testbed.roles.crafted_segw import craft
+from testbed.roles.hnb import Hnb
 from testbed.roles.segw import Segw
 
 NO_TUNNEL = ("32583-5.1.1-2.3",)
@@ -15,6 +18,9 @@ NO_TUNNEL = ("32583-5.1.1-2.3",)
 SHOWN_IN = ("discovery_intranet/",)
 MODP_1024 = bytes([0, 2])
 """A group that no HNB offers (TS 33.310, 6.2.1b; RFC 8247: SHOULD NOT)."""
+
+TRIPLE_DES = 3
+"""Its number among the ciphers."""
 
 
 @fault("ike.no-proposal-chosen", role="segw", breaks=NO_TUNNEL, shown_in=SHOWN_IN)
@@ -105,3 +111,33 @@ def answers_late(segw: Segw) -> None:
 def answers_twice(segw: Segw) -> None:
     """Every answer comes twice, as over a link that repeats."""
     craft(segw, Conduct(copies=2))
+
+
+@fault("ike.offers-old-ciphers", role="hnb", breaks=NO_TUNNEL, shown_in=SHOWN_IN)
+def offers_old_ciphers(hnb: Hnb) -> None:
+    """The HNB knows 3DES and nothing later, which no SeGW need accept (TS 33.310, 6.2.1b)."""
+    crafted_hnb.craft(hnb, Asking(ciphers=(TRIPLE_DES,)))
+
+
+@fault("ike.shows-no-certificate", role="hnb", breaks=NO_TUNNEL, shown_in=SHOWN_IN)
+def shows_no_certificate(hnb: Hnb) -> None:
+    """The HNB signs, and leaves its certificate out: the SeGW cannot know it."""
+    crafted_hnb.craft(hnb, Asking(without_certificate=True))
+
+
+@fault("ike.signs-wrongly", role="hnb", breaks=NO_TUNNEL, shown_in=SHOWN_IN)
+def signs_wrongly(hnb: Hnb) -> None:
+    """The HNB's AUTH is a signature of other octets."""
+    crafted_hnb.craft(hnb, Asking(wrong_signature=True))
+
+
+@fault("ike.other-idi", role="hnb", breaks=NO_TUNNEL, shown_in=SHOWN_IN)
+def other_idi(hnb: Hnb) -> None:
+    """The HNB says that it is another one than its certificate shows."""
+    crafted_hnb.craft(hnb, Asking(idi="another.hnb.operator.example"))
+
+
+@fault("ike.unknown-critical-payload", role="hnb", breaks=NO_TUNNEL, shown_in=SHOWN_IN)
+def unknown_critical_payload(hnb: Hnb) -> None:
+    """The HNB sends a payload that nobody has, and that nobody may pass over (RFC 7296, 2.5)."""
+    crafted_hnb.craft(hnb, Asking(unknown_critical=True))

@@ -253,7 +253,9 @@ def sign(identity: Identity, octets: bytes) -> Authentication:
     """An AUTH payload by the identity's key, as a digital signature (RFC 7427, 3)."""
     key = serialization.load_pem_private_key(identity.key, password=None)
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        signature = _ECDSA_SHA256 + key.sign(octets, ec.ECDSA(hashes.SHA256()))
+        signature = _ECDSA_SHA256 + key.sign(
+            octets, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+        )
     elif isinstance(key, rsa.RSAPrivateKey):
         signature = _RSA_SHA256 + key.sign(octets, padding.PKCS1v15(), hashes.SHA256())
     else:
