@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from testbed.conformance.register import Requirement, for_scenario, register
@@ -33,7 +33,7 @@ class Check:
     function: CheckFunction
     needs: tuple[str, ...]
     observed: str
-    needs_in: Mapping[str, tuple[str, ...]]
+    needs_in: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def needed(self, scenario: str | None) -> tuple[str, ...]:
         """The variants that count before PASS in a scenario."""

@@ -287,7 +287,7 @@ class Cpe:
         try:
             acs = acs_client(url, self.host, self.setting("Username"), self.setting("Password"))
             conversation = AcsConversation(
-                *(self.way, acs, self._resolve, self.policy, self.trust),
+                *(self.way, acs, self._resolve, self._policy_on_way(), self.trust),
                 *(self._mend("cwmp"), self._mend("http")),
             )
             conversation.on_sent = lambda: self.owner.answer_sent(url, served)
@@ -297,6 +297,11 @@ class Cpe:
             self.queue.failed(events)
             return SessionReport(url, events, tuple(served), failure)
         return SessionReport(url, events, tuple(served))
+
+    def _policy_on_way(self) -> CpePolicy:
+        """AMB-3G-07: TLS is a must on the Internet, and a choice inside a tunnel."""
+        inside = self.way is not self.host
+        return dataclasses.replace(self.policy, requires_tls=False) if inside else self.policy
 
     def _take(
         self,

@@ -265,6 +265,7 @@ class Hnb(ManagedDevice):
             segw=factory.segw,
             root_keys=[describe(root).key for root in factory.roots],
             is_strict=self.policy.verifies_name and not self.policy.accepts_common_name,
+            checks_segw_name=self.secure.policy.verifies_name,
         )
 
     def _scan(self) -> None:

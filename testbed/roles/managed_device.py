@@ -137,12 +137,16 @@ class ManagedDevice(Device, CpeOwner):
 
     def factory_reset(self) -> None:
         """Forget all but the factory's data, and start anew."""
-        self.host.tell("FACTORY_RESET")
-        self.cpe.reset()
-        self._restarting = self.host.spawn(self._restart(), f"{self.name} reboots")
+        self._restarting = self.host.spawn(self._reset(), f"{self.name} is reset")
 
     async def leave(self) -> None:
         """What is said to others before a restart: nothing, unless a box knows better."""
+
+    async def _reset(self) -> None:
+        await self.leave()
+        self.host.tell("FACTORY_RESET")
+        self.cpe.reset()
+        await self._restart()
 
     async def _restart(self) -> None:
         await self.leave()

@@ -123,7 +123,7 @@ class SecureConnection:
         hnb = self._hnb
         return TunnelProfile(
             identity=hnb.node.settings["identity"],
-            roots=hnb.factory.roots,
+            roots=hnb.cpe.trust.profile.roots,
             peer_name=name,
             verifies_name=self.policy.verifies_name,
             moment=hnb.tunnel_moment,
