@@ -13,7 +13,10 @@ from enum import Enum
 from typing import Any
 
 from testbed.errors import BadInput, unknown
-from testbed.topology import Nat, Topology, TopologyFunction
+from testbed.topology import Esp, Nat, Topology, TopologyFunction
+
+ESP_SETTING = "esp"
+"""`--set esp=kernel` has the kernel do ESP, whatever the topology."""
 
 
 def parse_settings(given: typing.Iterable[str]) -> dict[str, str]:
@@ -41,17 +44,25 @@ def build_topology(
 ) -> Topology:
     """Call the topology function with the scenario's own settings and, over them, the user's.
 
+    One setting is every topology's: `esp`, who encrypts what goes through tunnels.
+
     Raises:
         BadInput: an unknown setting, a value that its type cannot take, an unknown NAT kind.
     """
     hints = typing.get_type_hints(function)
     parameters = inspect.signature(function).parameters
     arguments: dict[str, Any] = dict(own)
+    esp = Esp.USER
     for name, value in given.items():
+        if name == ESP_SETTING:
+            esp = convert(f"--set {name}", value, Esp)
+            continue
         if name not in parameters:
-            raise unknown(f"setting of the topology {function.__name__}", name, parameters)
+            known = [*parameters, ESP_SETTING]
+            raise unknown(f"setting of the topology {function.__name__}", name, known)
         arguments[name] = convert(f"--set {name}", value, hints[name])
     topology = function(**arguments)
+    topology.esp = esp
     if nat is not None:
         kind = convert("--nat", nat, Nat)
         topology.nodes = {

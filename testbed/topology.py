@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -23,6 +23,15 @@ class Nat(Enum):
     MASQUERADE = "masquerade"
     """The kernel's own: endpoint-independent mapping where the port is free, address-and-port-
     dependent filtering, port preserving."""
+
+
+class Esp(StrEnum):
+    """Who encrypts what goes through tunnels, where the world is made of real kernels."""
+
+    USER = "user"
+    """charon itself (kernel-libipsec), always in UDP; works with every kernel."""
+    KERNEL = "kernel"
+    """The kernel, in UDP where there is a NAT on the way."""
 
 
 class Certificate(Enum):
@@ -144,12 +153,16 @@ class Topology:
 
     Args:
         title: what it is; the first line of a topology function's docstring.
+
+    Attributes:
+        esp: who does ESP in it.
     """
 
     def __init__(self, title: str | None = None) -> None:
         self.title = (title or "").strip().split("\n")[0]
         self.links: dict[str, Link] = {}
         self.nodes: dict[str, Node] = {}
+        self.esp = Esp.USER
         self._suffix = ""
 
     def link(self, name: str, subnet: str) -> Link:

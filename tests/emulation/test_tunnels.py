@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import pytest
 
 from testbed.engines.emulation.capture import LINK_TYPE_RAW_IP
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
-from testbed.engines.emulation.tunnels import LINK
+from testbed.engines.emulation.tunnel_ends import LINK
+from testbed.errors import Unsupported
 from testbed.host import Stream, Tunnel, TunnelCause, TunnelLife, TunnelRefused
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
-from testbed.protocols.pki import DAY_S
+from testbed.protocols.pki import DAY_S, YEAR_S
 from testbed.protocols.wire import Endpoint
 from testbed.trace.folder import RunWriter
 from testbed.trace.record import Frame
@@ -179,6 +181,27 @@ async def test_a_tunnel_to_nobody_is_refused_when_all_tries_are_over(wires: Wire
         await at.open()
 
     assert refused.value.cause == "no answer"
+
+
+@on_wires
+async def test_a_node_whose_clock_is_wrong_refuses_by_its_own_date(wires: Wires) -> None:
+    at = operator(wires)
+    await at.accept()
+    with pytest.raises(TunnelRefused) as refused:
+        await at.open(moment=0.0)
+
+    assert refused.value.cause == "not yet valid"
+
+    with pytest.raises(TunnelRefused) as refused:
+        await at.open(moment=time.time() + 3 * YEAR_S)
+
+    assert refused.value.cause == "expired"
+
+    tunnel = await at.open(moment=time.time() + 1.0)
+
+    assert tunnel.is_up
+    with pytest.raises(Unsupported, match="its date changes"):
+        await at.open(moment=0.0)
 
 
 @on_wires

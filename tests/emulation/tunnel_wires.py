@@ -11,7 +11,7 @@ from typing import Any
 
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
-from testbed.engines.emulation.tunnels import LINK
+from testbed.engines.emulation.tunnel_ends import LINK
 from testbed.host import (
     Tunnel,
     TunnelChange,
@@ -35,7 +35,7 @@ INNER_DNS = "10.10.0.53"
 
 SHORT = TunnelLife(retransmit_first_s=0.05, retransmit_factor=1.0, retransmit_tries=2)
 """A life in which nobody waits for long."""
-PATIENT = replace(SHORT, retransmit_tries=100)
+PATIENT = replace(SHORT, retransmit_first_s=0.5, retransmit_tries=10)
 """For a first message that is lost while the kernel asks for an address by ARP, once a second."""
 
 ROOT = Authority("Operator root", "seed", time.time())

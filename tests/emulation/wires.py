@@ -21,12 +21,13 @@ from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.tunnels import TunnelGround
+from testbed.engines.emulation.tunnel_ends import TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface, Stream
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Esp
 from testbed.trace.record import Frame
 
 WITHIN_S = 30.0
@@ -57,6 +58,7 @@ class Wires:
         self.something_told = asyncio.Event()
         self.crashes: list[tuple[str, BaseException]] = []
         self.captures: list[Capture] = []
+        self.esp = Esp.USER
         self.tapped: list[tuple[str, bool, bytes]] = []
         self.tunnel_keys: list[IkeKeys | EspKeys] = []
         self.keys = tempfile.TemporaryDirectory()
@@ -128,7 +130,7 @@ class Wires:
             crashed,
             self.contexts,
             self.tap,
-            TunnelGround(on_keys=self.tunnel_keys.append),
+            TunnelGround(esp=self.esp, on_keys=self.tunnel_keys.append),
         )
         return self.hosts[name]
 

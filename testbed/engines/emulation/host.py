@@ -31,7 +31,8 @@ from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.raw import RawPort
 from testbed.engines.emulation.stream_ends import StreamEnds, Taps
 from testbed.engines.emulation.streams import TcpListener, TcpStream
-from testbed.engines.emulation.tunnels import NodeTunnels, TunnelEnds, TunnelGround
+from testbed.engines.emulation.tunnel_ends import TunnelGround
+from testbed.engines.emulation.tunnels import NodeTunnels, TunnelEnds
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import (
     DatagramHandler,

@@ -33,10 +33,12 @@ _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
 _NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
 _LINK_ADDRESS, _LINK_NAME, _LINK_MASTER, _LINK_OPERSTATE, _LINK_INFO = 1, 3, 10, 16, 18
+_LINK_MTU = 4
 _LINK_NAMESPACE, _LINK_EXT_MASK = 28, 29
 _LINK_TX_QUEUES, _LINK_RX_QUEUES, _LINK_CARRIER = 31, 32, 33
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _BRIDGE_FORWARD_DELAY, _BRIDGE_STP, _BRIDGE_SNOOPING = 1, 5, 23
+_XFRM_INTERFACE_ID = 2
 _SKIP_STATISTICS = 1 << 3
 _OPERSTATE_UP = 6
 _IFF_UP = 1
@@ -47,6 +49,7 @@ _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 4, 
 # linux/sockios.h, linux/ethtool.h
 _GET_INDEX, _ETHTOOL = 0x8933, 0x8946
 _SET_TX_CHECKSUM, _SET_TSO, _SET_GSO, _SET_GRO = 0x17, 0x1F, 0x24, 0x2C
+_SET_SCATTER_GATHER = 0x19
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,18 @@ class Netlink(RouteSocket):
         self._ask(_NEW_LINK, CREATE | EXCLUSIVE, body, f"add bridge {name}")
         self._makes_names = True
 
+    def add_xfrm(self, name: str, interface_id: int, mtu: int) -> None:
+        """An interface, up, for what IPsec policies with that number protect."""
+        data = attribute(_INFO_DATA, number_attribute(_XFRM_INTERFACE_ID, interface_id))
+        body = (
+            _link_header(flags=_IFF_UP, change=_IFF_UP)
+            + text_attribute(_LINK_NAME, name)
+            + number_attribute(_LINK_MTU, mtu)
+            + attribute(_LINK_INFO, text_attribute(_INFO_KIND, "xfrm") + data)
+        )
+        self._ask(_NEW_LINK, CREATE | EXCLUSIVE, body, f"add XFRM interface {name}")
+        self._makes_names = True
+
     def enslave(self, name: str, bridge: str | None) -> None:
         """Make the interface a port of `bridge`; None: of none."""
         master = self.index(bridge) if bridge else 0
@@ -207,9 +222,11 @@ class Netlink(RouteSocket):
     def turn_offloads_off(self, name: str) -> None:
         """Whole checksums and frames no longer than the MTU, as a capture must see them.
 
-        A veth leaves checksums to a receiver that needs none and segments to nobody.
+        A veth leaves checksums to a receiver that needs none and segments to nobody.  Frames in one
+        piece, too: the pages of others are shared by all who hold the frame, and ESP in UDP is
+        decrypted there by the kernel (Linux 6.1), while the capture still waits for being read.
         """
-        for command in (_SET_TX_CHECKSUM, _SET_TSO, _SET_GSO, _SET_GRO):
+        for command in (_SET_TX_CHECKSUM, _SET_TSO, _SET_GSO, _SET_GRO, _SET_SCATTER_GATHER):
             value = array.array("B", struct.pack("=II", command, 0))
             request = struct.pack("16sP8x", name.encode(), value.buffer_info()[0])
             self._control(_ETHTOOL, request, f"turn the offloads of {name} off")

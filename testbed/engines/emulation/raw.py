@@ -1,4 +1,7 @@
-"""Ports below UDP and TCP: what IP carries under a protocol number, for kernels without SCTP."""
+"""Ports below UDP and TCP: what IP carries under a protocol number, for kernels without SCTP.
+
+Kernels with SCTP are kept from answering too, so that all show the same.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
+from testbed.engines.emulation import kernel_sctp
 from testbed.engines.emulation.ports import AT_A_TIME, LOST, PortOwner, require_address
 from testbed.host import DatagramHandler, Port
 from testbed.protocols.wire import Endpoint
@@ -24,6 +28,7 @@ class RawPort:
 
     Raises:
         OSError: the address is not the node's.
+        MissingFeature: the kernel's own SCTP cannot be kept quiet.
     """
 
     def __init__(
@@ -32,6 +37,9 @@ class RawPort:
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
         bound = owner.namespace.socket(socket.AF_INET, kind, protocol)
         try:
+            if protocol == kernel_sctp.PROTOCOL and kernel_sctp.kernel_has_it():
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, kernel_sctp.MARK)
+                kernel_sctp.silence(owner.namespace)
             bound.bind((require_address(local), 0))
         except BaseException:
             bound.close()

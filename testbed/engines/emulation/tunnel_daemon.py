@@ -11,21 +11,22 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO
 
+from testbed.engines.emulation.kernel_esp import KernelEsp
 from testbed.engines.emulation.namespace import Namespace
+from testbed.engines.emulation.netlink import Netlink
 from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.tunnel_log import TOLD_LEVEL, LogLine, read_line
+from testbed.engines.emulation.tunnel_settings import INTERFACE_ID
 from testbed.engines.emulation.tunnel_vici import Fields, Vici
 from testbed.errors import LocalError, MissingFeature
 from testbed.host import TunnelLife
-
-Esp = Literal["user", "kernel"]
-"""Who does ESP: charon itself (kernel-libipsec), or the kernel."""
+from testbed.topology import Esp
 
 INTERFACE = "ipsec0"
 """The inside of a node's tunnels; libipsec's own name for its first device."""
@@ -36,6 +37,7 @@ _PLUGINS = (
     "random nonce aes sha1 sha2 hmac kdf gmp x509 revocation constraints pubkey pkcs1 pkcs8 pem "
     "openssl gcm drbg {esp} kernel-netlink resolve socket-default vici updown"
 )
+_FAKE_TIME = "*/faketime/libfaketime.so.1"
 _EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey")
 
 
@@ -64,10 +66,10 @@ def configuration(folder: Path, timers: Timers, esp: Esp) -> str:
 
     Routes are not charon's: two tunnels of one node may lead to the same prefix, which may hold the
     responder's outer address as well.  (With kernel-libipsec it makes some whatever it is told; so
-    its table comes after all others.)
+    its table comes after all others.)  No cookies, which a busy machine would bring by chance.
     """
-    plugins = _PLUGINS.format(esp="kernel-libipsec" if esp == "user" else "").replace("  ", " ")
-    on_kernel = f"install_virtual_ip_on = {INTERFACE}" if esp == "kernel" else ""
+    plugins = _PLUGINS.format(esp="kernel-libipsec" if esp is Esp.USER else "").replace("  ", " ")
+    on_kernel = f"install_virtual_ip_on = {INTERFACE}" if esp is Esp.KERNEL else ""
     return f"""\
 charon-systemd {{
   load = {plugins}
@@ -75,6 +77,7 @@ charon-systemd {{
   routing_table_prio = 40000
   {on_kernel}
   reuse_ikesa = no
+  dos_protection = no
   close_ike_on_child_failure = yes
   keep_alive = {round(timers.keepalive_s)}s
   retransmit_timeout = {timers.retransmit_first_s}
@@ -113,16 +116,45 @@ charon-systemd {{
 """
 
 
+def other_date(node: str, skew_s: int) -> dict[str, str]:
+    """The environment in which a program of that node has another date.
+
+    charon asks the C library for the date when it looks at a certificate, and has no setting for
+    it.  Its timers go by the monotonic clock, which stays as it is.
+
+    Raises:
+        MissingFeature: libfaketime is not on this machine.
+    """
+    libraries = sorted(Path("/usr/lib").glob(_FAKE_TIME))
+    if not libraries:
+        raise MissingFeature(
+            f"{node}: its date is {abs(skew_s)} s off, which charon can only be made to believe by "
+            "libfaketime, and that is not on this machine (apt install libfaketime)"
+        )
+    return {
+        "LD_PRELOAD": str(libraries[0]),
+        "FAKETIME": f"{skew_s:+d}",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
 class Charon:
-    """One charon.  Make it by `await Charon.start(...)`.
+    """One charon; it is there once `start` has returned.
+
+    Args:
+        node: whose.
+        esp: who does ESP.
+        log: what it tells for readers is added there; None: nowhere.
+        on_line: called with each line that it logs.
+        on_event: called with each event that it tells over vici.
 
     Attributes:
         commands: the connection for what is done at once.
+        is_running: whether it takes commands.
+        skew_s: by how much its date is ahead of the true one.
     """
 
     commands: Vici
-    _events: Vici
-    _program: RunningProgram
 
     def __init__(
         self,
@@ -134,23 +166,37 @@ class Charon:
     ) -> None:
         self.node = node
         self.is_running = False
+        self.skew_s = 0
         self._esp = esp
+        self._kernel: KernelEsp | None = None
         self._on_line = on_line
         self._on_event = on_event
         self._folder = tempfile.TemporaryDirectory(prefix="charon-")
         self._path = Path(self._folder.name)
         self._log: BinaryIO | None = None
+        self._program: RunningProgram | None = None
+        self._connections: list[Vici] = []
         self._timers: Timers | None = None
         if log is not None:
             log.parent.mkdir(parents=True, exist_ok=True)
             self._log = log.open("ab", buffering=0)
 
-    async def start(self, namespace: Namespace, timers: Timers) -> None:
+    async def start(
+        self, namespace: Namespace, netlink: Netlink, timers: Timers, skew_s: int = 0
+    ) -> None:
         """Start the process; returns when it takes commands.
 
+        Args:
+            namespace: the node's.
+            netlink: configures it.
+            timers: for the tunnels that begin until others are set.
+            skew_s: by how much the node's date is ahead of the true one.
+
         Raises:
-            MissingFeature: there is no charon on this machine, or it cannot have its interface.
+            MissingFeature: there is no charon on this machine, or it cannot have its interface, or
+                what gives it another date is missing.
         """
+        self.skew_s = skew_s
         program = shutil.which(_PROGRAM, path=f"{os.environ.get('PATH', '')}:{_FOLDERS}")
         if program is None:
             raise MissingFeature(
@@ -158,6 +204,9 @@ class Charon:
                 "(apt install charon-systemd libcharon-extra-plugins "
                 "libstrongswan-standard-plugins)"
             )
+        if self._esp is Esp.KERNEL:
+            self._kernel = KernelEsp(namespace, netlink, INTERFACE, INTERFACE_ID)
+            self._kernel.begin()
         # An AppArmor profile goes by the path: Debian's lets charon read nothing of a lab.
         own = self._path / _PROGRAM
         shutil.copy(program, own)
@@ -172,11 +221,12 @@ class Charon:
                 "STRONGSWAN_CONF": f"{self._path}/strongswan.conf",
                 "NOTIFY_SOCKET": f"{self._path}/notify",
                 "TZ": "UTC",
+                **(other_date(self.node, skew_s) if skew_s else {}),
             }
             self._program = RunningProgram(
                 namespace, [str(own)], Path(os.devnull), environment, self._line
             )
-            ended = loop.create_task(self._end_before(ready))
+            ended = loop.create_task(self._end_before(ready, self._program))
             try:
                 await ready
             finally:
@@ -185,18 +235,21 @@ class Charon:
             loop.remove_reader(notices)
             notices.close()
         self.is_running = True
-        self._events = await Vici.open(self._path / "vici")
-        self.commands = await Vici.open(self._path / "vici")
-        await self._events.register(*_EVENTS)
+        for _ in range(2):
+            self._connections.append(await self.connection())
+        self.commands = self._connections[0]
+        await self._connections[1].register(*_EVENTS)
 
-    @property
-    def program(self) -> RunningProgram:
-        """The process."""
-        return self._program
+    async def live(self) -> int:
+        """Hear its events until it ends; gives its exit status."""
+        await self._connections[1].listen(self._event)
+        assert self._program is not None
+        return await self._program.wait()
 
-    def listening(self) -> Coroutine[Any, Any, None]:
-        """Hears charon's events until it ends."""
-        return self._events.listen(self._event)
+    def hear(self) -> None:
+        """Take in what it has logged by now."""
+        if self._program is not None:
+            self._program.hear()
 
     async def set_timers(self, timers: Timers) -> None:
         """For tunnels that begin from now on."""
@@ -211,15 +264,13 @@ class Charon:
     def end(self) -> None:
         """Kill it, without a word to its peers; its interface goes with it."""
         self.is_running = False
-        self._program.kill()
-        self.clear()
-
-    def clear(self) -> None:
-        """It has ended: let go of all that was for it."""
-        self.is_running = False
-        for connection in (getattr(self, "commands", None), getattr(self, "_events", None)):
-            if connection is not None:
-                connection.close()
+        if self._program is not None:
+            self._program.kill()
+        if self._kernel is not None:
+            self._kernel.end()
+            self._kernel = None
+        for connection in self._connections:
+            connection.close()
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -239,13 +290,13 @@ class Charon:
                 if b"READY=1" in notices.recv(4096).split(b"\n") and not ready.done():
                     ready.set_result(None)
 
-    async def _end_before(self, ready: asyncio.Future[None]) -> None:
-        await self._program.wait()
+    async def _end_before(self, ready: asyncio.Future[None], program: RunningProgram) -> None:
+        await program.wait()
         if not ready.done():
-            ready.set_exception(MissingFeature(self._why_not()))
+            ready.set_exception(MissingFeature(self._why_not(program.last_lines)))
 
-    def _why_not(self) -> str:
-        said = "; ".join(self._program.last_lines)
+    def _why_not(self, last_lines: Sequence[str]) -> str:
+        said = "; ".join(last_lines)
         if "TUN device" in said:
             return (
                 f"{self.node}: charon cannot make its TUN device: /dev/net/tun is missing or not "
@@ -262,7 +313,7 @@ class Charon:
 
     def _event(self, name: str, fields: Fields) -> None:
         # charon has logged what led to the event before it told the event.
-        self._program.hear()
+        self.hear()
         self._on_event(name, fields)
 
 

@@ -9,18 +9,24 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from testbed.engines.emulation import tunnel_settings
 from testbed.engines.emulation.nat_rules import Forwarding
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.tunnel_daemon import INTERFACE, Charon, CharonDied, Esp, Timers
+from testbed.engines.emulation.tunnel_daemon import INTERFACE, Charon, CharonDied, Timers
+from testbed.engines.emulation.tunnel_ends import (
+    LINK,
+    Accepted,
+    Kind,
+    OpenTunnel,
+    Responder,
+    TunnelGround,
+)
 from testbed.engines.emulation.tunnel_inside import InsideHost
-from testbed.engines.emulation.tunnel_keys import KeyReader, OnKeys
+from testbed.engines.emulation.tunnel_keys import KeyReader
 from testbed.engines.emulation.tunnel_log import (
     TOLD_LEVEL,
     LogLine,
@@ -29,12 +35,13 @@ from testbed.engines.emulation.tunnel_log import (
     sentence_of,
 )
 from testbed.engines.emulation.tunnel_vici import Fields, ViciRefused
+from testbed.errors import Unsupported
 from testbed.host import (
-    Host,
     Interface,
     Tunnel,
     TunnelChange,
     TunnelHandler,
+    TunnelLife,
     TunnelListener,
     TunnelPolicy,
     TunnelProfile,
@@ -42,121 +49,16 @@ from testbed.host import (
 )
 from testbed.protocols.pki import Identity
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Esp
 
 if TYPE_CHECKING:
     from testbed.engines.emulation.host import EmulatedHost
 
-LINK = "ipsec"
-"""The link that the insides of all tunnels are on."""
 TABLE = 100
 """Of the routes of what has an inner address; not charon's own, which nothing looks up."""
 _NAT_PORT = 4500
-
-Kind = Literal["up", "rekeyed", "ike rekeyed", "moved", "readdressed", "down"]
-
-
-def _nobody(keys: object) -> None:
-    """Nobody wants the keys."""
-
-
-@dataclass(frozen=True, slots=True)
-class TunnelGround:
-    """What all tunnels of a world have in common.
-
-    Attributes:
-        logs: folder of the charons' logs; None: none are kept.
-        esp: who does ESP.
-        on_keys: told the keys of every security association.
-    """
-
-    logs: Path | None = None
-    esp: Esp = "user"
-    on_keys: OnKeys = field(default=_nobody)
-
-
-class TunnelEnds:
-    """What of a host has to do with tunnels."""
-
-    _tunnels: NodeTunnels
-
-    async def tunnel(
-        self, remote: str, profile: TunnelProfile, on_change: TunnelHandler | None = None
-    ) -> Tunnel:
-        """Open a tunnel to the responder at that address.
-
-        Raises:
-            TunnelRefused: there is none; says why.
-            MissingFeature: this machine cannot make tunnels.
-            OSError: the node has no power.
-        """
-        return await self._tunnels.open(remote, profile, on_change)
-
-    async def accept_tunnels(
-        self, policy: TunnelPolicy, on_change: TunnelHandler | None = None
-    ) -> TunnelListener:
-        """Be the responder for whoever comes to this node's addresses, and forward for them.
-
-        Raises:
-            MissingFeature: this machine cannot make tunnels.
-            OSError: the node has no power.
-        """
-        return await self._tunnels.accept(policy, on_change)
-
-
-class OpenTunnel:
-    """An initiator's tunnel.  Fits `testbed.host.Tunnel`."""
-
-    def __init__(
-        self,
-        owner: NodeTunnels,
-        name: str,
-        inside: Callable[[OpenTunnel], InsideHost],
-        address: str,
-        dns_servers: tuple[str, ...],
-        remote: Endpoint,
-        peer: str,
-        on_change: TunnelHandler | None,
-    ) -> None:
-        self.name = name
-        self.address = address
-        self.dns_servers = dns_servers
-        self.remote = remote
-        self.peer = peer
-        self.on_change = on_change
-        self.is_up = True
-        self.closing = False
-        self._owner = owner
-        self.inside: Host = inside(self)
-
-    async def close(self) -> None:
-        """Take it down in order (INFORMATIONAL with DELETE), and wait for the answer."""
-        if self.is_up and not self.closing:
-            self.closing = True
-            await self._owner.close(self)
-
-
-@dataclass(slots=True)
-class _Accepted:
-    """A tunnel that somebody has opened to a responder here."""
-
-    peer: str
-    remote: Endpoint
-    address: str
-
-
-class Responder:
-    """Accepts tunnels.  Fits `testbed.host.TunnelListener`."""
-
-    def __init__(
-        self, owner: NodeTunnels, policy: TunnelPolicy, on_change: TunnelHandler | None
-    ) -> None:
-        self.policy = policy
-        self.on_change = on_change
-        self._owner = owner
-
-    def close(self) -> None:
-        """Accept no more; the node's charon dies, and all its tunnels with it, without a word."""
-        self._owner.stop_accepting(self)
+_SAME_DATE_S = 300.0
+"""Dates that differ by no more than this are the same to certificates."""
 
 
 class NodeTunnels:
@@ -183,7 +85,7 @@ class NodeTunnels:
         self._log = SaLog()
         self._open: dict[str, OpenTunnel] = {}
         self._responders: dict[str, Responder] = {}
-        self._accepted: dict[int, _Accepted] = {}
+        self._accepted: dict[int, Accepted] = {}
 
     # Opening
 
@@ -191,10 +93,11 @@ class NodeTunnels:
         self, remote: str, profile: TunnelProfile, on_change: TunnelHandler | None
     ) -> Tunnel:
         """Be an initiator."""
-        charon = await self._running(Timers.of(profile.life))
+        charon = await self._running(profile.life, profile.moment)
         name = f"tunnel-{next(self._numbers)}"
         await self._load_identity(charon, profile.identity)
-        connection = tunnel_settings.initiator(name, remote, profile, self._ground.esp == "kernel")
+        kernel = self._ground.esp is Esp.KERNEL
+        connection = tunnel_settings.initiator(name, remote, profile, kernel)
         await charon.commands.ask("load-conn", connection)
         told: list[Fields] = []
         try:
@@ -204,7 +107,7 @@ class NodeTunnels:
             lines = [each["msg"].decode(errors="replace") for each in told]
             if isinstance(error, ConnectionError):
                 lines.append("charon has ended")
-            cause, line = cause_of(lines, self._moment(profile.moment))
+            cause, line = cause_of(lines, time.time() + charon.skew_s)
             sentence = sentence_of(cause, line, self._host.name, remote, profile.peer_name)
             raise TunnelRefused(cause, sentence) from None
         except BaseException:
@@ -296,9 +199,9 @@ class NodeTunnels:
 
     async def accept(self, policy: TunnelPolicy, on_change: TunnelHandler | None) -> TunnelListener:
         """Be a responder."""
-        charon = await self._running(Timers.of(policy.life))
+        charon = await self._running(policy.life, policy.moment)
         name = f"accept-{next(self._numbers)}"
-        kernel = self._ground.esp == "kernel"
+        kernel = self._ground.esp is Esp.KERNEL
         responder = Responder(self, policy, on_change)
         await self._load_identity(charon, policy.identity)
         await charon.commands.ask("load-pool", tunnel_settings.pool(name, policy))
@@ -321,28 +224,39 @@ class NodeTunnels:
 
     # charon
 
-    async def _running(self, timers: Timers) -> Charon:
-        """The node's charon, started if it does not run."""
+    async def _running(self, life: TunnelLife, moment: float | None) -> Charon:
+        """The node's charon, started if it does not run.
+
+        Raises:
+            Unsupported: it has tunnels, and another date than this one is to have.
+        """
+        timers, skew_s = Timers.of(life), _skew_s(moment)
         async with self._starting:
             self._host.require_power()
+            if self._charon is not None and abs(self._charon.skew_s - skew_s) > _SAME_DATE_S:
+                if self._open or self._responders:
+                    raise Unsupported(
+                        f"{self._host.name} has tunnels, and its date changes by "
+                        f"{abs(self._charon.skew_s - skew_s)} s: charon cannot follow that"
+                    )
+                self.end()
             if self._charon is not None:
                 await self._charon.set_timers(timers)
                 return self._charon
             logs = self._ground.logs
             log = logs / f"{self._host.name}.charon.log" if logs is not None else None
             charon = Charon(self._host.name, self._ground.esp, log, self._line, self._event)
-            try:
-                await charon.start(self._host.namespace, timers)
-            except BaseException:
-                charon.end()
-                raise
             self._charon = charon
+            try:
+                await charon.start(self._host.namespace, self._netlink, timers, skew_s)
+            except BaseException:
+                self.end()
+                raise
             self._host.spawn(self._watch(charon), "hears charon")
             return charon
 
     async def _watch(self, charon: Charon) -> None:
-        await charon.listening()
-        status = await charon.program.wait()
+        status = await charon.live()
         if self._charon is not charon:
             return
         self.end()
@@ -361,7 +275,7 @@ class NodeTunnels:
     def hear(self) -> None:
         """Take in what charon has said by now."""
         if self._charon is not None:
-            self._charon.program.hear()
+            self._charon.hear()
 
     @staticmethod
     async def _load_identity(charon: Charon, identity: Identity) -> None:
@@ -369,17 +283,14 @@ class NodeTunnels:
         for issuer in identity.chain:
             await charon.commands.ask("load-cert", {"type": "X509", "flag": "NONE", "data": issuer})
 
-    @staticmethod
-    def _moment(moment: float | None) -> float:
-        return time.time() if moment is None else moment
-
     # What charon tells
 
     def _line(self, line: LogLine) -> None:
         self._keys.read(line)
         failed = self._log.add(line)
         if failed is not None and self._responders:
-            cause, reason = cause_of(failed.lines, time.time())
+            skew_s = self._charon.skew_s if self._charon is not None else 0
+            cause, reason = cause_of(failed.lines, time.time() + skew_s)
             self._host.tell("TUNNEL_FAILED", remote=failed.remote, cause=cause, reason=reason)
 
     def _event(self, name: str, fields: Fields) -> None:
@@ -433,7 +344,7 @@ class NodeTunnels:
         number = _number(section)
         if name == "child-updown" and "up" in fields and number not in self._accepted:
             addresses: Sequence[bytes] = section.get("remote-vips", ())
-            self._accepted[number] = _Accepted(
+            self._accepted[number] = Accepted(
                 section["remote-id"].decode(errors="replace"),
                 _endpoint(section),
                 addresses[0].decode() if addresses else "",
@@ -457,6 +368,12 @@ class NodeTunnels:
             self._host.guard(responder.on_change, change)
 
 
+def _skew_s(moment: float | None) -> int:
+    """By how much a node's date is ahead; a date that is nearly true is taken as true."""
+    skew_s = 0.0 if moment is None else moment - time.time()
+    return round(skew_s) if abs(skew_s) > _SAME_DATE_S else 0
+
+
 def _number(sa: Fields) -> int:
     return int(sa["uniqueid"])
 
@@ -465,6 +382,30 @@ def _endpoint(sa: Fields) -> Endpoint:
     return Endpoint(sa["remote-host"].decode(), int(sa.get("remote-port", _NAT_PORT)))
 
 
-if TYPE_CHECKING:
-    _FITS_TUNNEL: type[Tunnel] = OpenTunnel
-    _FITS_LISTENER: type[TunnelListener] = Responder
+class TunnelEnds:
+    """What of a host has to do with tunnels."""
+
+    _tunnels: NodeTunnels
+
+    async def tunnel(
+        self, remote: str, profile: TunnelProfile, on_change: TunnelHandler | None = None
+    ) -> Tunnel:
+        """Open a tunnel to the responder at that address.
+
+        Raises:
+            TunnelRefused: there is none; says why.
+            MissingFeature: this machine cannot make tunnels.
+            OSError: the node has no power.
+        """
+        return await self._tunnels.open(remote, profile, on_change)
+
+    async def accept_tunnels(
+        self, policy: TunnelPolicy, on_change: TunnelHandler | None = None
+    ) -> TunnelListener:
+        """Be the responder for whoever comes to this node's addresses, and forward for them.
+
+        Raises:
+            MissingFeature: this machine cannot make tunnels.
+            OSError: the node has no power.
+        """
+        return await self._tunnels.accept(policy, on_change)

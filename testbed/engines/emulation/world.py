@@ -17,8 +17,8 @@ from typing import Any
 from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.network import Network
-from testbed.engines.emulation.tunnel_daemon import INTERFACE, Esp
-from testbed.engines.emulation.tunnels import LINK, TunnelGround
+from testbed.engines.emulation.tunnel_daemon import INTERFACE
+from testbed.engines.emulation.tunnel_ends import LINK, TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface
@@ -43,7 +43,6 @@ class EmulationWorld:
         captured: whether frames come into the trace; without, only events do, and nothing slows a
             flood of packets down (a prompt's iperf).
         logs: folder of the logs of what the world itself starts (charon); None: none are kept.
-        esp: who does a tunnel's ESP: a program, or the kernel.
 
     Attributes:
         key_log: the secrets of all TLS connections, in NSS key log form, once the world has
@@ -59,7 +58,6 @@ class EmulationWorld:
         foreign: Collection[str] = (),
         captured: bool = True,
         logs: Path | None = None,
-        esp: Esp = "user",
     ) -> None:
         self.topology = topology
         self.trace = trace
@@ -76,7 +74,7 @@ class EmulationWorld:
         self._contexts = TlsContexts(key_log)
         self.network = Network(topology)
         self.network.start()
-        ground = TunnelGround(logs, esp, self._keys_told)
+        ground = TunnelGround(logs, topology.esp, self._keys_told)
         self._hosts: dict[str, EmulatedHost] = {
             name: EmulatedHost(
                 name,
