@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 import pytest
 
 from testbed.host import TunnelCause, TunnelRefused
+from testbed.protocols import ike
 from testbed.protocols.ike.crafted import Conduct
 from testbed.protocols.ike.crafted_initiator import Asking, CraftedInitiator
+from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.roles.crafted_hnb import ask
 from testbed.roles.crafted_segw import CraftedSegw, craft
 from testbed.roles.segw import Segw
 from testbed.topology import Node
+from testbed.trace.trace import Trace
 from tests.emulation.tunnel_wires import (
     HNB_NAME,
     INNER_DNS,
@@ -157,6 +161,36 @@ async def test_charon_answers_a_crafted_hnb(wires: Wires, name: str) -> None:
     assert initiator.errors == errors
     assert initiator.address == ("" if errors else "10.20.0.1")
     assert wires.crashes == []
+
+
+class Told(list[IkeKeys | EspKeys]):
+    """Keys as they are told, and the event that the first ones are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+
+    def append(self, keys: IkeKeys | EspKeys) -> None:
+        super().append(keys)
+        self.begun.set()
+
+
+@pytest.mark.parametrize("name", ["right", "wrong IDi"])
+@on_wires
+async def test_a_responder_alone_tells_the_keys_of_what_it_answers(wires: Wires, name: str) -> None:
+    """As where the HNB is a device on the bench: nobody else tells them."""
+    told = wires.tunnel_keys = Told()
+    at = operator(wires)
+    capture, frames = wires.capture()
+    await at.accept()
+    initiator = CraftedInitiator(ROOT.issue(HNB_NAME), SEGW_NAME, ASKED[name][0], Random("hnb"))
+    await ask(at.hnb, SEGW, initiator)
+    await told.begun.wait()
+    await capture.flush()
+    trace = Trace.from_frames(frames, keys=told)
+    request, *_ = [each.message for each in trace.all(ike.Auth)]
+
+    assert request.idi == (ASKED[name][0].idi or HNB_NAME)
 
 
 @on_wires

@@ -237,6 +237,12 @@ def test_a_field_captures_esp_gives_what_is_inside_once(name: str) -> None:
     assert len(frames) == len(outside) + 6
 
 
+def test_a_capture_that_has_the_inside_is_not_opened_twice() -> None:
+    frames = charons.frames("cbc")
+
+    assert list(inside_too(frames, charons.keys("cbc")[1])) == frames
+
+
 def test_esp_without_udp_is_read_too() -> None:
     """Protocol 50, as between ends without a NAT."""
     packet = bytes.fromhex("45000024000040004032b86f cb007107 cb007132") + bytes.fromhex(
