@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from testbed.host import TunnelCause, TunnelRefused
+from testbed.host import TunnelCause, TunnelLife, TunnelRefused
 from testbed.protocols import ike
 from testbed.protocols.ike.crafted import Conduct
 from testbed.protocols.ike.crafted_initiator import Asking, CraftedInitiator
@@ -32,6 +32,9 @@ from tests.emulation.wires import Wires, on_wires
 pytestmark = pytest.mark.emulation
 
 NAT = (4500).to_bytes(2, "big")
+PATIENT = TunnelLife(retransmit_first_s=0.2, retransmit_factor=1.0, retransmit_tries=50)
+"""Of an HNB that is answered in the end, however slow the machine is."""
+SILENT = ("silent on 4500", "lost fragment")
 
 
 async def crafted(at: Operator, conduct: Conduct) -> CraftedSegw:
@@ -87,7 +90,7 @@ async def test_charon_refuses_with_the_right_cause(wires: Wires, name: str) -> N
     at = operator(wires)
     await crafted(at, conduct)
     with pytest.raises(TunnelRefused) as refused:
-        await at.open()
+        await (at.open() if name in SILENT else at.open(life=PATIENT))
 
     assert refused.value.cause == cause
     assert words in str(refused.value)
@@ -110,15 +113,15 @@ async def test_charon_opens_a_tunnel_all_the_same(
 ) -> None:
     at = operator(wires)
     segw = await crafted(at, conduct)
-    tunnel = await at.open()
+    tunnel = await at.open(life=PATIENT)
 
     assert (tunnel.address, tunnel.dns_servers) == ("10.20.0.1", (INNER_DNS,))
     assert segw.responder is not None
-    assert segw.responder.answered["IKE_SA_INIT"] == answered
+    assert segw.responder.answered["IKE_SA_INIT"] >= answered
 
     await tunnel.close()
 
-    assert segw.responder.answered["INFORMATIONAL"] == 1
+    assert segw.responder.answered["INFORMATIONAL"] >= 1
     assert wires.crashes == []
 
 
@@ -127,13 +130,13 @@ async def test_a_retransmitted_request_is_the_same_octets(wires: Wires) -> None:
     at = operator(wires)
     capture, frames = wires.capture()
     await crafted(at, Conduct(ignores=2))
-    await (await at.open()).close()
+    await (await at.open(life=PATIENT)).close()
     await capture.flush()
     sent = [each.data[42:] for each in frames if each.node == "hnb" and each.data[36:38] == NAT]
     requests = [each for each in sent if each[:4] == bytes(4)]
 
     assert requests
-    assert all(requests.count(each) == 3 for each in requests)
+    assert all(requests.count(each) >= 3 for each in requests)
 
 
 ASKED: dict[str, tuple[Asking, tuple[str, ...]]] = {

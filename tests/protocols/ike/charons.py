@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from testbed.protocols import ike
 from testbed.protocols.ike import wireshark
@@ -22,6 +23,8 @@ from testbed.trace.trace import Trace
 
 FOLDER = Path(__file__).parent.parent.parent / "captures"
 NAMES = ("cbc", "gcm")
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For tests by hypothesis: how fast the machine is says nothing of IKE."""
 
 
 def path(name: str, ending: str) -> Path:

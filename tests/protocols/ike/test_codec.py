@@ -38,6 +38,7 @@ from testbed.protocols.ike.payloads import (
     Vendor,
 )
 from tests.protocols.ike import charons
+from tests.protocols.ike.charons import UNHURRIED
 
 SPI = bytes(range(8))
 
@@ -126,6 +127,7 @@ def messages(draw: st.DrawFn) -> ike.IkeMessage:
     )
 
 
+@UNHURRIED
 @given(messages())
 def test_what_is_put_together_is_cut_into_the_same(message: ike.IkeMessage) -> None:
     data = message.encode()
@@ -133,6 +135,7 @@ def test_what_is_put_together_is_cut_into_the_same(message: ike.IkeMessage) -> N
     assert message == (ike.decode_4500(data) if message.is_marked else ike.decode(data))
 
 
+@UNHURRIED
 @given(st.binary(max_size=200))
 def test_any_octets_are_a_message_or_an_error(data: bytes) -> None:
     for decode in (ike.decode, ike.decode_4500, ike.decode_esp):
@@ -143,6 +146,7 @@ def test_any_octets_are_a_message_or_an_error(data: bytes) -> None:
         assert message.encode() == data
 
 
+@UNHURRIED
 @given(st.data())
 def test_a_real_message_with_one_wrong_octet_is_a_message_or_an_error(data: st.DataObject) -> None:
     message = charons.messages(charons.closed("cbc"))[data.draw(st.integers(0, 1))]

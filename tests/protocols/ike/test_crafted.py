@@ -22,6 +22,7 @@ from testbed.protocols.ike.payloads import Authentication, Notify
 from testbed.protocols.pki import Authority
 from testbed.protocols.wire import Endpoint
 from tests.protocols.ike import charons
+from tests.protocols.ike.charons import UNHURRIED
 
 ROOT = Authority("Operator root", "seed", 1_795_000_000)
 HNB, SEGW = ROOT.issue("hnb1.operator.example"), ROOT.issue("segw.operator.example")
@@ -174,6 +175,7 @@ def test_the_responder_answers_charons_first_request() -> None:
     assert (reply.local_port, reply.destination) == (500, Endpoint("203.0.113.7", 500))
 
 
+@UNHURRIED
 @given(st.binary(max_size=120), st.sampled_from([500, 4500]))
 def test_no_octets_disturb_either(data: bytes, port: int) -> None:
     both = pair()

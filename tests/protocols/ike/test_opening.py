@@ -17,6 +17,7 @@ from testbed.protocols.ike.message import FROM_INITIATOR, RESPONSE
 from testbed.protocols.ike.opening import open_esp, open_fragments, open_message, seal
 from testbed.protocols.ike.payloads import Encrypted, Identification, Notify, encode_chain
 from tests.protocols.ike import charons
+from tests.protocols.ike.charons import UNHURRIED
 
 SPI, OTHER_SPI = bytes(range(8)), bytes(range(8, 16))
 INSIDE = (Identification(True, names.ID_FQDN, b"hnb1.operator.example"), Notify(16384))
@@ -53,6 +54,7 @@ def test_what_is_sealed_is_opened(cipher: str, integrity: str, flags: int) -> No
     assert b"operator" not in sealed.encode()
 
 
+@UNHURRIED
 @given(st.integers(1, 5), st.randoms(use_true_random=False))
 def test_fragments_are_opened_in_any_order(total: int, random: object) -> None:
     keys = some_keys("AES_GCM_16", "")
@@ -91,6 +93,7 @@ def test_one_wrong_bit_is_seen(cipher: str, integrity: str) -> None:
             open_message(changed, keys)
 
 
+@UNHURRIED
 @given(st.binary(max_size=120))
 def test_any_octets_in_sk_are_opened_or_refused(data: bytes) -> None:
     message = ike.Auth(SPI, OTHER_SPI, names.IKE_AUTH, 1, 0, (Encrypted(35, data),))
