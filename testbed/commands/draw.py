@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,38 @@ import click
 from testbed.errors import BadInput
 
 if TYPE_CHECKING:  # imported when it is needed: `--help` answers at once
+    from testbed.protocols.ike.keys import EspKeys, IkeKeys
     from testbed.trace.trace import Trace
 
 
-def read_trace(source: Path) -> Trace:
-    """The trace of a run's folder, or of a capture file.
+def read_keys(files: Iterable[Path]) -> list[IkeKeys | EspKeys]:
+    """The keys of IKE and ESP in files that Wireshark reads as its tables.
 
     Raises:
-        BadInput: it does not exist, or is neither.
+        BadInput: a file cannot be read, or holds something else.
+    """
+    from testbed.protocols.ike.wireshark import read_tables
+
+    found: list[IkeKeys | EspKeys] = []
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read: {error.strerror}") from error
+        ike, esp = read_tables(text, str(file))
+        found += [*ike, *esp]
+    return found
+
+
+def read_trace(source: Path, key_files: Iterable[Path] = ()) -> Trace:
+    """The trace of a run's folder, or of a capture file.
+
+    Args:
+        source: a run's folder has its own keys.
+        key_files: for a capture: what opens its IKE and ESP.
+
+    Raises:
+        BadInput: it does not exist, or is neither; or a file of keys cannot be read.
     """
     from testbed.trace.folder import load
     from testbed.trace.pcapng_reader import load_capture
@@ -29,7 +54,7 @@ def read_trace(source: Path) -> Trace:
         raise BadInput(f"{source} does not exist")
     if source.is_dir():
         return load(source)
-    return Trace.from_frames(load_capture(source).frames)
+    return Trace.from_frames(load_capture(source).frames, keys=read_keys(key_files))
 
 
 @click.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ EXAMPLES = """\b
 Examples:
   testbed judge runs/20261121-120000/lan_connectivity
   testbed judge field.pcapng --scenario lan_connectivity --out judged
+  testbed judge field.pcapng --keys ikev2_decryption_table --keys esp_sa
 """
 
 
@@ -24,9 +26,23 @@ Examples:
 @click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_CAPTURE")
 @click.option("--scenario", metavar="NAME", help="By its requirements; else all with a check.")
 @click.option("--strict", is_flag=True, help="A SHOULD that is not followed fails like a MUST.")
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Opens a capture's IKE and ESP: Wireshark's ikev2_decryption_table or esp_sa.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write verdicts.json there.")
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON on standard output.")
-def judge(source: Path, scenario: str | None, strict: bool, out: Path | None, as_json: bool) -> int:
+def judge(
+    source: Path,
+    scenario: str | None,
+    strict: bool,
+    keys: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+) -> int:
     """Judge a capture, or the folder of a run with its sub-runs, by the checks.
 
     A run's folder knows its scenario and its nodes, and comes to the verdicts of the run.
@@ -39,7 +55,9 @@ def judge(source: Path, scenario: str | None, strict: bool, out: Path | None, as
 
         find_scenario(scenario)
     runs = sorted(source.rglob("run.json")) if source.is_dir() else []
-    name, judgements = _judge_runs(runs, scenario) if runs else _judge_one(source, scenario)
+    if keys and source.is_dir():
+        raise BadInput(f"--keys is for a capture: the folder {source} has its own in keys/")
+    name, judgements = _judge_runs(runs, scenario) if runs else _judge_one(source, scenario, keys)
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -54,13 +72,15 @@ def judge(source: Path, scenario: str | None, strict: bool, out: Path | None, as
     return EXIT_FAILED if result.failures else EXIT_OK
 
 
-def _judge_one(source: Path, scenario: str | None) -> tuple[str | None, list[Judgement]]:
+def _judge_one(
+    source: Path, scenario: str | None, keys: Sequence[Path]
+) -> tuple[str | None, list[Judgement]]:
     """A capture, or a trace without a run's description."""
     from testbed.commands.draw import read_trace
     from testbed.conformance import examine
     from testbed.conformance import judge as sum_up
 
-    return scenario, sum_up(scenario, {"": examine(scenario, read_trace(source))})
+    return scenario, sum_up(scenario, {"": examine(scenario, read_trace(source, keys))})
 
 
 def _judge_runs(files: list[Path], scenario: str | None) -> tuple[str, list[Judgement]]:
