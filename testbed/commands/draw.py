@@ -13,7 +13,6 @@ import click
 from testbed.errors import BadInput
 
 if TYPE_CHECKING:  # imported when it is needed: `--help` answers at once
-    from testbed.protocols.tls_secrets import Secrets
     from testbed.trace.trace import Trace
 
 
@@ -23,13 +22,16 @@ def read_trace(source: Path, names: Path | None = None, keys: Sequence[Path] = (
     Args:
         source: folder or file.
         names: a file that says who is who in a capture; a run's folder knows that itself.
-        keys: key logs that open the TLS of a capture, beside those that are in it; likewise.
+        keys: what opens the TLS, IKE and ESP of a capture, beside what is in it; likewise.
 
     Raises:
         BadInput: it does not exist, or is neither; the names cannot be used.
     """
+    from testbed.commands.key_files import read_keys
+    from testbed.protocols.tls_secrets import merged
     from testbed.trace.folder import load
     from testbed.trace.names import Names, load_names
+    from testbed.trace.opened import inside_too
     from testbed.trace.opened_tls import TlsOpener
     from testbed.trace.pcapng_reader import load_capture
 
@@ -43,37 +45,16 @@ def read_trace(source: Path, names: Path | None = None, keys: Sequence[Path] = (
         return load(source)
     capture = load_capture(source)
     trace = (Names() if names is None else load_names(names)).trace(capture.frames)
-    secrets = _secrets(capture.key_logs, keys)
+    known = read_keys(capture.key_logs, keys)
+    trace.add_keys(known.tunnels)
+    secrets = merged(known.tls)
     opener = TlsOpener(secrets, trace.decoders.web_ports) if secrets else None
-    for frame in capture.frames:
+    for frame in inside_too(capture.frames, trace.esp_keys):
         record = trace.add_frame(frame)[0]
         for clear in opener.inside(frame, record) if opener else ():
             trace.add_clear(clear)
     trace.close()
     return trace
-
-
-def _secrets(logs: Sequence[bytes], files: Sequence[Path]) -> Secrets:
-    """The secrets in a capture and in files beside it.
-
-    Raises:
-        BadInput: a file cannot be read, or holds none.
-    """
-    from testbed.protocols.tls_secrets import merged, read_key_log
-
-    found = [read_key_log(each) for each in logs]
-    for file in files:
-        try:
-            told = read_key_log(file.read_bytes())
-        except OSError as error:
-            raise BadInput(f"keys {file}: cannot be read: {error.strerror}") from None
-        if not told:
-            raise BadInput(
-                f"keys {file}: holds no secret; lines such as "
-                f"'CLIENT_TRAFFIC_SECRET_0 RANDOM SECRET' are expected"
-            )
-        found.append(told)
-    return merged(found)
 
 
 @click.command(
@@ -83,7 +64,12 @@ def _secrets(logs: Sequence[bytes], files: Sequence[Path]) -> Secrets:
 @click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_CAPTURE")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write the drawing there.")
 @click.option("--names", type=click.Path(path_type=Path), help="Who is who in a capture.")
-@click.option("--keys", multiple=True, type=click.Path(path_type=Path), help="TLS key log.")
+@click.option(
+    "--keys",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="TLS key log, or a table of IKE or ESP keys.",
+)
 @click.option("--all", "everything", is_flag=True, help="Bare TCP segments and ARP too.")
 @click.option("--width", type=click.IntRange(40, 1000), help="Columns; the terminal's by default.")
 def draw(

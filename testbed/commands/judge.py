@@ -17,6 +17,7 @@ EXAMPLES = """\b
 Examples:
   testbed judge runs/20261121-120000/lan_connectivity
   testbed judge field.pcapng --names who.toml --scenario lan_connectivity --out judged
+  testbed judge field.pcapng --keys ikev2_decryption_table --keys esp_sa
 """
 
 
@@ -24,7 +25,12 @@ Examples:
 @click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_CAPTURE")
 @click.option("--scenario", metavar="NAME", help="By its requirements; else all with a check.")
 @click.option("--names", type=click.Path(path_type=Path), help="Who is who in a capture.")
-@click.option("--keys", multiple=True, type=click.Path(path_type=Path), help="TLS key log.")
+@click.option(
+    "--keys",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="TLS key log, or a table of IKE or ESP keys.",
+)
 @click.option("--strict", is_flag=True, help="A SHOULD that is not followed fails like a MUST.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write verdicts.json there.")
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON on standard output.")

@@ -85,15 +85,19 @@ class Trace:
         """
         trace = cls(decoders)
         trace.set_nodes(nodes, addresses)
-        for each in keys:
-            if isinstance(each, IkeKeys):
-                trace.add_ike_keys(each)
-            else:
-                trace.add_esp_keys(each)
+        trace.add_keys(keys)
         for frame in inside_too(frames, trace.esp_keys):
             trace.add_frame(frame)
         trace.close()
         return trace
+
+    def add_keys(self, keys: Iterable[IkeKeys | EspKeys]) -> None:
+        """Take keys of either kind."""
+        for each in keys:
+            if isinstance(each, IkeKeys):
+                self.add_ike_keys(each)
+            else:
+                self.add_esp_keys(each)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
