@@ -76,11 +76,13 @@ class Attempt:
     @property
     def unanswered(self) -> Record | None:
         """A request of the initiator's that it has sent again, and that nobody has answered."""
-        sent: dict[tuple[type, int], int] = {}
+        sent: dict[tuple[type, int, object], int] = {}
         answered = {(type(each.message), each.message.message_id) for each in self._answers()}
         for each in self.said:
-            key = (type(each.message), each.message.message_id)
-            if each.sender == self.initiator and each.message.is_request and key not in answered:
+            message = each.message
+            about = (type(message), message.message_id)
+            key = (*about, message.fragment)  # a piece of a message repeats no other piece
+            if each.sender == self.initiator and message.is_request and about not in answered:
                 sent[key] = sent.get(key, 0) + 1
                 if sent[key] > 1:
                     return each
