@@ -9,7 +9,7 @@ from testbed.conformance import Judgement, Verdict, register
 from testbed.registry import find_scenario
 from testbed.report.result import Outcome, Result
 
-REFUSAL = "hnb:hnb.goes-on-after-refusal"
+PLACE = "hms:hms.same-set-for-all"
 TRUST = "hnb:hnb.trusts-anybody"
 
 
@@ -20,18 +20,18 @@ def run(*variants: str, scenario: str = "discovery_public", failed: str = "") ->
 
 
 def test_the_runs_that_show_it_are_named_as_they_can_be_typed() -> None:
-    (hint,) = hints([REFUSAL], [run("")])
+    (hint,) = hints([PLACE], [run("")])
 
-    assert hint.endswith(f"testbed run discovery_public/no_match --fault {REFUSAL}")
-    assert "32583-5.1.2-5" in hint
+    assert hint.endswith(f"testbed run discovery_public/two_locations --fault {PLACE}")
+    assert "32583-5.1-P2" in hint
 
 
 def test_one_failure_of_what_it_breaks_is_enough() -> None:
-    assert hints([REFUSAL], [run("no_match", failed="32583-5.1.2-5")]) == []
+    assert hints([PLACE], [run("two_locations", failed="32583-5.1-P2")]) == []
 
 
 def test_what_was_run_already_is_not_advised() -> None:
-    (hint,) = hints([REFUSAL], [run("no_match")])
+    (hint,) = hints([PLACE], [run("two_locations")])
 
     assert hint.endswith("nothing of it failed in what shows it")
 
