@@ -332,7 +332,7 @@ def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
             "nodes": {
                 name: {
                     "role": node.role,
-                    "nat": node.nat.value if node.nat else None,
+                    "nat": node.nat.name if node.nat else None,
                     "interfaces": [[a.link, a.address] for a in node.attachments],
                 }
                 for name, node in topology.nodes.items()

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import types
 import typing
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 from testbed.errors import BadInput, unknown
-from testbed.topology import Nat, Topology, TopologyFunction
+from testbed.topology import KNOBS, Nat, Topology, TopologyFunction, find_nat, furnish
+
+NAT_PREFIX = "nat."
+"""`--set nat.lifetime_s=30`: a knob of every gateway's NAT."""
 
 
 def parse_settings(given: typing.Iterable[str]) -> dict[str, str]:
@@ -47,18 +51,33 @@ def build_topology(
     hints = typing.get_type_hints(function)
     parameters = inspect.signature(function).parameters
     arguments: dict[str, Any] = dict(own)
+    knobs: dict[str, object] = {}
     for name, value in given.items():
-        if name not in parameters:
+        if name.startswith(NAT_PREFIX):
+            knob = name.removeprefix(NAT_PREFIX)
+            if knob not in KNOBS:
+                raise unknown("knob of a NAT", knob, KNOBS)
+            knobs[knob] = convert(f"--set {name}", value, typing.get_type_hints(Nat)[knob])
+        elif name in parameters:
+            arguments[name] = convert(f"--set {name}", value, hints[name])
+        else:
             raise unknown(f"setting of the topology {function.__name__}", name, parameters)
-        arguments[name] = convert(f"--set {name}", value, hints[name])
     topology = function(**arguments)
-    if nat is not None:
-        kind = convert("--nat", nat, Nat)
-        topology.nodes = {
-            name: dataclasses.replace(node, nat=kind) if node.nat is not None else node
-            for name, node in topology.nodes.items()
-        }
-    return topology
+    _change_nats(topology, None if nat is None else find_nat(nat, "value for --nat"), knobs)
+    return furnish(topology)
+
+
+def _change_nats(topology: Topology, kind: Nat | None, knobs: Mapping[str, object]) -> None:
+    """Give every node that translates that kind, and those knobs."""
+    translating = [each for each in topology.nodes.values() if each.nat is not None]
+    if knobs and not translating:
+        raise BadInput(
+            f"--set {NAT_PREFIX}{next(iter(knobs))}: no node of this topology translates"
+        )
+    for node in translating:
+        nat = kind if kind is not None else node.nat
+        assert nat is not None
+        topology.nodes[node.name] = dataclasses.replace(node, nat=nat.with_knobs(knobs))
 
 
 def convert(what: str, value: str, kind: Any) -> Any:
@@ -72,6 +91,12 @@ def convert(what: str, value: str, kind: Any) -> Any:
         if value.lower() not in words:
             raise BadInput(f"{what} takes yes or no, not {value!r}")
         return words[value.lower()]
+    if kind is Nat:
+        return find_nat(value, f"value for {what}")
+    if isinstance(kind, types.UnionType) and type(None) in kind.__args__:
+        if value == "none":
+            return None
+        kind = next(each for each in kind.__args__ if each is not type(None))
     if isinstance(kind, type) and issubclass(kind, Enum):
         by_value = {each.value: each for each in kind}
         if value not in by_value:

@@ -393,8 +393,13 @@ class FakeHost:
         for callback in list(self._carrier_callbacks):
             callback(interface, up)
 
-    def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
+    def translate(
+        self, nat: Nat, inside: Sequence[str], outside: str, pool: Sequence[str] = ()
+    ) -> None:
         self.translations.append((nat, tuple(inside), outside))
+
+    def rebind(self) -> None:
+        """There are no bindings."""
 
     def power_off(self) -> None:
         """End its tasks and timers, close its ports, reset its streams."""

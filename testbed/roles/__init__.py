@@ -15,6 +15,7 @@ ROLES = {
     "gateway": "testbed.roles.gateway:Gateway",
     "hms": "testbed.roles.hms:Hms",
     "dns_server": "testbed.roles.dns_server:DnsServer",
+    "carrier": "testbed.roles.carrier:Carrier",
     "bystander": "testbed.roles.bystander:Bystander",
 }
 

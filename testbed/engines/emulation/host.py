@@ -20,7 +20,6 @@ from testbed.engines.emulation.configured import Configured
 from testbed.engines.emulation.handshakes import Handshakes
 from testbed.engines.emulation.interfaces import announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
-from testbed.engines.emulation.nat_rules import Forwarding
 from testbed.engines.emulation.netlink import Netlink
 from testbed.engines.emulation.ports import (
     RECEIVE_BUFFER_OCTETS,
@@ -30,6 +29,7 @@ from testbed.engines.emulation.ports import (
 )
 from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.streams import TcpListener, TcpStream
+from testbed.engines.emulation.translation import Translates
 from testbed.engines.emulation.tunnels import TunnelEnds
 from testbed.engines.tls import Tap, TlsStream
 from testbed.engines.tls_policy import TlsContexts
@@ -47,7 +47,6 @@ from testbed.host import (
     TlsProfile,
 )
 from testbed.protocols.wire import Endpoint
-from testbed.topology import Nat
 
 _BACKLOG = 128
 Tell = Callable[[str, str, Mapping[str, Any]], None]
@@ -59,7 +58,7 @@ Taps = Callable[[str, Endpoint, Endpoint, bool], Tap | None]
 gives who is told its clear octets."""
 
 
-class EmulatedHost(TunnelEnds):
+class EmulatedHost(TunnelEnds, Translates):
     """One node.  Fits `testbed.host.Host`; make it inside the loop that is to serve it.
 
     It has power from the start.  Interfaces, static addresses and routes are the network's work.
@@ -99,7 +98,7 @@ class EmulatedHost(TunnelEnds):
         self._contexts = contexts
         self._taps = taps
         self._netlink = Netlink(namespace)
-        self._forwarding = Forwarding(namespace)
+        self.prepare_translation()
         # Dictionaries, not sets: what ends together ends in the order in which it began.
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._ports: dict[UdpPort, None] = {}
@@ -353,15 +352,6 @@ class EmulatedHost(TunnelEnds):
             for callback in list(self._carrier_callbacks):
                 self.guard(callback, interface, up)
 
-    def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
-        """Forward between interfaces; what leaves by `outside` is translated as `nat` says.
-
-        Raises:
-            BadInput: there is no inside, or outside is part of it.
-            MissingFeature: no `nft` on this machine, or no nftables NAT in its kernel.
-        """
-        self._forwarding.apply(nat, inside, outside)
-
     # Programs
 
     async def run_program(
@@ -411,7 +401,7 @@ class EmulatedHost(TunnelEnds):
         while self._programs:
             self._programs.popitem()[0].kill()
         self._before.restore_addresses(self._netlink, self._address_changed)
-        self._forwarding.remove()
+        self.end_translation()
 
     def power_on(self) -> None:
         """The node's links come up, with the addresses and routes that the network configured.

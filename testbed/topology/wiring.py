@@ -1,4 +1,4 @@
-"""What is wired to what: links, nodes, attachments, NAT kinds; plain data, no behaviour.
+"""Links, nodes and attachments; plain data, no behaviour.
 
 A topology is a function that returns a `Topology`; its keyword arguments are what `--set` may
 change. Every engine reads the same data.  Knows no engine, no role and no socket.
@@ -13,16 +13,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from testbed.errors import BadInput, unknown
-
-
-class Nat(Enum):
-    """What a gateway does to packets that leave its home, in the words of RFC 4787."""
-
-    NONE = "none"
-    """Routes without translation."""
-    MASQUERADE = "masquerade"
-    """The kernel's own: endpoint-independent mapping where the port is free, address-and-port-
-    dependent filtering, port preserving."""
+from testbed.topology.nat import Nat
 
 
 class Certificate(Enum):
@@ -123,6 +114,7 @@ class Node:
         router: default router of its static interfaces; None: none (its own link only).
         names: DNS names under which its first static address is published.
         settings: what its role is told ("lease_s"), by name.
+        pool: outside addresses that its NAT has beside that of its outside interface.
     """
 
     name: str
@@ -132,6 +124,7 @@ class Node:
     router: str | None = None
     names: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    pool: tuple[str, ...] = ()
 
     @property
     def address(self) -> str | None:

@@ -1,0 +1,59 @@
+"""What is wired to what: links, nodes, attachments, NAT kinds; plain data, no behaviour.
+
+Every engine reads the same data.  Knows no engine, no role and no socket.
+"""
+
+from testbed.topology.carriers import furnish
+from testbed.topology.kinds import KINDS, find_nat
+from testbed.topology.nat import (
+    KNOBS,
+    Dependence,
+    Hairpinning,
+    Nat,
+    Pooling,
+    Ports,
+    Rebinding,
+    Refresh,
+    Udp,
+)
+from testbed.topology.wiring import (
+    Attachment,
+    By,
+    Certificate,
+    Link,
+    Node,
+    Topology,
+    TopologyFunction,
+    hardware_address,
+    interface_name,
+    ladder_order,
+    places,
+    static_addresses,
+)
+
+__all__ = [
+    "KINDS",
+    "KNOBS",
+    "Attachment",
+    "By",
+    "Certificate",
+    "Dependence",
+    "Hairpinning",
+    "Link",
+    "Nat",
+    "Node",
+    "Pooling",
+    "Ports",
+    "Rebinding",
+    "Refresh",
+    "Topology",
+    "TopologyFunction",
+    "Udp",
+    "find_nat",
+    "furnish",
+    "hardware_address",
+    "interface_name",
+    "ladder_order",
+    "places",
+    "static_addresses",
+]
