@@ -221,8 +221,20 @@ def hardware_address(topology: Topology, node: str, number: int) -> str:
 
     Locally administered (02); then the node's number in the topology and the interface's.
     """
-    index = list(topology.nodes).index(node)
+    return _hardware_address(list(topology.nodes).index(node), number)
+
+
+def _hardware_address(index: int, number: int) -> str:
     return f"02:00:{index >> 16 & 255:02x}:{index >> 8 & 255:02x}:{index & 255:02x}:{number:02x}"
+
+
+def hardware_addresses(topology: Topology) -> dict[tuple[str, int], str]:
+    """The link-layer addresses of all interfaces, by node and number of the interface."""
+    return {
+        (name, number): _hardware_address(index, number)
+        for index, (name, node) in enumerate(topology.nodes.items())
+        for number in range(len(node.attachments))
+    }
 
 
 def ladder_order(topology: Topology) -> list[str]:
@@ -240,8 +252,9 @@ def ladder_order(topology: Topology) -> list[str]:
 
 def places(topology: Topology) -> dict[str, tuple[str, str, str]]:
     """Who is where: link-layer address to (node, interface, link), in the ladder's order."""
+    hardware = hardware_addresses(topology)
     return {
-        hardware_address(topology, name, number): (name, interface_name(number), attachment.link)
+        hardware[name, number]: (name, interface_name(number), attachment.link)
         for name in ladder_order(topology)
         for number, attachment in enumerate(topology.nodes[name].attachments)
     }

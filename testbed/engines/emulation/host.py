@@ -14,10 +14,10 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from testbed.engines.emulation.calls import Call
+from testbed.engines.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
 from testbed.engines.emulation.configured import Configured
-from testbed.engines.emulation.handshakes import Handshakes
+from testbed.engines.handshakes import Handshakes
 from testbed.engines.emulation.interfaces import announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
@@ -270,7 +270,10 @@ class EmulatedHost(TunnelEnds, Translates):
         return listener
 
     async def _serve(
-        self, below: TcpStream, handler: StreamHandler, handshakes: Handshakes | None
+        self,
+        below: TcpStream,
+        handler: StreamHandler,
+        handshakes: Handshakes[TcpStream, TlsStream] | None,
     ) -> None:
         stream = below if handshakes is None else await handshakes.shake(below)
         if stream is None:

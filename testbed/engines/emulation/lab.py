@@ -34,7 +34,7 @@ from testbed.engines.emulation.lab_process import (
     LabProcess,
     missing,
 )
-from testbed.engines.emulation.lines import Outgoing
+from testbed.engines.lines import Outgoing
 from testbed.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,

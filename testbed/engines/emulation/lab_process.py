@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from testbed.engines.emulation import nesting
-from testbed.engines.emulation.lines import Incoming
+from testbed.engines.lines import Incoming
 from testbed.engines.emulation.refusal import explain
 from testbed.errors import MissingFeature
 
