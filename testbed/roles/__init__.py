@@ -12,10 +12,13 @@ from testbed.topology import Node
 ROLES = {
     "hnb": "testbed.roles.hnb:Hnb",
     "device": "testbed.roles.managed_device:ManagedDevice",
+    "dm_device": "testbed.roles.dm_device:DmDevice",
     "gateway": "testbed.roles.gateway:Gateway",
     "hms": "testbed.roles.hms:Hms",
     "dns_server": "testbed.roles.dns_server:DnsServer",
     "carrier": "testbed.roles.carrier:Carrier",
+    "bootstrap_server": "testbed.roles.bootstrap_server:BootstrapServer",
+    "dm_server": "testbed.roles.dm_server:DmServer",
     "bystander": "testbed.roles.bystander:Bystander",
 }
 

@@ -27,3 +27,18 @@ def mended_envelope(mend: Mend[Any], envelope: Envelope | None, peer: Endpoint) 
 def mended_octets(mend: Mend[Any], message: Request | Response, peer: Endpoint) -> list[bytes]:
     """What goes onto the stream for an HTTP message, in pieces that are sent one after another."""
     return mend.datagrams(message, peer)
+
+
+def mended_message(mend: Mend[Any], message: Any, octets: bytes, peer: Endpoint) -> bytes:
+    """The octets to send instead of a message's own, where a fault changes it.
+
+    A proof outside the message (HMAC) stays that of the message before.
+    """
+    for change in mend.message:
+        changed = change(message, peer)
+        if list(changed) != [message]:
+            (message,) = changed
+            octets = message.encode()
+    for cut in mend.octets:
+        octets = b"".join(cut(octets, peer))
+    return octets

@@ -1,8 +1,8 @@
 """What speaks on a web port: TLS, or HTTP with CWMP in its bodies.
 
 The first octet tells which of the two.
-A body that is meant as a CWMP envelope is decoded with its HTTP message; where that fails, the HTTP
-message stays and has the error.
+A body that is meant as a CWMP envelope, or as a message of OMA DM, is decoded with HTTP's; where
+that fails, the HTTP message stays and has the error.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from testbed.protocols import tls
 from testbed.trace.decoders import EndingStreamDecoder, Piece, StreamDecoder
 
 _LOOKED_AT_OCTETS = 2048
+_DM = ("application/vnd.syncml.dm+xml", "application/vnd.syncml.dm+wbxml")
 
 
 class WebStream:
@@ -56,9 +57,16 @@ class WebStream:
 
 def _piece(message: Any, octets: bytes) -> Piece:
     raw = getattr(message, "raw", b"") or octets
-    if isinstance(message, DecodeError) or not _holds_envelope(message):
+    body: bytes = getattr(message, "body", b"")  # TLS messages have none
+    if isinstance(message, DecodeError) or not body.strip():
         return Piece(message, raw)
-    carried, error = _carried(message.body)
+    media_type = (message.header("Content-Type") or "").partition(";")[0].strip().lower()
+    if media_type in _DM:
+        carried, error = _dm(body, media_type)
+    elif _holds_envelope(message):
+        carried, error = _carried(message.body)
+    else:
+        return Piece(message, raw)
     return Piece(message, raw, carried, error)
 
 
@@ -73,12 +81,19 @@ def _carried(body: bytes) -> tuple[tuple[Any, ...], DecodeError | None]:
     return (envelope, envelope.message), None
 
 
+@lru_cache(maxsize=64)
+def _dm(body: bytes, media_type: str) -> tuple[tuple[Any, ...], DecodeError | None]:
+    """The message of OMA DM in a body, or why there is none."""
+    try:
+        return (import_module("testbed.protocols.dm.syncml").decode(body, media_type),), None
+    except DecodeError as error:
+        return (), error
+
+
 def _holds_envelope(message: Any) -> bool:
     """Whether an HTTP message's body is meant as a CWMP envelope, well-formed or not."""
-    body: bytes = getattr(message, "body", b"")
-    if not body.strip():
-        return False
-    if message.header("SOAPAction") is not None or b"Envelope" in body[:_LOOKED_AT_OCTETS]:
+    is_soap = message.header("SOAPAction") is not None
+    if is_soap or b"Envelope" in message.body[:_LOOKED_AT_OCTETS]:
         return True
     is_post = getattr(message, "method", "") == "POST"
     return is_post and "xml" in (message.header("Content-Type") or "").lower()

@@ -12,7 +12,7 @@ from testbed.errors import DecodeError, LocalError
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.envelope import VERSIONS, Envelope, decode
 from testbed.protocols.cwmp.faults import FAULTS, meaning
-from testbed.protocols.cwmp.markup import MOST_OCTETS
+from testbed.protocols.markup import MOST_OCTETS
 from testbed.protocols.wire import Message
 
 GPS = "Device.Services.FAPService.1.GPS.LockedLatitude"

@@ -15,10 +15,10 @@ from lxml import etree
 
 from testbed.errors import DecodeError, LocalError
 from testbed.protocols.cwmp import rpc
-from testbed.protocols.cwmp.markup import MOST_OCTETS, illegal_character, parse
 from testbed.protocols.cwmp.reading import ENCODING, XSI, FieldReader, local_name, namespace
 from testbed.protocols.cwmp.rpc import ParameterValue, Rpc
 from testbed.protocols.cwmp.structs import Element, Kind, elements
+from testbed.protocols.markup import MOST_OCTETS, illegal_character, parse
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 XSD = "http://www.w3.org/2001/XMLSchema"

@@ -21,6 +21,7 @@ from testbed.protocols.dns.resolver import (
     Truncated,
     Unexpected,
 )
+from testbed.protocols.dns.services import in_order
 from testbed.protocols.dns.stream import Frames, frame
 from testbed.protocols.dns.zone import MISBEHAVIOURS, Found, Misbehaviour, Zone
 
@@ -51,6 +52,7 @@ __all__ = [
     "answer",
     "decode",
     "frame",
+    "in_order",
     "query",
     "question",
     "record",

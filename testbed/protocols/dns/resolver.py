@@ -145,7 +145,7 @@ class Resolver:
         self._streaming: Endpoint | None = None
         try:
             self.name = same_name(name)
-            self._ask_for(self.name, now)
+            self._ask_for(name, now)  # in letters of the case that was asked for
         except BadInput as error:
             self._fail("BAD_NAME", str(error))
 

@@ -1,13 +1,14 @@
 """From octets to an XML element tree, within bounds: no DTD, no entities, no network, no size.
 
 Whatever a peer sends, the answer is a tree or a `DecodeError` that says what is wrong and where.
-Knows nothing of SOAP or CWMP.
+Knows nothing of SOAP, CWMP or SyncML.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
+from typing import Literal
 
 from lxml import etree
 
@@ -35,13 +36,20 @@ def illegal_character(text: str) -> re.Match[str] | None:
     return _ILLEGAL.search(text)
 
 
-def parse(body: bytes, subject: str, most_octets: int = MOST_OCTETS) -> etree._Element:
+def parse(
+    body: bytes,
+    subject: str,
+    most_octets: int = MOST_OCTETS,
+    document_type: Literal["refused", "skipped"] = "refused",
+) -> etree._Element:
     """The root element of a document.
 
     Args:
         body: the octets.
         subject: what they are, for the error's sentence ("CWMP body").
         most_octets: refuse more than this.
+        document_type: what becomes of one: SOAP 1.1 forbids it; OMA's documents have one that only
+            names a DTD, which is never fetched.  Declarations inside it are always refused.
 
     Raises:
         DecodeError: not XML, too large, with a document type, or in octets that are no text.
@@ -49,7 +57,7 @@ def parse(body: bytes, subject: str, most_octets: int = MOST_OCTETS) -> etree._E
     if len(body) > most_octets:
         raise DecodeError(f"{subject}: {len(body)} octets, at most {most_octets} are read")
     text = _to_text(body, subject)
-    start = _root_offset(text, subject)
+    start = _root_offset(text, subject, document_type == "skipped")
     found = illegal_character(text)
     if found:
         raise DecodeError(
@@ -109,7 +117,7 @@ def _decode(octets: bytes, encoding: str, subject: str, offset: int) -> str:
         ) from error
 
 
-def _root_offset(text: str, subject: str) -> int:
+def _root_offset(text: str, subject: str, skips_document_type: bool) -> int:
     """Where the root element begins, behind declaration, comments and instructions."""
     position = 0
     while True:
@@ -121,10 +129,12 @@ def _root_offset(text: str, subject: str) -> int:
         elif text.startswith("<!--", position):
             end = "-->"
         elif text[position : position + 9].upper() == "<!DOCTYPE":
-            raise DecodeError(
-                f"{subject}: a document type at character {position}; SOAP 1.1 forbids it, "
-                "and entities are never expanded here"
-            )
+            if not skips_document_type or "[" in text[position : text.find(">", position)]:
+                raise DecodeError(
+                    f"{subject}: a document type at character {position}; SOAP 1.1 forbids it, "
+                    "and entities are never expanded here"
+                )
+            end = ">"
         elif not text.startswith("<", position):
             what = repr(text[position : position + 20]) if text[position:] else "the end"
             raise DecodeError(f"{subject}: not XML: {what} at character {position}, no element")
