@@ -14,8 +14,21 @@ from enum import Enum
 from typing import Any
 
 from testbed.errors import BadInput, unknown
-from testbed.topology import KNOBS, Nat, Topology, TopologyFunction, find_nat, furnish
+from testbed.topology import (
+    KNOBS,
+    QUALITIES,
+    Nat,
+    Quality,
+    Topology,
+    TopologyFunction,
+    find_nat,
+    furnish,
+)
 
+ENGINE_PREFIX = "engine."
+"""`--set engine.tls=real`: a choice that an engine gives."""
+LINK_PREFIX = "link."
+"""`--set link.loss=0.1`, `--set link.home.delay_ms=20`: how every link, or that one, carries."""
 NAT_PREFIX = "nat."
 """`--set nat.lifetime_s=30`: a knob of every gateway's NAT."""
 
@@ -58,13 +71,44 @@ def build_topology(
             if knob not in KNOBS:
                 raise unknown("knob of a NAT", knob, KNOBS)
             knobs[knob] = convert(f"--set {name}", value, typing.get_type_hints(Nat)[knob])
+        elif name.startswith((ENGINE_PREFIX, LINK_PREFIX)):
+            continue
         elif name in parameters:
             arguments[name] = convert(f"--set {name}", value, hints[name])
         else:
             raise unknown(f"setting of the topology {function.__name__}", name, parameters)
     topology = function(**arguments)
     _change_nats(topology, None if nat is None else find_nat(nat, "value for --nat"), knobs)
-    return furnish(topology)
+    furnish(topology)
+    _change_links(topology, given)
+    return topology
+
+
+def engine_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """The choices of an engine among the user's settings, by name."""
+    return {
+        name.removeprefix(ENGINE_PREFIX): value
+        for name, value in given.items()
+        if name.startswith(ENGINE_PREFIX)
+    }
+
+
+def _change_links(topology: Topology, given: Mapping[str, str]) -> None:
+    """Give every link, or the one that is named, the qualities that the user asks for.
+
+    What is said of one link outweighs what is said of all.
+    """
+    asked = [name for name in given if name.startswith(LINK_PREFIX)]
+    hints = typing.get_type_hints(Quality)
+    for name in sorted(asked, key=lambda each: each.count(".")):
+        which, _, quality = name.removeprefix(LINK_PREFIX).rpartition(".")
+        if quality not in QUALITIES:
+            raise unknown("quality of a link", quality, QUALITIES)
+        if which and which not in topology.links:
+            raise unknown("link", which, topology.links)
+        value = convert(f"--set {name}", given[name], hints[quality])
+        for link in [topology.links[which]] if which else topology.links.values():
+            link.quality = link.quality.changed({quality: value})
 
 
 def _change_nats(topology: Topology, kind: Nat | None, knobs: Mapping[str, object]) -> None:

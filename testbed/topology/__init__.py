@@ -16,6 +16,7 @@ from testbed.topology.nat import (
     Refresh,
     Udp,
 )
+from testbed.topology.quality import QUALITIES, Quality
 from testbed.topology.wiring import (
     Attachment,
     By,
@@ -35,6 +36,7 @@ from testbed.topology.wiring import (
 __all__ = [
     "KINDS",
     "KNOBS",
+    "QUALITIES",
     "Attachment",
     "By",
     "Certificate",
@@ -45,6 +47,7 @@ __all__ = [
     "Node",
     "Pooling",
     "Ports",
+    "Quality",
     "Rebinding",
     "Refresh",
     "Topology",

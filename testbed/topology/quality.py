@@ -49,11 +49,15 @@ class Quality:
             if not least <= value <= most:
                 raise BadInput(f"link: {name} is {value:g}; it may be {least:g} to {most:g}")
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nobody has asked for anything else."""
+        return self == Quality()
+
     def changed(self, values: Mapping[str, object]) -> Quality:
         """The same with other values of the attributes of those names."""
         return dataclasses.replace(self, **values)  # type: ignore[arg-type]
 
 
-PLAIN = Quality()
 QUALITIES = tuple(each.name for each in dataclasses.fields(Quality))
 """What `--set link.QUALITY=VALUE` may change."""

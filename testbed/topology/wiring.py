@@ -14,6 +14,7 @@ from typing import Any
 
 from testbed.errors import BadInput, unknown
 from testbed.topology.nat import Nat
+from testbed.topology.quality import Quality
 
 
 class Certificate(Enum):
@@ -59,11 +60,16 @@ class Attachment:
 
 
 class Link:
-    """One broadcast domain with an IPv4 subnet."""
+    """One broadcast domain with an IPv4 subnet.
+
+    Attributes:
+        quality: how it carries frames.
+    """
 
     def __init__(self, name: str, subnet: str) -> None:
         self.name = name
         self.subnet = IPv4Network(subnet)
+        self.quality = Quality()
         self._taken: set[int] = set()
         self._next = 100
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from testbed.engines.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
 from testbed.engines.emulation.configured import Configured
-from testbed.engines.handshakes import Handshakes
 from testbed.engines.emulation.interfaces import announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
@@ -31,6 +30,7 @@ from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.emulation.translation import Translates
 from testbed.engines.emulation.tunnels import TunnelEnds
+from testbed.engines.handshakes import Handshakes
 from testbed.engines.tls import Tap, TlsStream
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import (

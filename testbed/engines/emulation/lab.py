@@ -29,11 +29,11 @@ from typing import Any
 from testbed.engines.emulation import nesting
 from testbed.engines.emulation.lab_process import (
     TERMINAL_TAKEN,
-    Interrupts,
     LabEnd,
     LabProcess,
     missing,
 )
+from testbed.engines.interrupts import Interrupts
 from testbed.engines.lines import Outgoing
 from testbed.errors import (
     EXIT_FAILED,

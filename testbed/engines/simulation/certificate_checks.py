@@ -13,11 +13,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from testbed.errors import LocalError
 from testbed.protocols.pki import Identity
 
-SERVER, CLIENT = x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH
+SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 _LONGEST_CHAIN = 10
 
 
@@ -153,15 +154,15 @@ def _require_purpose(certificate: x509.Certificate, purpose: x509.ObjectIdentifi
 
 def dns_names(certificate: x509.Certificate) -> list[str]:
     """The DNS names of its subjectAltName."""
-    return _alternatives(certificate, x509.DNSName)
+    return [str(each.value) for each in _alternatives(certificate) if type(each) is x509.DNSName]
 
 
-def _alternatives(certificate: x509.Certificate, kind: type[x509.GeneralName]) -> list[str]:
+def _alternatives(certificate: x509.Certificate) -> list[x509.GeneralName]:
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (x509.ExtensionNotFound, ValueError):
         return []
-    return [str(each) for each in found.value.get_values_for_type(kind)]  # type: ignore[type-var]
+    return list(found.value)
 
 
 def is_for(certificate: x509.Certificate, name: str, accepts_common_name: bool) -> bool:
@@ -171,7 +172,8 @@ def is_for(certificate: x509.Certificate, name: str, accepts_common_name: bool) 
     except ValueError:
         pass
     else:
-        return address in _alternatives(certificate, x509.IPAddress)
+        held = [each for each in _alternatives(certificate) if isinstance(each, x509.IPAddress)]
+        return address in [str(each.value) for each in held]
     names = dns_names(certificate)
     if not names and accepts_common_name:
         attributes = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)

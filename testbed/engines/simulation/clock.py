@@ -64,7 +64,7 @@ class SimulationLoop(base_events.BaseEventLoop):
         self._count = 0
         self._alive: dict[SimulatedTask, None] = {}
         self._handlers: dict[int, Any] = {}
-        self.set_task_factory(self._make_task)
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]
 
     # Time
 
@@ -72,7 +72,7 @@ class SimulationLoop(base_events.BaseEventLoop):
         """Seconds of virtual time, whole microseconds of them."""
         return self.now_us / MICROSECONDS
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self,
         when: float,
         callback: Callable[..., object],
@@ -106,7 +106,7 @@ class SimulationLoop(base_events.BaseEventLoop):
     def _jump(self) -> None:
         """Go on to the next moment at which something is due."""
         ready, due = self._ready, self._due  # type: ignore[attr-defined]
-        while due and due[0][2]._cancelled:  # type: ignore[attr-defined]
+        while due and due[0][2]._cancelled:
             heapq.heappop(due)
         if due and due[0][0] <= LONGEST_S * MICROSECONDS:
             self.now_us = max(self.now_us, due[0][0])
@@ -181,12 +181,15 @@ class SimulationLoop(base_events.BaseEventLoop):
             future.set_exception(error)
         return future
 
-    def add_signal_handler(
+    def add_signal_handler(  # type: ignore[override]
         self, number: int, callback: Callable[..., object], *arguments: Any
     ) -> None:
         """Call back when the process gets that signal; only where the main thread runs the loop."""
-        before = signal.signal(number, lambda *_: self.call_soon(callback, *arguments) and None)
-        self._handlers.setdefault(number, before)
+
+        def came(_: int, __: object) -> None:
+            self.call_soon(callback, *arguments)
+
+        self._handlers.setdefault(number, signal.signal(number, came))
 
     def remove_signal_handler(self, number: int) -> bool:
         """Handle the signal as before."""

@@ -22,7 +22,11 @@ class Station(Protocol):
     node: str
     name: str
     hardware_address: str
-    has_carrier: bool
+
+    @property
+    def has_carrier(self) -> bool:
+        """Whether frames pass."""
+        ...
 
     def arrived(self, content: Content, data: bytes, to_all: bool) -> None:
         """A frame came in."""

@@ -18,8 +18,8 @@ from testbed.engines.simulation.certificate_checks import (
     shown,
     verified,
 )
-from testbed.engines.simulation.modelled_tls import Records, Unacceptable, alerted
 from testbed.engines.simulation.epoch import date_now
+from testbed.engines.simulation.modelled_tls import Records, Unacceptable, alerted
 from testbed.engines.tls_policy import dates_refused, name_sentence
 from testbed.errors import DecodeError
 from testbed.host import TlsProfile, TlsRefused
@@ -239,7 +239,7 @@ class Handshake:
 
     async def _serve(self) -> None:
         self._their_direction = _TO_SERVER
-        records, profile = self._records, self._profile
+        profile = self._profile
         _, body = await self._message(CLIENT_HELLO)
         self._has_begun = True
         message = messages.handshake(CLIENT_HELLO, body)
@@ -337,10 +337,10 @@ class Handshake:
             refusal = TlsRefused("chain", self._chain_sentence(chain, str(error)))
             raise Unacceptable(refusal, error.alert) from None
         name = profile.server_name
-        if not server_side and profile.verifies_name and name is not None:
-            if not is_for(built[0], name, profile.accepts_common_name):
-                refusal = TlsRefused("name", name_sentence(built[0], name, peer))
-                raise Unacceptable(refusal, "bad_certificate")
+        checks_name = not server_side and profile.verifies_name and name is not None
+        if checks_name and not is_for(built[0], name or "", profile.accepts_common_name):
+            refusal = TlsRefused("name", name_sentence(built[0], name, peer))
+            raise Unacceptable(refusal, "bad_certificate")
         if profile.verifies_dates:
             moment = profile.moment if profile.moment is not None else date_now()
             dates = dates_refused(built, moment, peer)

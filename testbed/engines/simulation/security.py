@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -113,7 +112,6 @@ class RealSecurity:
         random: Random,
     ) -> Secured:
         """Shake hands."""
-        assert asyncio.get_running_loop()
         return await TlsStream.open(below, profile, server_side, self._contexts, tap)
 
     def key_log(self) -> bytes:

@@ -36,8 +36,8 @@ _ERRORS = {
     PORT_UNREACHABLE: errno.ECONNREFUSED,
 }
 Deliver = Callable[[Packet, NetworkInterface, bool], bool]
-"""Called with a packet for this node, where it came in and whether it was for all on the link; gives
-whether anybody took it."""
+"""Called with a packet for this node, where it came in and whether it was for all on the link;
+gives whether anybody took it."""
 
 
 class Stack:
@@ -79,9 +79,9 @@ class Stack:
         """By which interface and neighbour a destination is reached; None: it is not."""
         found = None
         for interface in self.interfaces.values():
-            if interface.address is not None and interface.reaches(destination):
-                if found is None or interface.prefix_length > found.prefix_length:
-                    found = interface
+            near = interface.address is not None and interface.reaches(destination)
+            if near and (found is None or interface.prefix_length > found.prefix_length):
+                found = interface
         if found is not None:
             return found, destination
         if self.router is None:

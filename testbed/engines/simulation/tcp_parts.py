@@ -1,4 +1,4 @@
-"""What a TCP end keeps count of: how long answers take, how much may be under way, what has come."""
+"""What a TCP end keeps count of: how long answers take, how much is under way, what has come."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from testbed.engines.tls import Tap
 from testbed.host import Interface, World
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Topology, hardware_addresses, interface_name
-from testbed.topology.quality import PLAIN, Quality
 from testbed.trace.record import Clear, Frame
 from testbed.trace.trace import Trace
 
@@ -40,7 +39,6 @@ class SimulationWorld:
         topology: what to build.
         trace: gets every frame and every event.
         seed: of all randomness.
-        qualities: of links, by name; all others are plain.
         real_tls: OpenSSL instead of the model.
         key_log: where OpenSSL's secrets are written while it runs.
         judge: says of each frame what becomes of it; None: as the links' qualities say.
@@ -56,7 +54,6 @@ class SimulationWorld:
         topology: Topology,
         trace: Trace,
         seed: str,
-        qualities: Mapping[str, Quality] | None = None,
         real_tls: bool = False,
         key_log: Path | None = None,
         judge: Judge | None = None,
@@ -75,13 +72,13 @@ class SimulationWorld:
         self._links = {
             name: Link(
                 name,
-                (qualities or {}).get(name, PLAIN),
+                link.quality,
                 loop,
                 Random(f"{seed}/link/{name}"),
                 self._sent,
                 self._received,
             )
-            for name in topology.links
+            for name, link in topology.links.items()
         }
         for link in self._links.values():
             link.judge = judge
