@@ -38,6 +38,7 @@ from testbed.roles.role import Part
 from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
 from testbed.topology import Topology, ladder_order, places, static_addresses
+from testbed.trace.decoders import Decoders
 from testbed.trace.folder import RunWriter
 from testbed.trace.ladder import LadderPrinter, Line
 from testbed.trace.ladder_svg import draw_svg
@@ -137,7 +138,7 @@ async def _perform(
     trace = Trace(arrivals=True)
     trace.set_nodes(places(topology), static_addresses(topology))
     trace.set_roles({name: node.role for name, node in topology.nodes.items()})
-    trace.decoders.register_web(*_web_ports(topology))
+    register_ports(trace.decoders, topology)
     printer = LadderPrinter(trace, ladder_order(topology), plan.width, is_terminal=plan.width > 0)
     trace.listeners.append(lambda record: _tell_lines(tell, printer.record(record)))
     writer = RunWriter(plan.folder, trace, _notes(plan))
@@ -294,6 +295,11 @@ def _told(error: BaseException, folder: Path) -> str:
 def _tell_lines(tell: Tell, lines: Sequence[Line]) -> None:
     for line in lines:
         tell({"line": str(line), "style": line.style})
+
+
+def register_ports(decoders: Decoders, topology: Topology) -> None:
+    """Have the ports that the topology's nodes are told decoded as what they carry."""
+    decoders.register_web(*_web_ports(topology))
 
 
 def _web_ports(topology: Topology) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from testbed.engines.simulation.clock import MICROSECONDS, SimulationLoop
@@ -228,7 +229,7 @@ class Stack:
 
     def pass_on(self, packet: Packet) -> None:
         """Send a packet of somebody else's to its next hop."""
-        packet.time_to_live -= 1
+        packet = replace(packet, time_to_live=packet.time_to_live - 1)
         way = self.route(packet.destination)
         if way is None:
             self._complain(packet, UNREACHABLE, NETWORK_UNREACHABLE)
