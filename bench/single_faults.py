@@ -55,6 +55,7 @@ class OneFault:
         self._fate = fate
 
     def __call__(self, link: str, content: Content) -> Fate | None:
+        """The fate of the next frame."""
         self.count += 1
         return self._fate if self.count == self._number else None
 

@@ -147,6 +147,7 @@ async def _perform(
     world = make_world(plan.engine, topology, trace, plan.seed, key_log, plan.cast, plan.settings)
     is_real_time = plan.engine != SIMULATION
     clock = asyncio.ensure_future(_tell_time(tell, printer)) if is_real_time else None
+    stage: Stage | None = None
     try:
         stage = Stage(
             world, topology, trace, _parts(plan, topology, world), plan.variant, scenario.step_s
@@ -171,7 +172,7 @@ async def _perform(
     if outcome.kind not in ("interrupted", "unsupported"):
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
     (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
-    _write_run_json(plan, topology, outcome, modelled_by(world))
+    _write_run_json(plan, topology, outcome, modelled_by(world), _last_step(stage))
     tell({"outcome": outcome.to_json()})
     return outcome.status
 
@@ -269,8 +270,9 @@ def _player_told(plan: Plan, node: str) -> dict[str, str]:
     return {"program": program.about.program, "version": program.version()}
 
 
-def _last_step(stage: Stage) -> int | None:
-    return stage.last_step.number if stage.last_step is not None else None
+def _last_step(stage: Stage | None) -> int | None:
+    """The record of the ladder's last step that happened."""
+    return stage.last_step.number if stage is not None and stage.last_step is not None else None
 
 
 def _crashed(node: str, error: BaseException, folder: Path) -> Outcome:
@@ -328,7 +330,11 @@ def _notes(plan: Plan) -> dict[str, object]:
 
 
 def _write_run_json(
-    plan: Plan, topology: Topology, outcome: Outcome, modelled: Mapping[str, str]
+    plan: Plan,
+    topology: Topology,
+    outcome: Outcome,
+    modelled: Mapping[str, str],
+    last_step: int | None,
 ) -> None:
     text = json.dumps(
         {
@@ -356,6 +362,7 @@ def _write_run_json(
             "text": outcome.text,
             "drops": outcome.drops,
             "records": outcome.records,
+            "last_step": last_step,
             "seconds": round(outcome.seconds, 6),
             "versions": versions(plan.engine),
         },

@@ -22,6 +22,10 @@ HMS = Endpoint("10.0.0.2", 7547)
 ANY = Endpoint("0.0.0.0", 0)
 
 
+_made: list[Ground] = []
+"""The worlds of the test that runs: they are finished with it."""
+
+
 class Ground:
     """A world and its trace."""
 
@@ -35,6 +39,7 @@ class Ground:
         self.trace = Trace(arrivals=True)
         self.trace.set_nodes(places(topology), static_addresses(topology))
         self.world = SimulationWorld(topology, self.trace, seed, real_tls, judge=judge)
+        _made.append(self)
 
     def host(self, name: str) -> SimulatedHost:
         return self.world.hosts[name]
@@ -89,7 +94,11 @@ def in_virtual_time(
         def begin(loop: SimulationLoop) -> Coroutine[Any, Any, None]:
             return test(*args, **kwargs)
 
-        run(begin)
+        try:
+            run(begin)
+        finally:
+            while _made:
+                _made.pop().world.finish()
 
     return play
 

@@ -47,8 +47,11 @@ def read_certificate(octets: bytes) -> x509.Certificate:
 
 
 @lru_cache(maxsize=4096)
-def shown(identity: Identity) -> tuple[bytes, ...]:
+def shown(identity: Identity, roots: tuple[bytes, ...] = ()) -> tuple[bytes, ...]:
     """The chain that an identity shows, DER each, its own certificate first.
+
+    Where it has no issuers of its own, those among the trusted `roots` are shown with it, as
+    OpenSSL does.
 
     Raises:
         LocalError: it cannot be used: certificate and key do not belong together, or are none.
@@ -61,6 +64,13 @@ def shown(identity: Identity) -> tuple[bytes, ...]:
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if chain[0].public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
         raise LocalError(f"TLS: the identity {identity.name!r} cannot be used: key values mismatch")
+    if not identity.chain:
+        trusted = [read_certificate(each) for each in roots]
+        while chain[-1].issuer != chain[-1].subject:
+            issuer = _issuer(chain[-1], trusted)
+            if issuer is None:
+                break
+            chain.append(issuer)
     return tuple(each.public_bytes(Encoding.DER) for each in chain)
 
 

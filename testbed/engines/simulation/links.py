@@ -80,7 +80,6 @@ class Link:
         received: Sent,
     ) -> None:
         self.name = name
-        self.quality = quality
         self.judge: Judge | None = None
         self._loop = loop
         self._random = random
@@ -88,9 +87,7 @@ class Link:
         self._received = received
         self._stations: dict[str, Station] = {}
         self._holders: dict[str, dict[str, Station]] = {}
-        self._delay_us = round(quality.delay_ms * 1000)
-        self._jitter_us = round(quality.jitter_ms * 1000)
-        self._octet_us = 8000 / quality.rate_kbps if quality.rate_kbps else 0.0
+        self.set_quality(quality)
         self._free_at_us: dict[str, float] = {}
         self._last_us: dict[str, int] = {}
         self._held: dict[str, tuple[Station, Content, bytes, str]] = {}
@@ -109,6 +106,13 @@ class Link:
     def let_go(self, station: Station, address: str) -> None:
         """It does so no longer."""
         self._holders.get(address, {}).pop(station.hardware_address, None)
+
+    def set_quality(self, quality: Quality) -> None:
+        """Carry as that says, from the next frame on."""
+        self.quality = quality
+        self._delay_us = round(quality.delay_ms * 1000)
+        self._jitter_us = round(quality.jitter_ms * 1000)
+        self._octet_us = 8000 / quality.rate_kbps if quality.rate_kbps else 0.0
 
     @property
     def mtu(self) -> int:

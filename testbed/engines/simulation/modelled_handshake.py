@@ -147,6 +147,11 @@ class Handshake:
         return messages.Seal(self._secret, direction, self._version)
 
     @property
+    def _record_version(self) -> int:
+        """Records of TLS 1.3 look like those of 1.2."""
+        return min(messages.version_number(self._version), 0x0303)
+
+    @property
     def _offered(self) -> list[str]:
         """The versions that this side takes, the newest first."""
         first = messages.VERSIONS.index(self._profile.minimum_version)
@@ -182,6 +187,7 @@ class Handshake:
         if answer.version not in offered:
             raise Unacceptable(self._no_version(), "protocol_version")
         self._version = answer.version
+        records.agreed(self._record_version)
         self._agree(random, body[2:34])
         if self._version == "1.3":
             records.reads = self._seal(_TO_CLIENT)
@@ -216,7 +222,7 @@ class Handshake:
         flight = b""
         identity = self._profile.identity
         if requested:
-            chain = shown(identity) if identity is not None else ()
+            chain = shown(identity, self._profile.roots) if identity is not None else ()
             flight += self._say(messages.certificate(chain, version))
         if version != "1.3":
             share = self._octets(_SHARE_OCTETS)
@@ -248,6 +254,7 @@ class Handshake:
         except DecodeError as error:
             raise self._bad(str(error), "decode_error") from None
         self._version = self._choose(hello, int.from_bytes(body[:2], "big"))
+        self._records.agreed(self._record_version)
         random = self._octets(32)
         self._agree(hello.random, random)
         session = messages.session_of(message)
@@ -255,9 +262,9 @@ class Handshake:
         answer = self._say(messages.server_hello(random, session, share, self._version))
         assert profile.identity is not None
         if self._version == "1.3":
-            await self._serve_newest(answer, shown(profile.identity))
+            await self._serve_newest(answer, shown(profile.identity, profile.roots))
         else:
-            await self._serve_older(answer, shown(profile.identity), share)
+            await self._serve_older(answer, shown(profile.identity, profile.roots), share)
 
     def _choose(self, hello: ClientHello, legacy: int) -> str:
         """The newest version that both take."""
@@ -334,7 +341,9 @@ class Handshake:
         try:
             built = verified(chain, profile.roots, CLIENT if server_side else SERVER)
         except Distrusted as error:
-            refusal = TlsRefused("chain", self._chain_sentence(chain, str(error)))
+            # A server is told of a client's issuers only, as by OpenSSL.
+            told = chain[1:] if server_side else chain
+            refusal = TlsRefused("chain", self._chain_sentence(told, str(error)))
             raise Unacceptable(refusal, error.alert) from None
         name = profile.server_name
         checks_name = not server_side and profile.verifies_name and name is not None
@@ -351,7 +360,7 @@ class Handshake:
 
     def _chain_sentence(self, chain: tuple[bytes, ...], reason: str) -> str:
         issuer = ""
-        with suppress(ValueError):
+        with suppress(ValueError, IndexError):
             last: x509.Certificate = read_certificate(chain[-1])
             issuer = f", issued by {last.issuer.rfc4514_string()},"
         return (

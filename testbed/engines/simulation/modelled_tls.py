@@ -16,7 +16,7 @@ from contextlib import suppress
 from random import Random
 
 from testbed.engines.simulation.certificate_checks import shown
-from testbed.engines.simulation.tls_messages import MOST_PLAIN_OCTETS, Seal
+from testbed.engines.simulation.tls_messages import MOST_PLAIN_OCTETS, Seal, record
 from testbed.engines.tls import HANDSHAKE_WITHIN_S, Tap
 from testbed.errors import DecodeError, LocalError
 from testbed.host import Stream, TlsProfile, TlsRefused
@@ -72,7 +72,14 @@ class Records:
         self.reads: Seal | None = None
         self.writes: Seal | None = None
         self.has_ended = False
+        self._version = 0x0303
+        self._is_agreed = False
         self._held = bytearray()
+
+    def agreed(self, version: int) -> None:
+        """Both sides have agreed on a version: records have no other from here on."""
+        self._version = version
+        self._is_agreed = True
 
     async def next(self) -> tuple[int, bytes] | None:
         """Kind and content of the next record; None: no more will come.
@@ -99,6 +106,8 @@ class Records:
         if not CHANGE_CIPHER_SPEC <= kind <= APPLICATION_DATA or held[1] != 3:
             http = bytes(held[:5]) in (b"GET /", b"POST ", b"HEAD ", b"PUT /")
             raise self.refused("http request" if http else "wrong version number")
+        if self._is_agreed and held[2] != self._version & 0xFF:
+            raise self.refused("wrong version number")
         if length > MOST_RECORD_OCTETS:
             raise Unacceptable(self.refused("packet length too long"), "record_overflow")
         if len(held) < 5 + length:
@@ -123,13 +132,11 @@ class Records:
         """Send octets, in as many records as they need."""
         await self.below.send(self.encoded(kind, octets))
 
-    def encoded(self, kind: int, octets: bytes, version: int = 0x0303) -> bytes:
-        """The records."""
-        from testbed.engines.simulation.tls_messages import record
-
+    def encoded(self, kind: int, octets: bytes, version: int | None = None) -> bytes:
+        """The record."""
         if self.writes is not None:
             return self.writes.seal(kind, octets)
-        return record(kind, octets, version)
+        return record(kind, octets, version or self._version)
 
     async def alert(self, alert: Alert) -> None:
         """Tell the other side; it may have gone."""

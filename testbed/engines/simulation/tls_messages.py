@@ -177,6 +177,7 @@ class Seal:
     def __init__(self, secret: bytes, direction: bytes, version: str) -> None:
         self._secret = secret + direction
         self._hides_kind = version == "1.3"
+        self._version = min(version_number(version), 0x0303)
         self._count = 0
 
     def _stream(self, octets: int) -> bytes:
@@ -192,7 +193,8 @@ class Seal:
         fragment = hidden + _tag(stream, hidden)
         if self._hides_kind:
             return record(23, fragment)
-        return record(kind, self._count.to_bytes(_NONCE_OCTETS, "big") + fragment)
+        numbered = self._count.to_bytes(_NONCE_OCTETS, "big") + fragment
+        return record(kind, numbered, self._version)
 
     def open(self, fragment: bytes) -> tuple[int, bytes]:
         """Kind and octets of a record's fragment.

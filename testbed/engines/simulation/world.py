@@ -47,6 +47,7 @@ class SimulationWorld:
         key_log: the secrets of all TLS connections, once the world has stopped.
         crashes: node and error of each role that crashed.
         crashed: set with the first.
+        links: by name.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class SimulationWorld:
         self._loop = loop
         self._connections = itertools.count()
         self._security: Security = RealSecurity(key_log) if real_tls else ModelledSecurity()
-        self._links = {
+        self.links = {
             name: Link(
                 name,
                 link.quality,
@@ -80,7 +81,7 @@ class SimulationWorld:
             )
             for name, link in topology.links.items()
         }
-        for link in self._links.values():
+        for link in self.links.values():
             link.judge = judge
         hardware = hardware_addresses(topology)
         self._hosts = {
@@ -94,7 +95,7 @@ class SimulationWorld:
                     )
                     for number, attachment in enumerate(node.attachments)
                 },
-                self._links,
+                self.links,
                 seed,
                 loop,
                 self.tell,
@@ -172,14 +173,14 @@ class SimulationWorld:
 
     async def flush(self) -> None:
         """Wait until all that is on the wires by now has arrived."""
-        last_us = max((link.last_arrival_us for link in self._links.values()), default=0)
+        last_us = max((link.last_arrival_us for link in self.links.values()), default=0)
         await asyncio.sleep(max(0, last_us - self._loop.now_us) / MICROSECONDS)
 
     def finish(self) -> None:
         """Nothing more comes."""
         self.key_log = self._security.key_log()
         self._security.close()
-        for link in self._links.values():
+        for link in self.links.values():
             link.land()
         self._has_ended = True
 
