@@ -1,13 +1,13 @@
 # `make run` and `make test` install by themselves what this machine lacks; see docs/how_to_install.md.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test soak lint bench clean set-up-run set-up-test
+.PHONY: help run test vm-test soak lint bench clean set-up-run set-up-test set-up-vm
 
 # More options for the program behind a target: make run ARGS="--jobs 2"
 ARGS ?=
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 14
 
 set-up-run:
 	@provision/packages.sh run
@@ -17,11 +17,19 @@ set-up-test:
 	@provision/packages.sh test
 	@provision/venv.sh
 
+set-up-vm:
+	@provision/packages.sh vm
+	@provision/venv.sh
+
 run: set-up-run ## replay every scenario there is, in emulation; results in runs/
 	@.venv/bin/testbed run --all $(ARGS)
 
 test: set-up-test ## everything that can fail: ruff, mypy, pytest
 	@tests/everything.sh $(ARGS)
+
+# Whoever kills make ends the test, and with it the VM.
+vm-test: set-up-vm ## boot Debian's own kernel in qemu, provision it, play there; results in runs/vm/
+	@exec setpriv --pdeathsig TERM .venv/bin/python -m vm $(ARGS)
 
 soak: set-up-test ## every scenario 20 times, 4 at a time, until one surprises
 	@.venv/bin/python bench/soak.py $(ARGS)

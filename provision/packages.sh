@@ -3,6 +3,7 @@
 #
 #   provision/packages.sh run     what `make run` needs
 #   provision/packages.sh test    that, and what `make test` needs
+#   provision/packages.sh vm      that, and what `make vm-test` needs
 #
 # No daemon is started by it: while apt runs, /usr/sbin/policy-rc.d forbids that (exit 101), and
 # units that a package enables for the next boot are disabled again.  An existing policy-rc.d is put
@@ -23,7 +24,7 @@ fail() {
     exit 3
 }
 
-# The packages of a section of the list; `test` includes `run`.
+# The packages of a section of the list; each section includes those before it.
 wanted() {
     awk -v last="$1" '
         { sub(/#.*/, "") }
@@ -111,8 +112,8 @@ as_root() {
 reason() { grep -m1 '^E: ' "$log" | sed 's/^E: //' || tail -n 1 "$log"; }
 
 main() {
-    [[ $# -eq 1 && ($1 == run || $1 == test) ]] || {
-        echo 'usage: provision/packages.sh run|test' >&2
+    [[ $# -eq 1 && $1 =~ ^(run|test|vm)$ ]] || {
+        echo 'usage: provision/packages.sh run|test|vm' >&2
         exit 2
     }
     local packages command

@@ -47,6 +47,6 @@ trap 'rm -f "$log"' EXIT
 if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
     --editable '.[test]' >"$log" 2>&1 9>&-; then
     cat "$log" >&2
-    fail "pip cannot install the project: $(grep '^ERROR: ' "$log" | tail -n 1 | sed 's/^ERROR: //')"
+    fail "pip cannot install the project: $(grep -o 'ERROR: .*' "$log" | tail -n 1 | sed 's/^ERROR: //')"
 fi
 printf '%s\n%s\n' "$where" "$hash" >"$stamp"

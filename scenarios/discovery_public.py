@@ -10,6 +10,7 @@ from testbed.protocols.cwmp.delivery import BOOT, BOOTSTRAP
 from testbed.protocols.http import Request, Response
 from testbed.roles.hnb import REGISTRATION_EVENT
 from testbed.scenario import Player, Stage, scenario
+from testbed.topology import Certificate
 from topologies.public import hms_on_internet
 
 STEP_S = 10
@@ -198,3 +199,13 @@ async def factory_reset(at: Stage) -> None:
     await discovered(at, hnb, at.initial_hms, at.serving_segw.node.names[0])
     await at.tells(hnb, "SERVED")
     await answer
+
+
+@discovery_public.variant("wrong_root", certificate=Certificate.WRONG_ROOT)
+async def wrong_root(at: Stage) -> None:
+    """The HMS's certificate is by a root that the operator does not know: no request is sent."""
+    hnb, hms = at.hnb, at.initial_hms
+    at.never(hnb, "->", hms, Request)
+    hnb.power_on()
+    await at.sees(hnb, "->", hms, tls.ClientHello)  # 3
+    await at.tells(hnb, "FAILED", step="3")

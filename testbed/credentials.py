@@ -1,8 +1,9 @@
 """A run's certificates, made from its seed: one operator root, an identity for each named node.
 
-Every node is told `roots` (what it trusts) and `moment` (the date at the run's start) by its
-settings; a node that has names, or stands in for an HNB, is told its `identity` too.  What a
-topology wants wrong with a certificate it says by the node's setting `certificate`.
+Every node is told `roots` (what it trusts), `foreign_roots` (what it must not trust: for faults
+that do) and `moment` (the date at the run's start) by its settings; a node that has names, or
+stands in for an HNB, is told its `identity` too.  What a topology wants wrong with a certificate it
+says by the node's setting `certificate`.
 """
 
 from __future__ import annotations
@@ -33,8 +34,13 @@ def equip(topology: Topology, seed: str, moment: float) -> None:
     from testbed.protocols.pki import Authority  # costs an import of cryptography
 
     operator = Authority(OPERATOR_ROOT, seed, moment)
+    foreign = Authority(FOREIGN_ROOT, seed, moment)
     for name, node in topology.nodes.items():
-        told = {"roots": (operator.certificate,), "moment": moment}
+        told = {
+            "roots": (operator.certificate,),
+            "foreign_roots": (foreign.certificate,),
+            "moment": moment,
+        }
         identity = _identity(node, operator, seed, moment)
         if identity is not None:
             told["identity"] = identity

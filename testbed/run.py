@@ -102,7 +102,7 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
         on_fail: called in the world that failed, before it is taken down (`--shell-on-fail`).
     """
     variant = scenario.find(plan.variant)
-    topology = build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
+    topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
     run_here, moment = runner(plan.engine)
     equip(topology, plan.seed, moment)
     try:
@@ -144,7 +144,7 @@ async def _perform(
     writer = RunWriter(plan.folder, trace, _notes(plan))
     key_log = plan.folder / KEY_LOG
     key_log.unlink(missing_ok=True)
-    world = make_world(plan.engine, topology, trace, plan.seed, key_log, plan.cast, plan.settings)
+    world = make_world(plan.engine, topology, trace, plan, key_log)
     is_real_time = plan.engine != SIMULATION
     clock = asyncio.ensure_future(_tell_time(tell, printer)) if is_real_time else None
     stage: Stage | None = None

@@ -37,12 +37,14 @@ class Variant:
 
     Attributes:
         name: "" for the main run.
+        topology: what it runs on.
         function: the ladder.
         settings: of the topology, under what `--set` says.
         title: first line of its docstring.
     """
 
     name: str
+    topology: TopologyFunction
     function: ScenarioFunction
     settings: Mapping[str, Any]
     title: str
@@ -54,7 +56,7 @@ class Scenario:
 
     Attributes:
         name: the register's.
-        topology: what it runs on.
+        topology: what its main run is on, and each variant that names no other.
         variants: by name; "" is the main run, and first.
         step_s: how long a step may take unless it says otherwise.
         judged_as: the register's scenario whose requirements judge it.
@@ -71,13 +73,22 @@ class Scenario:
         """First line of the main run's docstring."""
         return self.variants[""].title
 
-    def variant(self, name: str, **settings: Any) -> Callable[[ScenarioFunction], ScenarioFunction]:
-        """Add the function below as the variant of that name."""
+    def variant(
+        self, name: str, topology: TopologyFunction | None = None, **settings: Any
+    ) -> Callable[[ScenarioFunction], ScenarioFunction]:
+        """Add the function below as the variant of that name.
+
+        Args:
+            name: unique in the scenario.
+            topology: what it runs on; None: what the main run is on.
+            settings: of that topology, under what `--set` says.
+        """
 
         def enter(function: ScenarioFunction) -> ScenarioFunction:
             if name in self.variants:
                 raise BadInput(f"{self.name} has two variants {name!r}")
-            self.variants[name] = Variant(name, function, settings, _title(function))
+            where = topology or self.topology
+            self.variants[name] = Variant(name, where, function, settings, _title(function))
             return function
 
         return enter
@@ -119,7 +130,7 @@ def scenario(
         if known is not None:
             raise BadInput(f"two scenarios are called {name!r}")
         made = Scenario(name, topology, step_s, judged_as or name)
-        made.variants[""] = Variant("", function, settings, _title(function))
+        made.variants[""] = Variant("", topology, function, settings, _title(function))
         SCENARIOS[name] = made
         return made
 
@@ -236,6 +247,7 @@ class Stage:
         self._grown = asyncio.Event()
         self._powered: set[str] = set()
         trace.listeners.append(lambda _record: self._grown.set())
+        trace.opened_listeners.append(lambda _record: self._grown.set())
 
     def __getattr__(self, name: str) -> Player:
         players: dict[str, Player] = self.__dict__.get("players", {})
@@ -360,9 +372,11 @@ class Stage:
         within_s = self.step_s if within_s is None else within_s
         try:
             async with asyncio.timeout(within_s):
-                position = wanted.since
+                position, opened = wanted.since, self.trace.opened
                 while True:
                     self._grown.clear()
+                    if opened != self.trace.opened:  # what was passed over may say more now
+                        position, opened = wanted.since, self.trace.opened
                     while position < len(self.trace.records):
                         record = self.trace.records[position]
                         position += 1

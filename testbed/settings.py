@@ -17,6 +17,7 @@ from testbed.errors import BadInput, unknown
 from testbed.topology import (
     KNOBS,
     QUALITIES,
+    Esp,
     Nat,
     Quality,
     Topology,
@@ -31,6 +32,8 @@ LINK_PREFIX = "link."
 """`--set link.loss=0.1`, `--set link.home.delay_ms=20`: how every link, or that one, carries."""
 NAT_PREFIX = "nat."
 """`--set nat.lifetime_s=30`: a knob of every gateway's NAT."""
+ESP_SETTING = "esp"
+"""`--set esp=kernel` has the kernel do ESP, whatever the topology."""
 
 
 def parse_settings(given: typing.Iterable[str]) -> dict[str, str]:
@@ -58,6 +61,8 @@ def build_topology(
 ) -> Topology:
     """Call the topology function with the scenario's own settings and, over them, the user's.
 
+    One setting is every topology's: `esp`, who encrypts what goes through tunnels.
+
     Raises:
         BadInput: an unknown setting, a value that its type cannot take, an unknown NAT kind.
     """
@@ -65,19 +70,25 @@ def build_topology(
     parameters = inspect.signature(function).parameters
     arguments: dict[str, Any] = dict(own)
     knobs: dict[str, object] = {}
+    esp = Esp.USER
     for name, value in given.items():
         if name.startswith(NAT_PREFIX):
             knob = name.removeprefix(NAT_PREFIX)
             if knob not in KNOBS:
                 raise unknown("knob of a NAT", knob, KNOBS)
             knobs[knob] = convert(f"--set {name}", value, typing.get_type_hints(Nat)[knob])
+        elif name == ESP_SETTING:
+            esp = convert(f"--set {name}", value, Esp)
         elif name.startswith((ENGINE_PREFIX, LINK_PREFIX)):
             continue
         elif name in parameters:
             arguments[name] = convert(f"--set {name}", value, hints[name])
         else:
-            raise unknown(f"setting of the topology {function.__name__}", name, parameters)
+            raise unknown(
+                f"setting of the topology {function.__name__}", name, [*parameters, ESP_SETTING]
+            )
     topology = function(**arguments)
+    topology.esp = esp
     _change_nats(topology, None if nat is None else find_nat(nat, "value for --nat"), knobs)
     furnish(topology)
     _change_links(topology, given)

@@ -69,7 +69,7 @@ def simulate(
         judge: says of each frame what becomes of it.
     """
     found = scenario.find(variant)
-    topology = build_topology(scenario.topology, found.settings, settings or {}, nat)
+    topology = build_topology(found.topology, found.settings, settings or {}, nat)
     equip(topology, seed, EPOCH_S)
     trace = Trace(arrivals=True)
     trace.set_nodes(places(topology), static_addresses(topology))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from testbed.errors import BadInput, unknown
 from testbed.settings import engine_settings
 from testbed.topology import Topology
 from testbed.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from testbed.run import Plan
 
 EMULATION, SIMULATION = "emulation", "simulation"
 ENGINES = (EMULATION, SIMULATION)
@@ -62,10 +65,8 @@ def make_world(
     engine: str,
     topology: Topology,
     trace: Trace,
-    seed: str,
+    plan: Plan,
     key_log: Path,
-    foreign: Collection[str],
-    settings: Mapping[str, str],
 ) -> Any:
     """The topology in an engine, in the loop that runs.
 
@@ -73,20 +74,18 @@ def make_world(
         engine: its name.
         topology: what to build.
         trace: gets every frame and every event.
-        seed: of all randomness.
+        plan: seed, settings, cast and folder of the run.
         key_log: where the secrets of TLS connections are written while they run.
-        foreign: nodes that are played by programs or devices that are not ours.
-        settings: as the user gave them.
     """
-    check_settings(engine, topology, settings)
+    check_settings(engine, topology, plan.settings)
     if engine == SIMULATION:
         from testbed.engines.simulation.world import SimulationWorld
 
-        real_tls = engine_settings(settings).get(TLS_SETTING) == "real"
-        return SimulationWorld(topology, trace, seed, real_tls, key_log)
+        real_tls = engine_settings(plan.settings).get(TLS_SETTING) == "real"
+        return SimulationWorld(topology, trace, plan.seed, real_tls, key_log)
     from testbed.engines.emulation.world import EmulationWorld
 
-    return EmulationWorld(topology, trace, seed, key_log, foreign)
+    return EmulationWorld(topology, trace, plan.seed, key_log, plan.cast, logs=plan.folder / "logs")
 
 
 def modelled_by(world: Any) -> Mapping[str, str]:

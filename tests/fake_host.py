@@ -114,6 +114,19 @@ class FakeNetwork:
         else:
             self.later(lambda: self._arrive(datagram, sender))
 
+    def carry_raw(self, protocol: int, data: bytes, source: str, destination: str) -> None:
+        """Take a packet of a protocol above IP."""
+        if {source, destination} & self.silent:
+            return
+
+        def arrive() -> None:
+            owner = self.owner(destination)
+            for port in list(owner[0].raw_ports) if owner else ():
+                if port.protocol == protocol and port.local.address in (ANY, destination):
+                    owner[0].guarded(lambda port=port: port.handler(data, Endpoint(source, 0)))  # type: ignore[index,misc]  # mypy: a lambda with a default
+
+        self.later(arrive)
+
     def _arrive(self, datagram: Datagram, sender: FakeHost | None) -> None:
         owner = self.owner(datagram.destination.address)
         if owner is not None:
@@ -166,6 +179,28 @@ class FakePort:
             self._host.ports.remove(self)
 
 
+class FakeRawPort:
+    """A port of a protocol above IP."""
+
+    def __init__(self, host: FakeHost, protocol: int, local: str, handler: DatagramHandler) -> None:
+        self.local = Endpoint(local, 0)
+        self.protocol = protocol
+        self.handler = handler
+        self._host = host
+
+    def send(self, data: bytes, destination: Endpoint, hardware_address: str | None = None) -> None:
+        if self not in self._host.raw_ports:
+            return
+        source = self.local.address
+        if source == ANY:
+            source = self._host.source_for(destination.address, None)
+        self._host.network.carry_raw(self.protocol, data, source, destination.address)
+
+    def close(self) -> None:
+        if self in self._host.raw_ports:
+            self._host.raw_ports.remove(self)
+
+
 class FakeListener:
     """A listening TCP port."""
 
@@ -210,6 +245,7 @@ class FakeHost:
         self.default_route = node.router
         self.translations: list[tuple[Nat, tuple[str, ...], str]] = []
         self.ports: list[FakePort] = []
+        self.raw_ports: list[FakeRawPort] = []
         self.listeners: list[FakeListener] = []
         self.tasks: list[asyncio.Task[None]] = []
         self._streams: list[FakeStream] = []
@@ -240,12 +276,12 @@ class FakeHost:
         return [event.name for event in self.told]
 
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        timer = self.network.loop.call_at(when, self._guarded, callback)
+        timer = self.network.loop.call_at(when, self.guarded, callback)
         self._timers = [each for each in self._timers if each.when() > self.now()]
         self._timers.append(timer)
         return timer
 
-    def _guarded(self, callback: Callable[[], None]) -> None:
+    def guarded(self, callback: Callable[[], None]) -> None:
         try:
             callback()
         except Exception as error:  # a role's crash: it fails the test, not the loop
@@ -267,6 +303,13 @@ class FakeHost:
                 raise OSError(98, f"{self.name}: UDP port {number} is taken")
         port = FakePort(self, Endpoint(local.address, number), handler, interface, broadcast)
         self.ports.append(port)
+        return port
+
+    async def raw(self, protocol: int, handler: DatagramHandler, local: str = ANY) -> FakeRawPort:
+        await asyncio.sleep(0)
+        self._check_own(local)
+        port = FakeRawPort(self, protocol, local, handler)
+        self.raw_ports.append(port)
         return port
 
     def _free_port(self) -> int:
@@ -294,7 +337,7 @@ class FakeHost:
             fitting.sort(key=lambda port: (port.interface is None, port.local.address == ANY))
             fitting = fitting[:1]
         for port in fitting:
-            self._guarded(lambda port=port: port.handler(datagram.data, datagram.source))  # type: ignore[misc]  # mypy: a lambda with a default
+            self.guarded(lambda port=port: port.handler(datagram.data, datagram.source))  # type: ignore[misc]  # mypy: a lambda with a default
 
     async def connect(
         self, remote: Endpoint, tls: TlsProfile | None = None, local: str | None = None
@@ -408,6 +451,7 @@ class FakeHost:
         for timer in self._timers:
             timer.cancel()
         self.ports.clear()
+        self.raw_ports.clear()
         self.listeners.clear()
         for stream in self._streams:
             stream.abort()

@@ -46,6 +46,7 @@ LAYERS["testbed.scenario"] = _BELOW_SCENARIOS
 LAYERS["testbed.faults"] = _BELOW_SCENARIOS
 LAYERS["topologies"] = {
     *("testbed.scenario", "testbed.topology", "testbed.protocols", "testbed.roles"),
+    "testbed.host",  # its policy types only
 }
 # A scenario may act as a stranger on a node's host: an attacker, a broken neighbour.
 LAYERS["scenarios"] = LAYERS["topologies"] | {"topologies", "testbed.host"}

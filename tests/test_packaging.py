@@ -14,7 +14,10 @@ import pytest
 import testbed
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ["provision/packages.sh", "provision/venv.sh", "tests/everything.sh", ".ci/run"]
+SCRIPTS = [
+    *("provision/packages.sh", "provision/venv.sh", "tests/everything.sh", ".ci/run"),
+    *("vm/guest.sh", "vm/make_image.sh", "vm/tree.sh"),
+]
 MARK = "put here by the HNB testbed while apt runs"
 
 
@@ -34,8 +37,10 @@ def packages() -> dict[str, dict[str, str]]:
 def test_every_package_stands_once_with_its_reason() -> None:
     sections = packages()
 
-    assert list(sections) == ["run", "test"]
-    assert not set(sections["run"]) & set(sections["test"])
+    names = [name for section in sections.values() for name in section]
+
+    assert list(sections) == ["run", "test", "vm"]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -47,7 +52,9 @@ def test_a_script_is_executable_and_its_syntax_is_right(script: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("target", ["run", "test", "soak", "lint", "bench", "clean", "help"])
+@pytest.mark.parametrize(
+    "target", ["run", "test", "vm-test", "soak", "lint", "bench", "clean", "help"]
+)
 def test_make_knows_the_target_and_tells_of_it(target: str) -> None:
     make = ["make", "--no-print-directory", "-C", ROOT]
     dry = subprocess.run([*make, "-n", target], capture_output=True, check=False)

@@ -4,7 +4,7 @@ import pytest
 
 from testbed.errors import BadInput
 from testbed.settings import build_topology, convert, parse_settings
-from testbed.topology import By, Nat, Topology, hardware_address
+from testbed.topology import By, Esp, Nat, Topology, hardware_address
 from topologies.homes import home_behind_nat, home_on_internet
 
 
@@ -123,6 +123,13 @@ def test_nat_changes_only_nodes_that_translate():
 def test_a_setting_that_cannot_be_used_is_told_in_a_sentence(given, told):
     with pytest.raises(BadInput, match=told):
         build_topology(home_on_internet, {}, given)
+
+
+def test_who_does_esp_is_a_setting_of_every_topology():
+    assert build_topology(home_behind_nat, {}, {}).esp is Esp.USER
+    assert build_topology(home_behind_nat, {}, {"esp": "kernel"}).esp is Esp.KERNEL
+    with pytest.raises(BadInput, match="did you mean kernel"):
+        build_topology(home_behind_nat, {}, {"esp": "kernal"})
 
 
 @pytest.mark.parametrize("words", [["homes"], ["=2"], ["homes=1", "homes=2"]])

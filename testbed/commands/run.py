@@ -226,7 +226,7 @@ def _plans(
     for scenario, variants in wanted:
         for name in variants:
             variant = scenario.find(name)
-            topology = build_topology(scenario.topology, variant.settings, given, nat)
+            topology = build_topology(variant.topology, variant.settings, given, nat)
             check_settings(engine, topology, given)
             folder = out / scenario.name / name if name else out / scenario.name
             plans.append(Plan(scenario.name, name, engine, seed, given, nat, folder))
@@ -234,7 +234,7 @@ def _plans(
 
 
 def _check_faults(plans: list[Plan], faults: tuple[str, ...]) -> None:
-    """Every fault exists, and every scenario has a node that can show it.
+    """Every fault exists, and some node of these runs can show it.
 
     Raises:
         BadInput: one does not.
@@ -246,17 +246,18 @@ def _check_faults(plans: list[Plan], faults: tuple[str, ...]) -> None:
     from testbed.settings import build_topology
 
     found = [find_fault(word) for word in faults]
+    roles: set[str] = set()
     for plan in plans:
         scenario = find_scenario(plan.scenario)
-        own = scenario.find(plan.variant).settings
-        topology = build_topology(scenario.topology, own, plan.settings, plan.nat)
-        roles = {node.role for node in topology.nodes.values()}
-        for each in found:
-            if each.role not in roles:
-                raise BadInput(
-                    f"--fault {each.role}:{each.name}: no {each.role} plays in {plan.title} "
-                    f"({', '.join(sorted(roles))})"
-                )
+        variant = scenario.find(plan.variant)
+        topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
+        roles |= {node.role for node in topology.nodes.values()}
+    for each in found:
+        if each.role not in roles:
+            raise BadInput(
+                f"--fault {each.role}:{each.name}: no {each.role} plays in "
+                f"{', '.join(plan.title for plan in plans)} ({', '.join(sorted(roles))})"
+            )
 
 
 def _plans_again(folder: Path, out: Path) -> list[Plan]:
@@ -289,7 +290,8 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
         scenario = find_scenario(name)
-        build_topology(scenario.topology, scenario.find(variant).settings, settings, nat)
+        found = scenario.find(variant)
+        build_topology(found.topology, found.settings, settings, nat)
         place = out / name / variant if variant else out / name
         cast = {node: program for node, program in programs.items() if program != OURS}
         plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults, cast))
@@ -348,7 +350,7 @@ def _check_players(plans: list[Plan]) -> None:
         scenario = find_scenario(plan.scenario)
         variant = scenario.find(plan.variant)
         topologies.append(
-            build_topology(scenario.topology, variant.settings, plan.settings, plan.nat)
+            build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
         )
     cast = {node: program for plan in plans for node, program in plan.cast.items()}
     check_cast(cast, topologies)

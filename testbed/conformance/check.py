@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from testbed.conformance.register import Requirement, for_scenario, register
@@ -24,6 +24,7 @@ class Check:
         requirements: ids of the entries that it decides.
         function: yields findings.
         needs: variants that must each have given a finding before PASS.
+        needs_in: the same for one scenario, by its name, where its variants are called otherwise.
         observed: "wire" (seen between nodes), "read back" (a parameter over CWMP), or "told" (what
             a role says of itself: evidence of last resort).
     """
@@ -32,6 +33,11 @@ class Check:
     function: CheckFunction
     needs: tuple[str, ...]
     observed: str
+    needs_in: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def needed(self, scenario: str | None) -> tuple[str, ...]:
+        """The variants that count before PASS in a scenario."""
+        return self.needs_in.get(scenario or "", self.needs)
 
     @property
     def name(self) -> str:
@@ -44,12 +50,15 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(
-    *requirements: str, needs: Sequence[str] = (), observed: str = "wire"
+    *requirements: str,
+    needs: Sequence[str] = (),
+    observed: str = "wire",
+    needs_in: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register the function below as the check of these requirements."""
 
     def enter(function: CheckFunction) -> CheckFunction:
-        entry = Check(requirements, function, tuple(needs), observed)
+        entry = Check(requirements, function, tuple(needs), observed, needs_in)
         for requirement in requirements:
             if requirement not in register():
                 raise unknown("requirement", requirement, register())
@@ -135,6 +144,7 @@ def judge(
     return [
         _judge_one(
             requirement,
+            scenario,
             [note for notes in found.values() for note in notes.get(requirement.id, ())],
             drops,
             not_run,
@@ -153,6 +163,7 @@ def judge(
 
 def _judge_one(
     requirement: Requirement,
+    scenario: str | None,
     notes: Sequence[Note],
     drops: int,
     not_run: Collection[str],
@@ -178,7 +189,7 @@ def _judge_one(
     if not notes:
         return judged(Verdict.INCONCLUSIVE, "never exercised in this run")
     seen = {note.variant for note in notes}
-    missing = [variant for variant in entry.needs if variant not in seen]
+    missing = [variant for variant in entry.needed(scenario) if variant not in seen]
     if missing:
         why = "nothing observed there"
         if all(each in not_run for each in missing):

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from testbed.conformance.index import index_of, remembered
-from testbed.protocols import dns, http, tls
+from testbed.protocols import dns, http, ike, tls
 from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
 
@@ -23,7 +23,7 @@ INITIAL_HMS = "initial_hms"
 OUTER_DNS = "outer_dns"
 INNER_DNS = "inner_dns"
 
-ESP, SCTP = "50", "132"
+ESP, SCTP = "esp", "132"
 IKE_PORTS = (500, 4500)
 _TUNNEL = ("IKE", "ESP")
 
@@ -86,6 +86,7 @@ class Factory:
         segw: name of the Security Gateway (initial); None: the HMS is on the public Internet.
         root_keys: key identifiers of the roots that it trusts.
         is_strict: whether a server's name must be in its certificate (AMB-3G-07).
+        checks_segw_name: likewise of a SeGW's.
     """
 
     record: Record
@@ -93,6 +94,7 @@ class Factory:
     segw: str | None
     root_keys: tuple[str, ...]
     is_strict: bool
+    checks_segw_name: bool = True
 
     @property
     def hms_host(self) -> str:
@@ -110,6 +112,7 @@ def factory_of(trace: Trace, hnb: str) -> Factory | None:
             told.get("segw"),
             tuple(told.get("root_keys", ())),
             bool(told.get("is_strict", True)),
+            bool(told.get("checks_segw_name", True)),
         )
     return None
 
@@ -156,12 +159,19 @@ def contact_in(trace: Trace, record: Record) -> Contact | None:
         opens = "SYN" in record.marks and "ACK" not in record.marks
         kind = "TCP" if opens and port != dns.PORT else None
     elif record.transport == "udp":
-        kind = "IKE" if port in IKE_PORTS else None
+        kind = _kind_of_ike(record) if port in IKE_PORTS else None
     else:
         kind = {ESP: "ESP", SCTP: "SCTP"}.get(record.transport)
     if kind is None:
         return None
     return Contact(record, kind, record.destination.address, holder_of(trace, record))
+
+
+def _kind_of_ike(record: Record) -> str | None:
+    """What opens or uses a tunnel: not what ends one, and not what keeps a NAT's binding."""
+    if isinstance(record.message, ike.NatKeepalive | ike.Informational):
+        return None
+    return "ESP" if isinstance(record.message, ike.EspPacket) else "IKE"
 
 
 def contacts(trace: Trace, node: str) -> Iterator[Contact]:

@@ -243,8 +243,9 @@ class Discovery:
 
 @remembered
 def discoveries(trace: Trace, hnb: str) -> list[Discovery]:
-    """The discoveries of an HNB: the first one, and one more after each factory reset."""
-    resets = [each.number for each in events_of(trace, hnb, "FACTORY_RESET")]
+    """The discoveries of an HNB: the first one, and one more after each factory reset, and after
+    each time when it has given its serving side up."""
+    resets = [each.number for each in events_of(trace, hnb, "FACTORY_RESET", "DISCOVERY_AGAIN")]
     bounds = [0, *resets, len(trace.records)]
     all_sessions = [each for each in sessions(trace, hnb) if each.turns]
     found = []

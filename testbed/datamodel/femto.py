@@ -89,6 +89,16 @@ class FemtoPaths:
         return f"{self._gateway}SecGWServer1"
 
     @property
+    def segws(self) -> tuple[str, ...]:
+        """The serving security gateways, in the order in which they are tried."""
+        return tuple(f"{self._gateway}SecGWServer{number}" for number in (1, 2, 3))
+
+    @property
+    def hnb_gws(self) -> tuple[str, ...]:
+        """The HNB-GWs, in the order in which they are tried."""
+        return tuple(f"{self._gateway}FAPGWServer{number}" for number in (1, 2, 3))
+
+    @property
     def hnb_gw(self) -> str:
         """The first HNB-GW."""
         return f"{self._gateway}FAPGWServer1"

@@ -10,6 +10,7 @@ from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.envelope import Envelope
 from testbed.protocols.wire import Endpoint
 
+BOTH_FLOWS = ("discovery_public/", "discovery_intranet/")
 PLACE = re.compile(r"\.GPS\.|\.REM\.")
 
 
@@ -17,7 +18,13 @@ def _with(envelope: Envelope, message: rpc.Rpc) -> list[Envelope | None]:
     return [dataclasses.replace(envelope, message=message)]
 
 
-@fault("cwmp.inform-without-place", role="hnb", breaks=("32583-5.1.2-4",), acts_on="message cwmp")
+@fault(
+    "cwmp.inform-without-place",
+    role="hnb",
+    breaks=("32583-5.1.1-4", "32583-5.1.2-4"),
+    acts_on="message cwmp",
+    shown_in=BOTH_FLOWS,
+)
 def inform_without_place(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | None]:
     """The Inform has neither GPS position nor neighbour cells."""
     if envelope is None or not isinstance(envelope.message, rpc.Inform):
@@ -26,7 +33,13 @@ def inform_without_place(envelope: Envelope | None, _to: Endpoint) -> list[Envel
     return _with(envelope, dataclasses.replace(envelope.message, parameters=told))
 
 
-@fault("cwmp.inform-without-serial", role="hnb", breaks=("32583-5.1.2-4",), acts_on="message cwmp")
+@fault(
+    "cwmp.inform-without-serial",
+    role="hnb",
+    breaks=("32583-5.1.1-4", "32583-5.1.2-4"),
+    acts_on="message cwmp",
+    shown_in=BOTH_FLOWS,
+)
 def inform_without_serial(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | None]:
     """The Inform's DeviceId has an empty SerialNumber."""
     if envelope is None or not isinstance(envelope.message, rpc.Inform):
@@ -38,8 +51,9 @@ def inform_without_serial(envelope: Envelope | None, _to: Endpoint) -> list[Enve
 @fault(
     "cwmp.set-answered-with-another-id",
     role="hnb",
-    breaks=("32583-5.1.2-7",),
+    breaks=("32583-5.1.1-7", "32583-5.1.2-7"),
     acts_on="message cwmp",
+    shown_in=BOTH_FLOWS,
 )
 def set_answered_with_another_id(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | None]:
     """The SetParameterValuesResponse has a cwmp:ID of the HNB's own."""
@@ -51,8 +65,9 @@ def set_answered_with_another_id(envelope: Envelope | None, _to: Endpoint) -> li
 @fault(
     "cwmp.reads-back-another-segw",
     role="hnb",
-    breaks=("32583-5.1.2-6",),
+    breaks=("32583-5.1.1-6", "32583-5.1.2-6"),
     acts_on="message cwmp",
+    shown_in=BOTH_FLOWS,
 )
 def reads_back_another_segw(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | None]:
     """The HNB holds another serving SeGW than it was set."""
@@ -70,8 +85,9 @@ def reads_back_another_segw(envelope: Envelope | None, _to: Endpoint) -> list[En
 @fault(
     "cwmp.inform-answered-with-another-id",
     role="hms",
-    breaks=("32583-5.1.2-5",),
+    breaks=("32583-5.1.1-5", "32583-5.1.2-5"),
     acts_on="message cwmp",
+    shown_in=BOTH_FLOWS,
 )
 def inform_answered_with_another_id(
     envelope: Envelope | None, _to: Endpoint
@@ -85,9 +101,10 @@ def inform_answered_with_another_id(
 @fault(
     "cwmp.inform-answered-by-nothing",
     role="hms",
-    breaks=("32583-5.1.2-5",),
+    breaks=("32583-5.1.1-5", "32583-5.1.2-5"),
     acts_on="message cwmp",
     seen_in="an ACS that sent an empty body for an InformResponse; the CPE tried for ever",
+    shown_in=BOTH_FLOWS,
 )
 def inform_answered_by_nothing(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | None]:
     """The Inform is answered by 204."""
@@ -98,9 +115,17 @@ def inform_answered_by_nothing(envelope: Envelope | None, _to: Endpoint) -> list
 @fault(
     "cwmp.set-instead-of-inform-response",
     role="hms",
-    breaks=("32583-5.1.2-5", "32583-5.1.2-6", "32583-5.1.2-F1"),
+    breaks=(
+        "32583-5.1.1-5",
+        "32583-5.1.1-6",
+        "32583-5.1.1-F1",
+        "32583-5.1.2-5",
+        "32583-5.1.2-6",
+        "32583-5.1.2-F1",
+    ),
     acts_on="message cwmp",
     seen_in="an ACS that answered an Inform by the call that it had waiting; the CPE dropped it",
+    shown_in=BOTH_FLOWS,
 )
 def set_instead_of_inform_response(
     envelope: Envelope | None, _to: Endpoint
@@ -123,13 +148,25 @@ def _set_without(envelope: Envelope | None, end: str) -> list[Envelope | None]:
     return _with(envelope, dataclasses.replace(envelope.message, parameters=kept))
 
 
-@fault("cwmp.set-without-segw", role="hms", breaks=("32583-5.1.2-6",), acts_on="message cwmp")
+@fault(
+    "cwmp.set-without-segw",
+    role="hms",
+    breaks=("32583-5.1.1-6", "32583-5.1.2-6"),
+    acts_on="message cwmp",
+    shown_in=BOTH_FLOWS,
+)
 def set_without_segw(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | None]:
     """The serving set lacks the serving SeGW."""
     return _set_without(envelope, ".SecGWServer1")
 
 
-@fault("cwmp.set-without-hms", role="hms", breaks=("32583-5.1.2-6",), acts_on="message cwmp")
+@fault(
+    "cwmp.set-without-hms",
+    role="hms",
+    breaks=("32583-5.1.1-6", "32583-5.1.2-6"),
+    acts_on="message cwmp",
+    shown_in=BOTH_FLOWS,
+)
 def set_without_hms(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | None]:
     """The serving set lacks the serving HMS."""
     return _set_without(envelope, ".ManagementServer.URL")

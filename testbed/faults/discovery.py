@@ -24,7 +24,7 @@ IKE_HEADER = bytes.fromhex("0102030405060708 0000000000000000 21202208 00000000 
 """The header of an IKE_SA_INIT, and nothing in it (RFC 7296 3.1)."""
 
 
-async def _knock(hnb: Hnb, at: Endpoint) -> None:
+async def knock(hnb: Hnb, at: Endpoint) -> None:
     """Open a connection, and close it again."""
     try:
         stream = await hnb.host.connect(at)
@@ -39,7 +39,7 @@ def contacts_serving_first(hnb: Hnb) -> None:
     first_contact = hnb.first_contact
 
     async def contact(lease: dhcp.Lease) -> None:
-        await _knock(hnb, SERVING_HMS)
+        await knock(hnb, SERVING_HMS)
         await first_contact(lease)
 
     hnb.first_contact = contact  # type: ignore[method-assign]  # that is the fault
@@ -130,8 +130,11 @@ def goes_on_without_address(hnb: Hnb) -> None:
 @fault(
     "hnb.goes-on-after-refusal",
     role="hnb",
-    breaks=("32583-5.1.2-5", "32583-5.1.2-9", "32583-5.1.2-F1"),
-    shown_in=("discovery_public/no_match",),
+    breaks=(
+        *("32583-5.1.1-5", "32583-5.1.1-10", "32583-5.1.1-F1"),
+        *("32583-5.1.2-5", "32583-5.1.2-9", "32583-5.1.2-F1"),
+    ),
+    shown_in=("discovery_public/no_match", "discovery_intranet/no_match"),
 )
 def goes_on_after_refusal(hnb: Hnb) -> None:
     """The HNB's Inform is refused, and it says that registration begins."""
@@ -145,7 +148,12 @@ def goes_on_after_refusal(hnb: Hnb) -> None:
     hnb.session_ended = ended  # type: ignore[method-assign]  # that is the fault
 
 
-@fault("hnb.leaves-connection-open", role="hnb", breaks=("32583-5.1.2-8",))
+@fault(
+    "hnb.leaves-connection-open",
+    role="hnb",
+    breaks=("32583-5.1.1-8", "32583-5.1.1-9", "32583-5.1.2-8"),
+    shown_in=("discovery_public/", "discovery_intranet/"),
+)
 def leaves_connection_open(hnb: Hnb) -> None:
     """The HNB ends its session and keeps the connection to HMS (initial) open."""
     connect = hnb.host.connect
@@ -184,7 +192,7 @@ def registers_in_open_session(hnb: Hnb) -> None:
             if acknowledged:
                 acknowledged.clear()
                 hnb.host.tell("REGISTRATION_START")
-                await _knock(hnb, SERVING_HMS)
+                await knock(hnb, SERVING_HMS)
             return await receive(most_octets)
 
         stream.receive = register_first  # type: ignore[method-assign]  # that is the fault
@@ -210,7 +218,12 @@ def stays_with_initial_hms(hnb: Hnb) -> None:
     hnb.session_ended = ended  # type: ignore[method-assign]  # that is the fault
 
 
-@fault("hnb.refuses-hnb-gw", role="hnb", breaks=("32583-5.1.2-6-hnbgw",))
+@fault(
+    "hnb.refuses-hnb-gw",
+    role="hnb",
+    breaks=("32583-5.1.1-6-hnbgw", "32583-5.1.2-6-hnbgw"),
+    shown_in=("discovery_public/", "discovery_intranet/"),
+)
 def refuses_hnb_gw(hnb: Hnb) -> None:
     """The HNB wants its HNB-GW from HMS (serving) alone: fault 9003 to a set that names one."""
     set_values = hnb.tree.set

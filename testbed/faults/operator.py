@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 from testbed.faults.fault import fault
+from testbed.protocols.pki import Authority
 from testbed.roles.dns_server import DnsServer
 from testbed.roles.hms import Hms
 from testbed.roles.hms_policy import Area
+from testbed.roles.segw import Segw
 
 INITIAL_HMS = "hms.operator.example"
+INTRANET_HMS = "hms.core.operator.example"
+INITIAL_SEGW = "segw.operator.example"
 
 
 @fault(
@@ -27,8 +31,8 @@ def same_set_for_all(hms: Hms) -> None:
 @fault(
     "hms.never-names-hnb-gw",
     role="hms",
-    breaks=("32583-5.1-P3", "32583-5.1.2-6-note"),
-    shown_in=("discovery_public/hnbgw_by_serving",),
+    breaks=("32583-5.1-P3", "32583-5.1.1-6-note", "32583-5.1.2-6-note"),
+    shown_in=("discovery_public/hnbgw_by_serving", "discovery_hnbgw_by_serving"),
 )
 def never_names_hnb_gw(hms: Hms) -> None:
     """Neither HMS (initial) nor HMS (serving) has an HNB-GW to name."""
@@ -48,3 +52,42 @@ def hms_at_private_address(server: DnsServer) -> None:
     if server.name == "outer_dns":
         server.zone.remove(INITIAL_HMS)
         server.zone.add(INITIAL_HMS, "A", "10.10.0.20")
+
+
+@fault(
+    "dns.segw-not-published",
+    role="dns_server",
+    breaks=("32583-5.1.1-2.2",),
+    shown_in=("discovery_intranet/",),
+)
+def segw_not_published(server: DnsServer) -> None:
+    """The outer DNS does not know the name of SeGW (initial)."""
+    if server.name == "outer_dns":
+        server.zone.remove(INITIAL_SEGW)
+
+
+@fault(
+    "dns.hms-not-in-inner-zone",
+    role="dns_server",
+    breaks=("32583-5.1.1-2.5",),
+    shown_in=("discovery_intranet/",),
+)
+def hms_not_in_inner_zone(server: DnsServer) -> None:
+    """The inner DNS does not know the name of HMS (initial)."""
+    if server.name == "inner_dns":
+        server.zone.remove(INTRANET_HMS)
+
+
+@fault(
+    "segw.shows-a-strangers-certificate",
+    role="segw",
+    breaks=("32583-5.1-P7", "32583-5.1.1-2.3"),
+    shown_in=("discovery_intranet/",),
+    seen_in="a gateway whose certificate was renewed by another authority, for another name",
+)
+def segw_shows_a_strangers_certificate(segw: Segw) -> None:
+    """SeGW (initial) shows a certificate for another name, and of another root."""
+    if segw.name == "segw":
+        stranger = Authority("Stranger", segw.name, segw.node.settings["moment"])
+        identity = stranger.issue("www.stranger.example")
+        segw.policy = dataclasses.replace(segw.policy, identity=identity)

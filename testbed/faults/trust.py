@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from testbed.faults.fault import fault
-from testbed.host import TlsProfile
+from testbed.host import TlsProfile, TunnelProfile
 from testbed.protocols.pki import Authority
 from testbed.roles.cpe_http import Trust
 from testbed.roles.cpe_policy import CpePolicy
@@ -48,9 +48,14 @@ def ignores_certificate_name(hnb: Hnb) -> None:
     _trust_otherwise(hnb, lambda profile: dataclasses.replace(profile, verifies_name=False))
 
 
-@fault("hnb.trusts-nobody", role="hnb", breaks=("32583-5.1-P5",))
+@fault(
+    "hnb.trusts-nobody",
+    role="hnb",
+    breaks=("32583-5.1-P5", "32583-5.1.1-2.3"),
+    shown_in=("discovery_public/", "discovery_intranet/"),
+)
 def trusts_nobody(hnb: Hnb) -> None:
-    """The HNB has lost its root, and refuses the operator's own HMS."""
+    """The HNB has lost its root, and refuses the operator's own HMS and SeGW."""
     moment = hnb.node.settings["moment"]
     stranger = Authority("Stranger", hnb.name, moment)
     profile = dataclasses.replace(hnb.cpe.trust.profile, roots=(stranger.certificate,))
@@ -88,3 +93,38 @@ def shows_a_strangers_certificate(hms: Hms) -> None:
     stranger = Authority("Stranger", hms.name, settings["moment"])
     identity = stranger.issue("www.stranger.example")
     hms.node = dataclasses.replace(hms.node, settings={**settings, "identity": identity})
+
+
+def _ask_segws_otherwise(hnb: Hnb, change: Callable[[TunnelProfile], TunnelProfile]) -> None:
+    """Have the HNB check something else of a SeGW than its factory data say."""
+    profile = hnb.secure.profile
+
+    def changed(name: str) -> TunnelProfile:
+        return change(profile(name))
+
+    hnb.secure.profile = changed  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "hnb.ignores-segw-name",
+    role="hnb",
+    breaks=("32583-5.1-P7",),
+    shown_in=("discovery_cert_mismatch/segw_wrong_name",),
+)
+def ignores_segw_name(hnb: Hnb) -> None:
+    """The HNB does not compare the SeGW that it looked up with the certificate that it gets."""
+    _ask_segws_otherwise(hnb, lambda profile: dataclasses.replace(profile, verifies_name=False))
+
+
+@fault(
+    "hnb.trusts-any-segw",
+    role="hnb",
+    breaks=("32583-5.1-P5",),
+    shown_in=("discovery_cert_mismatch/segw_wrong_root",),
+)
+def trusts_any_segw(hnb: Hnb) -> None:
+    """The HNB takes the SeGW of a root that is not the operator's."""
+    foreign = hnb.node.settings["foreign_roots"]
+    _ask_segws_otherwise(
+        hnb, lambda profile: dataclasses.replace(profile, roots=(*profile.roots, *foreign))
+    )

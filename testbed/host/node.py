@@ -69,6 +69,21 @@ class Host(Protocol):
         """
         ...
 
+    async def raw(self, protocol: int, handler: DatagramHandler, local: str = "0.0.0.0") -> Port:
+        """Send and receive what IP carries under a protocol number, such as SCTP (132).
+
+        Endpoints of such a port have no port numbers: 0.
+
+        Args:
+            protocol: the number above IP.
+            handler: called with each packet without its IP header, and its source.
+            local: only what comes to this address; "0.0.0.0" for any.
+
+        Raises:
+            OSError: the address is not ours.
+        """
+        ...
+
     async def connect(
         self, remote: Endpoint, tls: TlsProfile | None = None, local: str | None = None
     ) -> Stream:

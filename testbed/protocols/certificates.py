@@ -35,7 +35,19 @@ def describe(pem: bytes) -> Description:
     Raises:
         ValueError: it is none.
     """
-    certificate = x509.load_pem_x509_certificate(pem)
+    return _describe(x509.load_pem_x509_certificate(pem))
+
+
+def describe_der(der: bytes) -> Description:
+    """Read a certificate as it is on a wire.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _describe(x509.load_der_x509_certificate(der))
+
+
+def _describe(certificate: x509.Certificate) -> Description:
     names: tuple[str, ...] = ()
     key = issuer_key = ""
     for extension in certificate.extensions:

@@ -14,6 +14,8 @@ ROLES = {
     "device": "testbed.roles.managed_device:ManagedDevice",
     "dm_device": "testbed.roles.dm_device:DmDevice",
     "gateway": "testbed.roles.gateway:Gateway",
+    "segw": "testbed.roles.segw:Segw",
+    "hnb_gw": "testbed.roles.hnb_gw:HnbGw",
     "hms": "testbed.roles.hms:Hms",
     "dns_server": "testbed.roles.dns_server:DnsServer",
     "carrier": "testbed.roles.carrier:Carrier",

@@ -50,6 +50,18 @@ class ConnectionRequestListener:
         self._server = HttpServer(host, self._answer, LIMITS)
         self._listener: Listener | None = None
 
+    async def move(self, host: Host) -> None:
+        """Listen there and nowhere else: on the inside of a tunnel.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        if host is self.host and self._listener is not None:
+            return
+        self.close()
+        self.host = host
+        await self.start()
+
     async def start(self) -> None:
         """Listen.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +39,9 @@ class CpeOwner:
         """More parameters for every Inform, by their full names."""
         return ()
 
+    def answer_sent(self, url: str, served: Sequence[Served]) -> None:
+        """An answer to a call of the ACS is on its way; these were served in this session."""
+
     def session_ended(self, report: SessionReport) -> str | None:
         """A session is over.  A text: it counts as failed nevertheless, for this cause."""
         return None
@@ -58,6 +61,7 @@ class Cpe:
         policy: may be changed between sessions.
         queue: events that the ACS has not been told.
         retries: how often the session that is due has failed.
+        way: the host that its connections start from: the node, or the inside of a tunnel.
 
     Args:
         host: all it may ask of the world.
@@ -86,6 +90,8 @@ class Cpe:
         self.retries = 0
         self._mend = mend
         self.date = date
+        self.way = host
+        self._held = False
         self._resolve: Resolve | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -111,9 +117,15 @@ class Cpe:
         self.retries = 0
         self._happened(delivery.BOOT)
 
-    def connected(self, resolve: Resolve) -> None:
-        """There is a way to the ACS from now on; sessions start as they are due."""
-        self._resolve = resolve
+    def connected(self, resolve: Resolve, way: Host | None = None) -> None:
+        """There is a way to the ACS from now on; sessions start as they are due.
+
+        Args:
+            resolve: gives a name's addresses, as they are known on that way.
+            way: what its connections start from; None: the node itself.
+        """
+        self._resolve, self.way, self._held = resolve, way or self.host, False
+        self._wake.set()
         if self._task is None:
             self._task = self.host.spawn(self._run(), f"{self.host.name} CWMP")
         self._plan_periodic()
@@ -124,6 +136,10 @@ class Cpe:
         if task is not None:
             task.cancel()
         self._resolve = None
+
+    def hold(self) -> None:
+        """Begin no session until `connected` is called again; one that is under way goes on."""
+        self._held = True
 
     def stop(self) -> None:
         """Power is about to go."""
@@ -164,7 +180,7 @@ class Cpe:
     async def _run(self) -> None:
         while True:
             self._prepare_events()
-            if not self._is_due():
+            if self._held or not self._is_due():
                 await self._wake.wait()
                 self._wake.clear()
                 continue
@@ -205,14 +221,7 @@ class Cpe:
         """TR-069 3.2.1.1: wait before the next try; a new event ends the wait."""
         self.retries += 1
         asked = report.failure.retry_after_s if report.failure else None
-        policy = self.policy
-        minimum = policy.retry_minimum_s
-        wait_s = retry_wait_s(
-            self.retries,
-            self.host.random,
-            int(self.setting("CWMPRetryMinimumWaitInterval")) if minimum is None else minimum,
-            policy.retry_multiplier or int(self.setting("CWMPRetryIntervalMultiplier")),
-        )
+        wait_s = self.back_off_s(self.retries)
         if asked is not None:
             wait_s = max(wait_s, float(asked))
         self.host.tell(
@@ -228,6 +237,17 @@ class Cpe:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+    def back_off_s(self, retries: int) -> float:
+        """How long to wait before that retry (TR-069 3.2.1.1), drawn anew each time."""
+        policy = self.policy
+        minimum = policy.retry_minimum_s
+        return retry_wait_s(
+            retries,
+            self.host.random,
+            int(self.setting("CWMPRetryMinimumWaitInterval")) if minimum is None else minimum,
+            policy.retry_multiplier or int(self.setting("CWMPRetryIntervalMultiplier")),
+        )
 
     def _plan_periodic(self) -> None:
         if self.setting("PeriodicInformEnable") == "1":
@@ -267,15 +287,21 @@ class Cpe:
         try:
             acs = acs_client(url, self.host, self.setting("Username"), self.setting("Password"))
             conversation = AcsConversation(
-                *(self.host, acs, self._resolve, self.policy, self.trust),
+                *(self.way, acs, self._resolve, self._policy_on_way(), self.trust),
                 *(self._mend("cwmp"), self._mend("http")),
             )
+            conversation.on_sent = lambda: self.owner.answer_sent(url, served)
             session = CpeSession(opening, self.transfers.completed(), self.policy.version)
             await conversation.run(session, on_events)
         except SessionFailed as failure:
             self.queue.failed(events)
             return SessionReport(url, events, tuple(served), failure)
         return SessionReport(url, events, tuple(served))
+
+    def _policy_on_way(self) -> CpePolicy:
+        """AMB-3G-07: TLS is a must on the Internet, and a choice inside a tunnel."""
+        inside = self.way is not self.host
+        return dataclasses.replace(self.policy, requires_tls=False) if inside else self.policy
 
     def _take(
         self,

@@ -73,6 +73,9 @@ class AcsConversation:
         trust: for https.
         envelopes: the faults at work on envelopes.
         octets: the faults at work on HTTP messages and their octets.
+
+    Attributes:
+        on_sent: called each time something was sent to the ACS, before its answer is read.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class AcsConversation:
         self._envelopes = envelopes
         self._octets = octets
         self._connection: HttpConnection | None = None
+        self.on_sent: Callable[[], None] = lambda: None
 
     async def run(self, session: CpeSession, on_events: OnEvents) -> None:
         """The whole session.
@@ -153,10 +157,10 @@ class AcsConversation:
     async def _exchange(self, request: Request) -> Delivered | Again | Unavailable | Broken:
         connection = self._connection or await self._connect(self.acs.url)
         try:
-            response = await connection.exchange(request)
+            response = await connection.exchange(request, self.on_sent)
         except ClosedByServer:
             connection = await self._connect(self.acs.url)
-            response = await connection.exchange(request)
+            response = await connection.exchange(request, self.on_sent)
         outcome = self.acs.receive(response)
         assert outcome is not None, "interim responses are passed over below"
         if not response.keep_alive:

@@ -108,7 +108,7 @@ class Transfers:
         remote = Endpoint(found.addresses[0], url.port)
         within = (cpe.policy.connect_within_s, cpe.policy.answer_within_s)
         try:
-            connection = await HttpConnection.open(cpe.host, remote, tls, *within)
+            connection = await HttpConnection.open(cpe.way, remote, tls, *within)
         except TlsRefused as error:
             raise TransferFailed(FAILED, str(error)) from error
         except OSError as error:

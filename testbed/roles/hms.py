@@ -36,6 +36,7 @@ from testbed.roles.hms_policy import Area, Assignment, HmsPolicy
 from testbed.roles.http_server import Dropped, HttpLimits, HttpServer
 from testbed.roles.mending import mended_envelope
 from testbed.roles.role import Role
+from testbed.roles.shown import tell_certificate
 from testbed.topology import Certificate, Node
 
 COOKIE = "session"
@@ -169,31 +170,13 @@ class Hms(Role):
         local = Endpoint(self.node.address or "0.0.0.0", url.port)
         self.keep(self._server)
         self.keep(await self.host.listen(local, self._server.serve, tls))
-        if tls is not None:
-            self._tell_certificate(tls)
+        if tls is not None and tls.identity is not None:
+            tell_certificate(self.host, self.node, tls.identity)
 
     def stop(self) -> None:
         """Power off: sessions are forgotten, what it knows of CPEs is not."""
         super().stop()
         self._sessions.clear()
-
-    def _tell_certificate(self, profile: TlsProfile) -> None:
-        """What it shows who connects; TLS 1.3 hides it from the wire.  `is_meant`: its topology
-        wants something wrong with it."""
-        if profile.identity is None:
-            return
-        from testbed.protocols.certificates import describe  # costs an import of cryptography
-
-        shown = describe(profile.identity.certificate)
-        wanted = self.node.settings.get("certificate", Certificate.GOOD)
-        self.host.tell(
-            "CERTIFICATE",
-            names=list(shown.names),
-            issuer_key=shown.issuer_key,
-            valid_from=shown.valid_from,
-            valid_to=shown.valid_to,
-            is_meant=wanted not in (Certificate.GOOD, Certificate.ADDRESS),
-        )
 
     def _make_gate(self) -> Gate | None:
         policy = self.policy

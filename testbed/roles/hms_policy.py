@@ -30,6 +30,8 @@ class Assignment:
         hms_url: URL of the serving HMS.
         hnb_gw: name or address of the HNB-GW.
         serial_number: holds for this HNB only; None: for every one.
+        more_segws: the second and the third serving SeGW.
+        more_hnb_gws: the second and the third HNB-GW.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Assignment:
     hms_url: str | None = None
     hnb_gw: str | None = None
     serial_number: str | None = None
+    more_segws: tuple[str, ...] = ()
+    more_hnb_gws: tuple[str, ...] = ()
 
     def fits(self, who: rpc.DeviceId, place: ReportedLocation, line_address: str) -> bool:
         """Whether it holds for an HNB that reports this place from that address."""
@@ -47,11 +51,15 @@ class Assignment:
 
     def values(self, paths: FemtoPaths, without: Iterable[Item] = ()) -> tuple[Value, ...]:
         """What is set, by the names of that HNB's tree."""
-        named: tuple[tuple[Item, str, str | None], ...] = (
+        more_segws = zip(paths.segws[1:], self.more_segws, strict=False)
+        more_hnb_gws = zip(paths.hnb_gws[1:], self.more_hnb_gws, strict=False)
+        named: list[tuple[Item, str, str | None]] = [
             ("segw", paths.segw, self.segw),
+            *(("segw", path, text) for path, text in more_segws),
             ("hms", paths.hms_url, self.hms_url),
             ("hnb_gw", paths.hnb_gw, self.hnb_gw),
-        )
+            *(("hnb_gw", path, text) for path, text in more_hnb_gws),
+        ]
         return tuple(
             Value(path, text, "string")
             for item, path, text in named

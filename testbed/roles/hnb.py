@@ -2,28 +2,39 @@
 
 It knows its factory data and nothing else; which of the two discoveries it runs follows from them.
 On the public Internet (5.1.2): the name of its HMS (initial), TLS, an Inform with its place, and
-the serving set by SetParameterValues.  What it got survives power cuts; a factory reset forgets it.
+the serving set by SetParameterValues.  On the operator's intranet (5.1.1) a tunnel to the SeGW
+(initial) comes before all that, and the session goes through it.  What it got survives power cuts;
+a factory reset forgets it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import dataclasses
+import itertools
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from testbed.datamodel.definitions import DEVICE, device_summary, hnb_model
 from testbed.datamodel.femto import FemtoPaths
 from testbed.datamodel.tree import Tree
-from testbed.host import Host
-from testbed.protocols import dhcp
+from testbed.errors import BadInput
+from testbed.host import Host, Tunnel, TunnelChange
+from testbed.protocols import dhcp, dns
 from testbed.protocols.cwmp import rpc
-from testbed.roles.cpe_policy import SessionReport, Stage
+from testbed.protocols.http import Url
+from testbed.roles.cpe_policy import Served, SessionReport, Stage
 from testbed.roles.managed_device import OUI, Label, ManagedDevice
+from testbed.roles.registration import Registration
+from testbed.roles.resolve import resolve
+from testbed.roles.secure_connection import NotSecured, SecureConnection
 from testbed.topology import Node
 
 REGISTRATION_EVENT = f"X {OUI} REGISTRATION"
 """What brings an HNB to a serving HMS whose URL is the initial one's: no event of TR-069 does."""
 
-STEPS = {
+PUBLIC_STEPS = {
     Stage.RESOLVE: "2",
     Stage.CONNECT: "3",
     Stage.SECURE: "3",
@@ -32,6 +43,8 @@ STEPS = {
     Stage.OVER: "8",
 }
 """At which step of 5.1.2 a session failed: the first one that did not come about."""
+INTRANET_STEPS = {**PUBLIC_STEPS, Stage.RESOLVE: "2.5"}
+"""Likewise of 5.1.1; what comes before a session has failed at 2.2 or 2.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +83,18 @@ class Hnb(ManagedDevice):
     """The HNB: a managed device whose first sessions discover who serves it.
 
     Settings of the node, beside those of `ManagedDevice`: `segw`, `place`, `tr196_issue` (1 or 2),
-    `root` ("Device." or "InternetGatewayDevice.").
+    `root` ("Device." or "InternetGatewayDevice."), `life` (of its tunnels), `registers_by_tunnel`
+    (whether the serving HMS is behind the serving SeGW; TR-196 calls it UseForCWMP),
+    `leaves_tunnel` (whether step 9 of 5.1.1 takes the tunnel down).
 
     Attributes:
         factory: what it left the factory with.
         place: where it stands; may be changed before power is given.
         paths: where its tree has what discovery needs.
         is_discovered: whether it holds a serving set.
+        hnb_gw_of_discovery: the HNB-GW that HMS (initial) has set; "": none.
+        secure: its tunnels.
+        registration: how it turns to the serving side.
     """
 
     def __init__(self, host: Host, node: Node) -> None:
@@ -92,6 +110,12 @@ class Hnb(ManagedDevice):
         )
         self.first_name = self.factory.segw
         self.is_discovered = False
+        self.hnb_gw_of_discovery = ""
+        in_intranet = not self.is_public and self.factory.hms_url is not None
+        self.registers_by_tunnel: bool = settings.get("registers_by_tunnel", in_intranet)
+        self.leaves_tunnel: bool = settings.get("leaves_tunnel", True)
+        self.secure = SecureConnection(self, self._tunnel_changed)
+        self.registration = Registration(self)
         if self.is_public:
             self.set_policy(requires_tls=True)
 
@@ -110,7 +134,30 @@ class Hnb(ManagedDevice):
         summary = device_summary(model, self.paths.issue)
         return Tree(model, self.factory_values(model.root, summary))
 
+    @property
+    def listens_outside(self) -> bool:
+        """Whoever is reached through a tunnel takes connection requests there and nowhere else."""
+        return not self.registers_by_tunnel
+
+    @property
+    def tunnel_moment(self) -> float | None:
+        """What it believes the date is when it checks a SeGW; None: the engine's clock."""
+        moment = self.cpe.trust.moment
+        return None if moment is None else moment()
+
+    def set_security(self, **changes: Any) -> None:
+        """Change what it asks of Security Gateways; holds from the next tunnel."""
+        self.secure.policy = dataclasses.replace(self.secure.policy, **changes)
+
+    def set_registration(self, **changes: Any) -> None:
+        """Change its patience with the serving side, now."""
+        self.registration.policy = dataclasses.replace(self.registration.policy, **changes)
+
     # What it holds.
+
+    def values_of(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """The values of these parameters, without empty ones."""
+        return tuple(value for value in map(self.tree.value, paths) if value)
 
     @property
     def serving_segw(self) -> str:
@@ -135,19 +182,77 @@ class Hnb(ManagedDevice):
         self._scan()
         await super().start()
 
+    def stop(self) -> None:
+        """Power is about to go."""
+        if self._contact is not None and self._contact is not asyncio.current_task():
+            self._contact.cancel()
+        self.secure.forget()
+        self.registration.reset()
+        super().stop()
+
+    async def leave(self) -> None:
+        """Before a restart tunnels are taken down in order."""
+        self.cpe.disconnected()
+        await self.secure.close_all()
+
     def factory_reset(self) -> None:
         """Forget the serving set too; discovery begins again."""
         self.is_discovered = False
         super().factory_reset()
 
     async def first_contact(self, lease: dhcp.Lease) -> None:
-        """What discovery begins with: the name of the SeGW, or the HMS itself."""
-        if not self.is_public:
+        """What discovery begins with: the SeGW, or the HMS itself; or what registration does."""
+        if self.secure.tunnel is not None and self.secure.is_up:
+            await self.go_through(self.secure.tunnel, lease)  # it has moved with the HNB
+        elif self.is_discovered:
+            await self.registration.begin(lease)
+        elif self.is_public:
+            await self.go_without_tunnel(lease)
+        elif self.factory.hms_url is None:
             await self.ask_first_name(lease.dns_servers)
-            return
-        if self.is_discovered:
-            self._tell_registration()
+        else:
+            await self._discover_by_tunnel(lease)
+
+    def go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside the CWMP client; it ends with the lease, or with the power."""
+        self._contact = self.host.spawn(work, f"{self.name} contacts")
+
+    # Ways to the HMS.
+
+    async def go_without_tunnel(self, lease: dhcp.Lease) -> None:
+        """Have sessions go over the Internet."""
         await super().first_contact(lease)
+
+    async def go_through(self, tunnel: Tunnel, lease: dhcp.Lease) -> None:
+        """Have sessions, and connection requests, go through a tunnel."""
+        try:
+            await self.connection_requests.move(tunnel.inside)
+        except OSError as error:
+            self.host.tell("TUNNEL_LOST", cause=str(error))
+            return  # its end is told, and what to do about it is done there
+        self.note_address(lease, tunnel.address)
+        self.cpe.connected(self.resolver_inside(tunnel), tunnel.inside)
+
+    def resolver_inside(self, tunnel: Tunnel) -> Any:
+        """How names are resolved through a tunnel: "A" at the DNS servers that its SeGW told."""
+
+        async def by_tunnel(name: str) -> dns.Resolution:
+            return await resolve(
+                *(tunnel.inside, tunnel.dns_servers, name, "A"),
+                *(self.resolver_policy, self.mend_of("dns")),
+            )
+
+        return by_tunnel
+
+    def _tunnel_changed(self, tunnel: Tunnel, change: TunnelChange) -> None:
+        lease = self.lan.lease
+        if change.kind == "readdressed" and lease is not None:
+            self.go_on(self.go_through(tunnel, lease))
+        elif change.kind == "down" and change.cause != "closed":
+            self.cpe.disconnected()
+            self.connection_requests.close()
+            if lease is not None:
+                self.go_on(self.first_contact(lease))
 
     def _tell_factory(self) -> None:
         """What it holds before its first network contact; judges compare it with what it does."""
@@ -160,6 +265,7 @@ class Hnb(ManagedDevice):
             segw=factory.segw,
             root_keys=[describe(root).key for root in factory.roots],
             is_strict=self.policy.verifies_name and not self.policy.accepts_common_name,
+            checks_segw_name=self.secure.policy.verifies_name,
         )
 
     def _scan(self) -> None:
@@ -180,24 +286,48 @@ class Hnb(ManagedDevice):
 
     # Discovery.
 
+    async def _discover_by_tunnel(self, lease: dhcp.Lease) -> None:
+        """Steps 2.1 to 2.3 of 5.1.1, until they succeed; the rest is the CWMP client's."""
+        assert self.factory.segw is not None
+        for failures in itertools.count(1):
+            try:
+                tunnel = await self.secure.open((self.factory.segw,), lease.dns_servers)
+            except NotSecured as failed:
+                self._failed(failed.step, str(failed))
+                await asyncio.sleep(self.cpe.back_off_s(failures))
+            else:
+                await self.go_through(tunnel, lease)
+                return
+
     def inform_names(self) -> Iterable[str]:
         """Every Inform tells where the HNB is."""
         return self.paths.location_names(self.tree)
+
+    def answer_sent(self, url: str, served: Sequence[Served]) -> None:
+        """Step 7 of 5.1.1: where HMS (initial) serves too, registration begins in its session."""
+        if self.is_discovered or self.is_public or not self._is_complete(served):
+            return
+        if is_same_entity(url, self.hms_url):
+            self._note_discovered()
+            self.registration.tell_start()
 
     def session_ended(self, report: SessionReport) -> str | None:
         """Discovery goes on where a session brought it, or fails at the step that did not come."""
         if self.is_discovered:
             return self._registration_contacted(report)
+        steps = PUBLIC_STEPS if self.is_public else INTRANET_STEPS
         if report.failure is not None:
-            step, cause = STEPS[report.failure.stage], str(report.failure)
-            if report.failure.stage is Stage.SERVE and self._has_set(report, self.paths.segw):
+            step, cause = steps[report.failure.stage], str(report.failure)
+            if report.failure.stage is Stage.SERVE and self._has_set(
+                report.served, self.paths.segw
+            ):
                 step = "8"
         elif report.refused_sets:
             refused = report.refused_sets[0]
             step, cause = "7", f"{refused.call.method} refused: {refused.answer.summary()}"
-        elif not (self._has_set(report, self.paths.segw) and self.serving_segw):
+        elif not (self._has_set(report.served, self.paths.segw) and self.serving_segw):
             step, cause = "6", "HMS (initial) has set no serving SeGW"
-        elif not self._has_set(report, self.paths.hms_url):
+        elif not self._has_set(report.served, self.paths.hms_url):
             step, cause = "6", "HMS (initial) has set no serving HMS"
         else:
             self._discovered(report)
@@ -205,23 +335,62 @@ class Hnb(ManagedDevice):
         self._failed(step, cause)
         return cause
 
-    def _has_set(self, report: SessionReport, path: str) -> bool:
-        """Whether the ACS has set that parameter in this session."""
+    def _is_complete(self, served: Sequence[Served]) -> bool:
+        """Whether a session has set serving SeGW and serving HMS, and nothing was refused."""
+        sets = [each for each in served if isinstance(each.call, rpc.SetParameterValues)]
+        refused = any(isinstance(each.answer, rpc.Fault) for each in sets)
+        has = all(self._has_set(served, each) for each in (self.paths.segw, self.paths.hms_url))
+        return has and not refused and bool(self.serving_segw)
+
+    def _has_set(self, served: Sequence[Served], path: str) -> bool:
+        """Whether the ACS has set that parameter in a session."""
         return any(
             isinstance(each.call, rpc.SetParameterValues)
             and not isinstance(each.answer, rpc.Fault)
             and any(value.name == path for value in each.call.parameters)
-            for each in report.served
+            for each in served
         )
 
-    def _discovered(self, report: SessionReport) -> None:
+    def _note_discovered(self) -> None:
         self.is_discovered = True
+        self.registration.reset()
+        self.hnb_gw_of_discovery = self.hnb_gw
         self.host.tell(
             "DISCOVERED", segw=self.serving_segw, hms_url=self.hms_url, hnb_gw=self.hnb_gw
         )
-        self._tell_registration()
+
+    def _discovered(self, report: SessionReport) -> None:
+        self._note_discovered()
         if self.hms_url == report.url:
             self.cpe.happened(REGISTRATION_EVENT)
+        lease = self.lan.lease
+        if self.registers_by_tunnel and lease is not None:
+            self.cpe.hold()
+            self.go_on(self.registration.begin(lease))
+        else:
+            self.registration.tell_start()
+
+    def _registration_contacted(self, report: SessionReport) -> str | None:
+        is_first = any(isinstance(each.call, rpc.SetParameterValues) for each in report.served)
+        shared = not self.is_public and is_same_entity(report.url, self.factory.hms_url or "")
+        if report.failure is None and shared and is_first and not self.hnb_gw:
+            self.cpe.happened(REGISTRATION_EVENT)  # HMS (serving) is to set it in a session of its
+            return None
+        return self.registration.contacted(report)
+
+    def discover_again(self, cause: str) -> None:
+        """The serving side is dead: forget it, and begin with the factory data again."""
+        self.host.tell("DISCOVERY_AGAIN", cause=cause)
+        self.is_discovered = False
+        self.registration.reset()
+        self._forget_serving()
+        self.cpe.hold()
+        self.go_on(self._discover_anew())
+
+    async def _discover_anew(self) -> None:
+        await self.secure.close_all()
+        if self.lan.lease is not None:
+            await self.first_contact(self.lan.lease)
 
     def _failed(self, step: str, cause: str) -> None:
         """AMB-3G-10: stop at the failing step, and begin anew after the back-off.
@@ -229,30 +398,21 @@ class Hnb(ManagedDevice):
         Half a serving set is none: the next session is with HMS (initial) again.
         """
         self.host.tell("FAILED", step=step, cause=cause)
-        for path, text in (
-            (self.paths.hms_url, self.factory.hms_url or ""),
-            (self.paths.segw, ""),
-            (self.paths.hnb_gw, ""),
-            (f"{self.paths.root}ManagementServer.ParameterKey", ""),
-        ):
-            self.tree.assign(path, text)
+        self._forget_serving()
+
+    def _forget_serving(self) -> None:
+        others = (*self.paths.segws, *self.paths.hnb_gws)
+        self.tree.assign(self.paths.hms_url, self.factory.hms_url or "")
+        for path in (*others, f"{self.paths.root}ManagementServer.ParameterKey"):
+            self.tree.assign(path, "")
         self.cpe.start_over()
 
-    # Registration, of which only the first contact is here.
 
-    def _tell_registration(self) -> None:
-        self.host.tell(
-            "REGISTRATION_START", segw=self.serving_segw, hms_url=self.hms_url, hnb_gw=self.hnb_gw
-        )
-
-    def _registration_contacted(self, report: SessionReport) -> str | None:
-        if report.failure is not None:
-            self.host.tell("FAILED", step="9", cause=str(report.failure))
-            return str(report.failure)
-        if not self.hnb_gw:
-            cause = "neither HMS (initial) nor HMS (serving) has set an HNB-GW"
-            self.host.tell("FAILED", step="9", cause=cause)
-            self.cpe.start_over()
-            return cause
-        self.host.tell("SERVED", hms_url=report.url, hnb_gw=self.hnb_gw)
-        return None
+def is_same_entity(url: str, other: str) -> bool:
+    """Whether two URLs lead to the same host and port (AMB-3G-03).  The path is no entity's."""
+    try:
+        one, two = Url.parse(url), Url.parse(other)
+    except BadInput:
+        return False
+    hosts = [each.host.rstrip(".").lower() for each in (one, two)]
+    return hosts[0] == hosts[1] and one.port == two.port

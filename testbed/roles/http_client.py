@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from testbed.errors import PeerError
@@ -70,8 +71,14 @@ class HttpConnection:
             raise TimeoutError(f"no connection to {remote} within {connect_within_s:g} s") from None
         return cls(host, stream, answer_within_s, mend)
 
-    async def exchange(self, request: Request) -> Response:
+    async def exchange(
+        self, request: Request, on_sent: Callable[[], None] | None = None
+    ) -> Response:
         """Send a request; its response, which is final: interim ones are passed over.
+
+        Args:
+            request: what to send.
+            on_sent: called when all of it was sent, before the response is read.
 
         Raises:
             ClosedByServer: the connection had ended before the request was sent.
@@ -83,6 +90,8 @@ class HttpConnection:
                 await self._look_ahead()
                 for data in mended_octets(self._mend, request, self.stream.remote):
                     await self.stream.send(data)
+                if on_sent is not None:
+                    on_sent()
                 response = await self._response()
         except TimeoutError:
             raise PeerError(

@@ -110,12 +110,18 @@ class ManagedDevice(Device, CpeOwner):
         """Change the CWMP client's policy; holds from the next session."""
         self.cpe.set_policy(**changes)
 
+    @property
+    def listens_outside(self) -> bool:
+        """Whether it takes connection requests on its own address."""
+        return True
+
     # Power.
 
     async def start(self) -> None:
         """Power is on: get connected, and to the ACS."""
         self.cpe.booted()
-        await self.connection_requests.start()
+        if self.listens_outside:
+            await self.connection_requests.start()
         await super().start()
 
     def stop(self) -> None:
@@ -131,11 +137,19 @@ class ManagedDevice(Device, CpeOwner):
 
     def factory_reset(self) -> None:
         """Forget all but the factory's data, and start anew."""
+        self._restarting = self.host.spawn(self._reset(), f"{self.name} is reset")
+
+    async def leave(self) -> None:
+        """What is said to others before a restart: nothing, unless a box knows better."""
+
+    async def _reset(self) -> None:
+        await self.leave()
         self.host.tell("FACTORY_RESET")
         self.cpe.reset()
-        self._restarting = self.host.spawn(self._restart(), f"{self.name} reboots")
+        await self._restart()
 
     async def _restart(self) -> None:
+        await self.leave()
         self.stop()
         self.host.set_default_route(None)
         self.host.clear_address(INTERFACE)
@@ -155,13 +169,18 @@ class ManagedDevice(Device, CpeOwner):
         self.note_address(lease)
         self.cpe.connected(self.resolver_for(lease))
 
-    def note_address(self, lease: dhcp.Lease) -> None:
-        """Bring what the tree says of the LAN interface up to date."""
+    def note_address(self, lease: dhcp.Lease, reached_at: str | None = None) -> None:
+        """Bring what the tree says of the LAN interface up to date.
+
+        Args:
+            lease: of that interface.
+            reached_at: the address at which it takes connection requests; None: the lease's.
+        """
         root = self.tree.model.root
         self.assign(f"{root}LAN.IPAddress", lease.address)
         self.assign(f"{root}LAN.DefaultGateway", next(iter(lease.routers), ""))
         self.assign(f"{root}LAN.DNSServers", ",".join(lease.dns_servers))
-        url = self.connection_requests.url(lease.address)
+        url = self.connection_requests.url(reached_at or lease.address)
         self.assign(f"{root}ManagementServer.ConnectionRequestURL", url)
         self.cpe.changed()
 

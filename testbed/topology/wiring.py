@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from ipaddress import IPv4Network
 from typing import Any
 
 from testbed.errors import BadInput, unknown
 from testbed.topology.nat import Nat
 from testbed.topology.quality import Quality
+
+
+class Esp(StrEnum):
+    """Who encrypts what goes through tunnels, where the world is made of real kernels."""
+
+    USER = "user"
+    """charon itself (kernel-libipsec), always in UDP; works with every kernel."""
+    KERNEL = "kernel"
+    """The kernel, in UDP where there is a NAT on the way."""
 
 
 class Certificate(Enum):
@@ -143,12 +152,16 @@ class Topology:
 
     Args:
         title: what it is; the first line of a topology function's docstring.
+
+    Attributes:
+        esp: who does ESP in it.
     """
 
     def __init__(self, title: str | None = None) -> None:
         self.title = (title or "").strip().split("\n")[0]
         self.links: dict[str, Link] = {}
         self.nodes: dict[str, Node] = {}
+        self.esp = Esp.USER
         self._suffix = ""
 
     def link(self, name: str, subnet: str) -> Link:

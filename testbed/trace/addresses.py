@@ -50,6 +50,7 @@ class Addresses:
         self._members: dict[str, dict[str, None]] = {}
         self._links_of: dict[tuple[str, str], str] = {}
         self._of_address: dict[str, list[Holding]] = {}
+        self._peers: dict[tuple[str, str], str] = {}
         self._of_interface: dict[tuple[str, str], list[Holding]] = {}
 
     @property
@@ -133,14 +134,25 @@ class Addresses:
         """Every holding of that address, the oldest first."""
         return list(self._of_address.get(address, ()))
 
-    def on_link(self, link: str, sender: str, address: str | None, time_ns: int) -> str | None:
+    def set_peer(self, link: str, address: str, node: str) -> None:
+        """What has that address on a tunnel's inside talks to that node there."""
+        self._members.setdefault(link, {})[node] = None
+        self._peers[link, address] = node
+
+    def on_link(
+        self, link: str, sender: str, source: str | None, address: str | None, time_ns: int
+    ) -> str | None:
         """The receiver on a link without link-layer addresses, such as a tunnel's inside.
 
-        The member that holds the address; where none does, the only other member.
+        The member that holds the address; where none does, the other end of the sender's tunnel, or
+        the only other member.
         """
         if address is not None:
             for holding in self.holders(address, time_ns):
                 if self._links_of.get((holding.node, holding.interface)) == link:
                     return holding.node
+        peer = self._peers.get((link, source or ""))
+        if peer is not None and peer != sender:
+            return peer
         others = [node for node in self._members.get(link, ()) if node != sender]
         return others[0] if len(others) == 1 else None

@@ -187,12 +187,20 @@ class Arrows:
         self._addresses = addresses
         self._deliveries = deliveries
         self._of_record: list[Arrow] = []
+        self._shared: dict[int, list[Arrow]] = {}
         self._open: dict[Hashable, list[Arrow]] = {}
         self._order: deque[tuple[int, Hashable]] = deque()
 
     def of(self, record: Record) -> Arrow:
         """The arrow of a record of this trace."""
         return self._of_record[record.number]
+
+    def replace(self, record: Record) -> None:
+        """Take a record in the place of the one of its number: what it says was opened."""
+        for arrow in (self._of_record[record.number], *self._shared.get(record.number, ())):
+            for place, hop in enumerate(arrow.hops):
+                if hop.number == record.number:
+                    arrow.hops[place] = record
 
     def add(self, record: Record, key: Hashable, receipt: Receipt | None) -> Arrow:
         """Take the next record: another hop of a known arrow, or a new one.
@@ -219,6 +227,8 @@ class Arrows:
     def _begin(self, hops: list[Record], receipts: list[Receipt | None]) -> Arrow:
         arrow = Arrow(hops, receipts, self._addresses, self._deliveries)
         self.all.append(arrow)
+        for hop in hops[:-1]:
+            self._shared.setdefault(hop.number, []).append(arrow)
         return arrow
 
     def _continue(

@@ -1,4 +1,4 @@
-"""Which port speaks which protocol: the registry of payload decoders.
+"""Which port, and which number above IP, speaks which protocol: the registry of payload decoders.
 
 Decoders are imported when their port is first seen, so that a trace costs nothing that it does not
 show.  Whoever adds a protocol adds one line here, or calls `register_datagram` / `register_stream`.
@@ -105,17 +105,24 @@ class LengthPrefixed:
         return (Piece(DecodeError(sentence), held),)
 
 
-def _late(module: str) -> DatagramDecoder:
-    """The `decode` of a protocol module, imported when it is first called."""
+def _late(module: str, function: str = "decode") -> DatagramDecoder:
+    """A function of a protocol module, imported when it is first called."""
 
     def decode(data: bytes) -> Any:
-        return import_module(module).decode(data)
+        return getattr(import_module(module), function)(data)
 
     return decode
 
 
 _dns = _late("testbed.protocols.dns")
 _dhcp = _late("testbed.protocols.dhcp")
+_sctp = _late("testbed.protocols.sctp")
+_ike = _late("testbed.protocols.ike")
+_port_4500 = _late("testbed.protocols.ike", "decode_4500")
+_esp = _late("testbed.protocols.ike", "decode_esp")
+
+ESP = 50
+"""The IP protocol number of ESP (RFC 4303)."""
 
 WEB_PORTS = (80, 443, 7547)
 """HTTP's, HTTPS's, and the one that IANA gave to CWMP."""
@@ -127,7 +134,7 @@ def _web(to_server: bool) -> StreamDecoder:
 
 
 class Decoders:
-    """Payload decoders by port.
+    """Payload decoders by port, and by protocol number for what has no ports of UDP or TCP.
 
     Args:
         usual: begin with the protocols that the testbed knows at their registered ports.
@@ -139,17 +146,26 @@ class Decoders:
     def __init__(self, usual: bool = True) -> None:
         self._datagrams: dict[int, DatagramDecoder] = {}
         self._streams: dict[int, StreamFactory] = {}
+        self._protocols: dict[int, DatagramDecoder] = {}
         self.web_ports: set[int] = set()
         if usual:
             self.register_datagram(53, _dns)
             self.register_datagram(67, _dhcp)
             self.register_datagram(68, _dhcp)
+            self.register_datagram(500, _ike)
+            self.register_datagram(4500, _port_4500)
+            self.register_protocol(ESP, _esp)
             self.register_stream(53, lambda _: LengthPrefixed(_dns, "DNS message over TCP"))
             self.register_web(*WEB_PORTS)
+            self.register_protocol(132, _sctp)
 
     def register_datagram(self, port: int, decode: DatagramDecoder) -> None:
         """Decode UDP payloads to or from that port by `decode`; the last registration counts."""
         self._datagrams[port] = decode
+
+    def register_protocol(self, number: int, decode: DatagramDecoder) -> None:
+        """Decode the payloads of that IP protocol by `decode`."""
+        self._protocols[number] = decode
 
     def register_stream(self, port: int, factory: StreamFactory) -> None:
         """Decode TCP connections to that port by decoders of `factory`, one a direction."""
@@ -164,6 +180,10 @@ class Decoders:
     def datagram(self, source_port: int, destination_port: int) -> DatagramDecoder | None:
         """The decoder of a datagram: by destination port first, as most go to a server."""
         return self._datagrams.get(destination_port) or self._datagrams.get(source_port)
+
+    def protocol(self, number: int) -> DatagramDecoder | None:
+        """The decoder of an IP protocol that has no ports."""
+        return self._protocols.get(number)
 
     def stream(self, source_port: int, destination_port: int) -> StreamDecoder | None:
         """A new decoder for one direction of a connection."""

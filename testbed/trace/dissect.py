@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from testbed.errors import DecodeError
 from testbed.protocols.wire import Endpoint
-from testbed.trace.decoders import Decoders
+from testbed.trace.decoders import ESP, Decoders
 from testbed.trace.fragments import Fragments
 from testbed.trace.packets import (
     ICMP,
@@ -33,7 +33,7 @@ ETHERNET, RAW_IP, LINUX_COOKED, LINUX_COOKED_2, RAW_IPV4, RAW_IPV6 = 1, 101, 113
 _OLD_RAW_IP = (12, 14)
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 _TAGS = (0x8100, 0x88A8)
-_NAMES = {UDP: "udp", TCP: "tcp", ICMP: "icmp", ICMPV6: "icmp"}
+_NAMES = {UDP: "udp", TCP: "tcp", ICMP: "icmp", ICMPV6: "icmp", ESP: "esp"}
 _IPV6_EXTENSIONS = (0, 43, 60, 135)  # hop-by-hop, routing, destination options, mobility
 _IPV6_FRAGMENT = 44
 _NO_MARKS: frozenset[str] = frozenset()
@@ -275,7 +275,25 @@ class Dissector:
             content = self._plain(packet, _NAMES[packet.protocol])
             content.error = error
             return [content]
-        return [self._plain(packet, str(packet.protocol))]
+        return [self._other(packet)]
+
+    def _other(self, packet: Packet) -> Content:
+        """A protocol that is known by its number; ports, where its messages have some."""
+        content = self._plain(packet, _NAMES.get(packet.protocol, str(packet.protocol)))
+        decode = self._decoders.protocol(packet.protocol)
+        if decode is None:
+            return content
+        try:
+            content.message = decode(packet.payload)
+        except DecodeError as error:
+            content.error = error
+            return content
+        source, destination = (
+            getattr(content.message, name, 0) for name in ("source_port", "destination_port")
+        )
+        content.source = Endpoint(packet.source, source)
+        content.destination = Endpoint(packet.destination, destination)
+        return content
 
     @staticmethod
     def _plain(packet: Packet, transport: str) -> Content:

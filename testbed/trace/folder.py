@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
 
 from testbed.errors import BadInput
+from testbed.protocols.ike import wireshark
+from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
 from testbed.trace.decoders import Decoders
 from testbed.trace.packet_log import PacketLog
@@ -24,6 +26,10 @@ from testbed.trace.trace import Trace
 CAPTURE = "trace.pcapng"
 PACKET_LOG = "packets.log"
 EVENTS = "events.jsonl"
+KEY_TABLES = (Path("keys", wireshark.IKE_TABLE), Path("keys", wireshark.ESP_TABLE))
+"""The keys of IKE and ESP, as Wireshark reads them: in its profile, or by its option -o uat:..."""
+PREFERENCES = Path("keys", "preferences")
+"""With it the folder of the keys is a profile of Wireshark's, as it stands."""
 PLACES_EVENT = "PLACES"
 """The first line of events.jsonl: who is where, and the static addresses."""
 CLEAR_EVENT = "CLEAR"
@@ -107,6 +113,13 @@ class RunWriter:
             self._record(record)
         trace.listeners.append(self._record)
         trace.clear_listeners.append(self._clear)
+        for table in KEY_TABLES:
+            (folder / table).unlink(missing_ok=True)
+        for ike_keys in trace.ike_keys:
+            self._keys(ike_keys)
+        for esp_keys in trace.esp_keys:
+            self._keys(esp_keys)
+        trace.key_listeners.append(self._keys)
 
     def _clear(self, clear: Clear) -> None:
         self._events.write(
@@ -125,6 +138,17 @@ class RunWriter:
             )
         )
 
+    def _keys(self, keys: IkeKeys | EspKeys) -> None:
+        is_ike = isinstance(keys, IkeKeys)
+        line = wireshark.ike_line(keys) if isinstance(keys, IkeKeys) else wireshark.esp_line(keys)
+        if line is None:
+            return  # Wireshark has no form for these algorithms
+        table = self.folder / KEY_TABLES[0 if is_ike else 1]
+        table.parent.mkdir(exist_ok=True)
+        (self.folder / PREFERENCES).write_text(wireshark.PREFERENCES)
+        with table.open("a", encoding="ascii") as file:
+            file.write(f"{line}\n")
+
     def _record(self, record: Record) -> None:
         if isinstance(record.message, Event) and record.is_event:
             event = record.message
@@ -142,12 +166,13 @@ class RunWriter:
         if self._record in self._trace.listeners:
             self._trace.listeners.remove(self._record)
             self._trace.clear_listeners.remove(self._clear)
+            self._trace.key_listeners.remove(self._keys)
         self._events.close()
         comments = {}
         watched = False
         for place, record in enumerate(self._places):
             arrow = self._trace.arrow_of(record)
-            hop = next(n for n, each in enumerate(arrow.hops) if each is record)
+            hop = next(n for n, each in enumerate(arrow.hops) if each.number == record.number)
             receipt = arrow.receipts[hop]
             if receipt is None:
                 continue
@@ -188,6 +213,8 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
         events = list(read_events(text, str(folder / EVENTS)))
     trace = Trace(decoders)
     _set_places(trace, [each for each in events if each.event == PLACES_EVENT])
+    for table in KEY_TABLES:
+        _add_keys(trace, folder / table)
     told = [each for each in events if each.event != PLACES_EVENT]
     recorded = capture.notes.get("arrivals") == "recorded"
     position = 0
@@ -202,6 +229,16 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
         _add_event(trace, event)
     trace.close()
     return trace
+
+
+def _add_keys(trace: Trace, table: Path) -> None:
+    if table.exists():
+        text = table.read_text(encoding="utf-8", errors="replace")
+        ike, esp = wireshark.read_tables(text, str(table))
+        for ike_keys in ike:
+            trace.add_ike_keys(ike_keys)
+        for esp_keys in esp:
+            trace.add_esp_keys(esp_keys)
 
 
 def _is_due(told: ToldEvent, frame: Frame, trace: Trace) -> bool:

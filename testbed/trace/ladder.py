@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
+from testbed.protocols.ike.message import IkeMessage
 from testbed.trace.arrow import Arrow
 from testbed.trace.ladder_rows import EVENT, LOST, MALFORMED, Row, Rows, columns
 from testbed.trace.record import Record
@@ -325,6 +326,8 @@ class LadderPrinter:
     def _is_whole(arrow: Arrow) -> bool:
         if arrow.last.frame is None or arrow.delivered is False:
             return True
+        if isinstance(arrow.message, IkeMessage) and not arrow.message.is_opened:
+            return False  # its keys may come
         return bool(arrow.delivered) and (arrow.is_group or arrow.reached)
 
     def _draw(self, arrow: Arrow) -> list[Line]:

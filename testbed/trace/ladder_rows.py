@@ -1,8 +1,9 @@
 """What a ladder shows, before it is drawn: which arrows, with which words.
 
 Text and SVG draw the same rows.  Hidden unless asked for: pure TCP acknowledgements, the second
-half of opening and closing a connection, parts of messages that are decoded as a whole, and address
-resolution that was answered.  What a NAT makes of an endpoint is told once.
+half of opening and closing a connection, parts of messages that are decoded as a whole, address
+resolution that was answered, and of an ESP association all that arrives but its first packet: what
+is inside it is drawn where it is known.  What a NAT makes of an endpoint is told once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from testbed.protocols.ike.port_4500 import EspPacket, NatKeepalive
 from testbed.protocols.wire import Endpoint
 from testbed.trace.arrow import Arrow
 from testbed.trace.packets import Arp, Icmp
@@ -69,6 +71,7 @@ class Rows:
         self._closed: set[tuple[str, int | None]] = set()
         self._translated: set[tuple[str, frozenset[Endpoint]]] = set()
         self._answered: set[tuple[str, str]] = set()
+        self._associations: dict[int, Arrow] = {}
         self._scanned = 0
 
     def row(self, arrow: Arrow) -> Row | None:
@@ -86,7 +89,7 @@ class Rows:
             kind = LOST
         elif record.error is not None:
             kind = MALFORMED
-        elif isinstance(record.message, (Arp, Icmp)):
+        elif isinstance(record.message, (Arp, Icmp, EspPacket, NatKeepalive)):
             kind = QUIET
         return Row(arrow, _one_line(label), self._notes(arrow), kind, self._targets(arrow))
 
@@ -119,6 +122,9 @@ class Rows:
         if isinstance(record.message, Icmp) and record.message.version == 6:
             hidden = record.message.type in _NEIGHBOUR_DISCOVERY
             return None if hidden else record.message.summary()
+        if isinstance(record.message, EspPacket) and arrow.delivered is not False:
+            first = self._associations.setdefault(record.message.spi, arrow)
+            return record.summary() if first is arrow else None
         if record.message is not None:
             return record.summary()
         if "fragment" in record.marks:
@@ -179,7 +185,7 @@ class Rows:
 
 
 def _segment_label(record: Record) -> str:
-    if isinstance(record.message, (Arp, Icmp)):
+    if isinstance(record.message, (Arp, Icmp, EspPacket)):
         return record.message.summary()
     flags = " ".join(mark for mark in ("SYN", "FIN", "RST", "ACK") if mark in record.marks)
     octets = f", {len(record.payload)} octets" if record.payload else ""

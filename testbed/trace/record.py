@@ -96,7 +96,7 @@ class Record:
         sender: node that sent the frame on this link, or whose event it is.
         receiver: node whose interface has the frame's destination address; None: broadcast,
             multicast or unknown.
-        transport: "udp", "tcp", "icmp", "arp", "event", "tls" for what a tap told, or the
+        transport: "udp", "tcp", "icmp", "esp", "arp", "event", "tls" for what a tap told, or the
             protocol's number as text.
         source: IP source, with port where there is one (else port 0); None without IP.
         destination: likewise.
@@ -104,7 +104,7 @@ class Record:
         error: why the payload could not be decoded, though its port says what it is.
         payload: transport payload; of a stream, the octets of this message.
         frame: the frame that completed the message; None for an event, and for what a tap told.
-        marks: TCP flags ("SYN", "FIN"), "retransmission", "tap", and the like.
+        marks: TCP flags ("SYN", "FIN"), "retransmission", "tap", "opened" (by keys), and the like.
         stream: ordinal of the TCP connection on this link; None elsewhere.
         carried: what the message holds in its body, from the outside to the inside: the CWMP
             envelope of an HTTP message, and the call in it.

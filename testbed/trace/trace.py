@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.trace.addresses import Addresses, Place
 from testbed.trace.arrow import Arrow, Arrows
 from testbed.trace.clear import ClearConnections
 from testbed.trace.decoders import Decoders
 from testbed.trace.delivery import Deliveries
 from testbed.trace.dissect import ETHERNET, IPV4, IPV6, Dissection, Dissector
+from testbed.trace.opened import Openings, inside_too
 from testbed.trace.record import Clear, Event, Frame, Listener, Record
 from testbed.trace.select import matches
 
@@ -34,6 +36,10 @@ class Trace:
     Attributes:
         records: all records; a record's number is its place here.
         listeners: called with each new record, after it has joined its arrow.
+        opened_listeners: called with each record that keys opened after it had come; it is in
+            `records` and its arrow from then on.
+        key_listeners: called with each association's keys.
+        opened: how many records keys have opened after they had come.
         clear_listeners: called with all that a tap tells, before the records that it gives.
         addresses: who is where, who held which address when.
         roles: who plays each node ("hnb" for hnb and hnb2), where that is known.
@@ -44,6 +50,9 @@ class Trace:
         self.decoders = decoders or Decoders()
         self.records: list[Record] = []
         self.listeners: list[Listener] = []
+        self.opened_listeners: list[Listener] = []
+        self.key_listeners: list[Callable[[IkeKeys | EspKeys], None]] = []
+        self.opened = 0
         self.clear_listeners: list[Callable[[Clear], None]] = []
         self.addresses = Addresses()
         self.roles: dict[str, str] = {}
@@ -52,6 +61,7 @@ class Trace:
         self._dissector = Dissector(self.decoders)
         self._arrows = Arrows(self.addresses, self.deliveries)
         self._clear = ClearConnections(self.addresses, self._arrows)
+        self._openings = Openings()
 
     @classmethod
     def from_frames(
@@ -60,6 +70,7 @@ class Trace:
         nodes: Mapping[str, tuple[str, str, str]] = MappingProxyType({}),
         decoders: Decoders | None = None,
         addresses: Mapping[tuple[str, str], str | Iterable[str]] = MappingProxyType({}),
+        keys: Iterable[IkeKeys | EspKeys] = (),
     ) -> Trace:
         """The trace of frames in time order.
 
@@ -68,10 +79,16 @@ class Trace:
             nodes: link-layer address to (node, interface, link).
             decoders: payload decoders by port; the usual ones where None.
             addresses: IP addresses by (node, interface); the interface may be "".
+            keys: by which IKE messages are opened, and ESP packets give what is inside.
         """
         trace = cls(decoders)
         trace.set_nodes(nodes, addresses)
-        for frame in frames:
+        for each in keys:
+            if isinstance(each, IkeKeys):
+                trace.add_ike_keys(each)
+            else:
+                trace.add_esp_keys(each)
+        for frame in inside_too(frames, trace.esp_keys):
             trace.add_frame(frame)
         trace.close()
         return trace
@@ -144,6 +161,7 @@ class Trace:
                 content.stream,
                 content.carried,
             )
+            record = self._openings.open(record)
             self.records.append(record)
             self._arrows.add(record, content.key, receipt)
             self._clear.see(record)
@@ -169,7 +187,7 @@ class Trace:
                 self._learn(link.source, frame)
         if link is None or link.destination is None:
             sender = frame.node or source or "unknown"
-            receiver = addresses.on_link(frame.link, sender, destination, frame.time_ns)
+            receiver = addresses.on_link(frame.link, sender, source, destination, frame.time_ns)
             return sender, receiver or known
         place = addresses.places.get(link.source or "")
         sender = frame.node or (place.node if place else source or link.source or "unknown")
@@ -217,7 +235,8 @@ class Trace:
         """Take what a node tells of itself.
 
         "ADDRESS" with `interface` and `address` (None: none) says that an interface has another
-        address from then on; with `link` where the link has no link-layer addresses (a tunnel).
+        address from then on; with `link` where the link has no link-layer addresses (a tunnel), and
+        `peer`, the outer address of the tunnel's other end.
         """
         if name == ADDRESS_EVENT and "interface" in fields:
             interface = str(fields["interface"])
@@ -226,6 +245,9 @@ class Trace:
                 self.addresses.join(node, interface, str(fields["link"]))
             text = None if address is None else str(address).split("/")[0]
             self.addresses.hold(node, interface, text, time_ns)
+            for holding in self.addresses.holders(str(fields.get("peer", "")), time_ns)[:1]:
+                if text is not None and "link" in fields:
+                    self.addresses.set_peer(str(fields["link"]), text, holding.node)
         self.deliveries.now_ns = max(self.deliveries.now_ns, time_ns)
         event = Event(name, MappingProxyType(dict(fields)))
         record = Record(len(self.records), time_ns, "", node, None, "event", message=event)
@@ -233,6 +255,46 @@ class Trace:
         self._arrows.add(record, None, None)
         self._tell([record])
         return record
+
+    @property
+    def ike_keys(self) -> tuple[IkeKeys, ...]:
+        """The keys of IKE associations, as they came."""
+        return tuple(self._openings.ike.values())
+
+    @property
+    def esp_keys(self) -> tuple[EspKeys, ...]:
+        """The keys of ESP associations, as they came."""
+        return tuple(self._openings.esp.values())
+
+    def add_ike_keys(self, keys: IkeKeys) -> list[Record]:
+        """Take the keys of an IKE association: its messages are opened, those to come and those
+        that are there already.
+
+        Returns:
+            The records that changed; each has its old number, and the mark "opened" or the error
+            why the keys do not open it.
+        """
+        opened = list(self._openings.add(keys))
+        for record in opened:
+            self.records[record.number] = record
+            self._arrows.replace(record)
+        self.opened += len(opened)
+        for key_listener in tuple(self.key_listeners):
+            key_listener(keys)
+        for record in opened:
+            for listener in tuple(self.opened_listeners):
+                listener(record)
+        return opened
+
+    def add_esp_keys(self, keys: EspKeys) -> None:
+        """Take the keys of an ESP association.
+
+        They open no record: the inside of a tunnel is captured as a link of its own, or made of
+        the outside before it comes here (`opened.inside_too`).
+        """
+        self._openings.esp[keys.spi] = keys
+        for listener in tuple(self.key_listeners):
+            listener(keys)
 
     def add_clear(self, clear: Clear) -> list[Record]:
         """Take what an end of a TLS connection tells of it, in clear.

@@ -22,14 +22,14 @@ FAULTS = load_faults()
 ENDS = ("completed", "missed", "violated")
 SHOWS = [(name, run) for name, fault in FAULTS.items() for run in fault.shown_in]
 FLOW = (
+    "discovery_intranet",
+    "discovery_intranet_shared_hms",
+    "discovery_hnbgw_by_serving",
     "discovery_public",
     "discovery_cert_mismatch",
     "discovery_dns_failure",
     "discovery_provisioning_fault",
 )
-LATER = {"32583-5.1-P7"}
-"""Entries of the flow's section that need a Security Gateway: only the intranet flow shows them."""
-
 
 Outcomes = dict[str, Outcome]
 """By variant."""
@@ -70,10 +70,10 @@ def under_faults(
     }
 
 
-def test_every_entry_of_the_flow_has_a_check() -> None:
-    mine = {each for each in register() if each.startswith(("32583-5.1-", "32583-5.1.2-"))}
+def test_every_entry_of_both_flows_has_a_check() -> None:
+    mine = {each for each in register() if each.startswith("32583-5.1")}
 
-    assert mine - set(load_checks()) == LATER
+    assert mine - set(load_checks()) == set()
 
 
 def test_every_check_has_a_fault_that_breaks_it() -> None:
@@ -107,9 +107,8 @@ def test_each_broken_requirement_is_shown_broken_somewhere(name: str) -> None:
         for requirement in fault.breaks
         if run.partition("/")[0] in register()[requirement].scenarios
     }
-    of_this_flow = {each for each in fault.breaks if not each.startswith("32583-5.1.1-")}
 
-    assert of_this_flow <= shown
+    assert {*fault.breaks} <= shown
 
 
 @pytest.mark.emulation

@@ -21,10 +21,13 @@ from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
+from testbed.engines.emulation.tunnel_ends import TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface, Stream
+from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Esp
 from testbed.trace.record import Frame
 
 WITHIN_S = 30.0
@@ -55,7 +58,9 @@ class Wires:
         self.something_told = asyncio.Event()
         self.crashes: list[tuple[str, BaseException]] = []
         self.captures: list[Capture] = []
+        self.esp = Esp.USER
         self.tapped: list[tuple[str, bool, bytes]] = []
+        self.tunnel_keys: list[IkeKeys | EspKeys] = []
         self.keys = tempfile.TemporaryDirectory()
         self.contexts = TlsContexts(Path(self.keys.name, "tls.log"))
 
@@ -114,6 +119,7 @@ class Wires:
 
         def crashed(node: str, error: BaseException) -> None:
             self.crashes.append((node, error))
+            self.something_told.set()
 
         self.hosts[name] = EmulatedHost(
             name,
@@ -124,6 +130,7 @@ class Wires:
             crashed,
             self.contexts,
             self.tap,
+            TunnelGround(esp=self.esp, on_keys=self.tunnel_keys.append),
         )
         return self.hosts[name]
 
@@ -159,6 +166,12 @@ class Wires:
         capture.start()
         self.captures.append(capture)
         return capture, frames
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until what has been told, or has crashed, makes this true."""
+        while not holds():
+            self.something_told.clear()
+            await self.something_told.wait()
 
     def close(self) -> None:
         for capture in self.captures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.conformance.check import check
+from testbed.conformance.tunnels import is_inside
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import dhcp, dns
 from testbed.trace.record import Record
@@ -24,7 +25,7 @@ def connectivity_before_the_first_query(trace: Trace) -> Iterator[Finding]:
             if isinstance(message, dhcp.Ack) and record.receiver in (hnb, None):
                 if message.hardware_address in trace.hardware_addresses(hnb):
                     acknowledged = record
-            elif isinstance(message, dns.Query) and record.sender == hnb:
+            elif isinstance(message, dns.Query) and record.sender == hnb and not is_inside(record):
                 yield _judge_query(hnb, record, acknowledged)
                 break
 

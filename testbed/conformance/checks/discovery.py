@@ -1,6 +1,6 @@
-"""Steps 4 to 7 of discovery on the public Internet: what HNB and HMS say to each other.
+"""Steps 4 to 7 of discovery, of either flow: what HNB and HMS say to each other.
 
-TS 32.583, 5.1 and 5.1.2.  All of it is seen on the wire, or told in clear by an end of TLS.
+TS 32.583, 5.1, 5.1.1 and 5.1.2.  All of it is seen on the wire, or told in clear by an end of TLS.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.conformance.check import check
+from testbed.conformance.early import public_discoveries, tunnelled_discoveries
 from testbed.conformance.places import Place, place_in
 from testbed.conformance.reading import staged
 from testbed.conformance.sessions import (
@@ -71,7 +72,17 @@ def inform_tells_identity_and_place(trace: Trace) -> Iterator[Finding]:
     Violation: an empty part of the DeviceId, or no place.  AMB-3G-05: a place is a GPS position, a
     neighbour cell, or a public address of the line; a private address tells no place.
     """
-    for discovery in all_discoveries(trace):
+    yield from _identity_and_place(public_discoveries(trace))
+
+
+@check("32583-5.1.1-4")
+def inform_through_the_tunnel_tells_identity_and_place(trace: Trace) -> Iterator[Finding]:
+    """The same of an Inform that comes through a tunnel."""
+    yield from _identity_and_place(tunnelled_discoveries(trace))
+
+
+def _identity_and_place(discoveries: Iterator[Discovery]) -> Iterator[Finding]:
+    for discovery in discoveries:
         for session in discovery.sessions:
             record = session.inform
             if record is None:
@@ -105,7 +116,17 @@ def inform_is_answered(trace: Trace) -> Iterator[Finding]:
     A fault or an HTTP error refuses (AMB-3G-04); then nothing may be set, and no registration may
     begin.  Violation: another ID, another message, or an HNB that goes on after a refusal.
     """
-    for discovery in all_discoveries(trace):
+    yield from _inform_answers(trace, public_discoveries(trace))
+
+
+@check("32583-5.1.1-5")
+def inform_through_the_tunnel_is_answered(trace: Trace) -> Iterator[Finding]:
+    """The same of an Inform that comes through a tunnel; MaxEnvelopes is 1."""
+    yield from _inform_answers(trace, tunnelled_discoveries(trace))
+
+
+def _inform_answers(trace: Trace, discoveries: Iterator[Discovery]) -> Iterator[Finding]:
+    for discovery in discoveries:
         begun = registration(trace, discovery)
         for session in discovery.sessions:
             yield from _answered(session)
@@ -130,7 +151,12 @@ def _answered(session: Session) -> Iterator[Finding]:
         yield fault(answer, f"an InformResponse is due, {answer.summary() or 'an empty body'} came")
     else:
         wanted, found = envelope_of(inform).id, envelope_of(answer).id
-        if wanted == found:
+        response = answer.find(rpc.InformResponse)
+        assert response is not None
+        if response.max_envelopes != 1:
+            # TR-069, A.3.3.1: "This value MUST be set to 1".
+            yield fault(answer, f"MaxEnvelopes is {response.max_envelopes}, 1 is due")
+        elif wanted == found:
             yield ok(answer, f"cwmp:ID {found}")
         else:
             yield fault(answer, f"cwmp:ID {found!r}, the Inform had {wanted!r}")
@@ -157,7 +183,17 @@ def serving_set_is_written(trace: Trace) -> Iterator[Finding]:
     one of the two missing when the session ends, a call before the InformResponse, or another value
     read back.  AMB-3G-05: SecGWServer1 and ManagementServer.URL.
     """
-    for discovery in all_discoveries(trace):
+    yield from _sets(trace, public_discoveries(trace))
+
+
+@check("32583-5.1.1-6")
+def serving_set_is_written_through_the_tunnel(trace: Trace) -> Iterator[Finding]:
+    """The same of a session that goes through a tunnel."""
+    yield from _sets(trace, tunnelled_discoveries(trace))
+
+
+def _sets(trace: Trace, discoveries: Iterator[Discovery]) -> Iterator[Finding]:
+    for discovery in discoveries:
         for session in discovery.sessions:
             yield from _written(trace, session)
         if discovery.done is not None:
@@ -202,13 +238,31 @@ def _read_back(discovery: Discovery) -> Iterator[Finding]:
                     yield fault(turn, f"{read} is read back, {was_set} was set")
 
 
-@check("32583-5.1.2-6-hnbgw", needs=("", "hnbgw_by_serving"))
+@check(
+    "32583-5.1.2-6-hnbgw",
+    needs=("", "hnbgw_by_serving"),
+    needs_in={"discovery_hnbgw_by_serving": ("public", "public_by_initial")},
+)
 def hnb_takes_the_set_with_and_without_hnb_gw(trace: Trace) -> Iterator[Finding]:
     """The HNB takes a serving set that names an HNB-GW, and one that does not.
 
     Violation: it answers either by a fault; a fault that names other parameters only is none.
     """
-    for discovery in all_discoveries(trace):
+    yield from _with_and_without(public_discoveries(trace))
+
+
+@check(
+    "32583-5.1.1-6-hnbgw",
+    needs=("", "hnbgw_by_serving"),
+    needs_in={"discovery_hnbgw_by_serving": ("", "by_initial")},
+)
+def hnb_takes_either_set_through_the_tunnel(trace: Trace) -> Iterator[Finding]:
+    """The same of a session that goes through a tunnel."""
+    yield from _with_and_without(tunnelled_discoveries(trace))
+
+
+def _with_and_without(discoveries: Iterator[Discovery]) -> Iterator[Finding]:
+    for discovery in discoveries:
         for session in discovery.sessions:
             for call in session.calls(rpc.SetParameterValues):
                 asked = serving_set(parameters_of(call.call))
@@ -235,22 +289,62 @@ def set_is_acknowledged_and_then_released(trace: Trace) -> Iterator[Finding]:
     AMB-3G-03: in the public case there is no shortcut for a shared HMS.  Violation: another ID, or
     a registration that begins while the initial session has not ended.
     """
-    for discovery in all_discoveries(trace):
-        for session in discovery.sessions:
-            for call in session.calls(rpc.SetParameterValues):
-                if call.answer is None or call.answer.find(rpc.SetParameterValuesResponse) is None:
-                    continue
-                wanted, found = envelope_of(call.call).id, envelope_of(call.answer).id
-                if wanted == found:
-                    yield ok(call.answer, f"cwmp:ID {found}")
-                else:
-                    yield fault(call.answer, f"cwmp:ID {found!r}, the call had {wanted!r}")
+    for discovery in public_discoveries(trace):
+        yield from _acknowledged(discovery)
         begun = registration(trace, discovery)
         if discovery.session is None or begun is None:
             continue
         ended = discovery.session.ended
         if ended is None or ended.number > begun.number:
             yield fault(begun, "registration begins, and the session with HMS (initial) is open")
+
+
+@check("32583-5.1.1-7")
+def set_through_the_tunnel_is_acknowledged(trace: Trace) -> Iterator[Finding]:
+    """SetParameterValuesResponse carries the call's cwmp:ID and status 0 or 1.
+
+    A set that is refused by a fault is in force in no part.  Violation: another ID or status, or a
+    part of a refused set that is read back.
+    """
+    for discovery in tunnelled_discoveries(trace):
+        yield from _acknowledged(discovery)
+        for session in discovery.sessions:
+            yield from _in_force_in_part(session)
+
+
+def _acknowledged(discovery: Discovery) -> Iterator[Finding]:
+    for session in discovery.sessions:
+        for call in session.calls(rpc.SetParameterValues):
+            if call.answer is None:
+                continue
+            response = call.answer.find(rpc.SetParameterValuesResponse)
+            if response is None:
+                continue
+            wanted, found = envelope_of(call.call).id, envelope_of(call.answer).id
+            if response.status not in (0, 1):
+                yield fault(call.answer, f"status {response.status}, 0 or 1 is due")
+            elif wanted == found:
+                yield ok(call.answer, f"cwmp:ID {found}")
+            else:
+                yield fault(call.answer, f"cwmp:ID {found!r}, the call had {wanted!r}")
+
+
+def _in_force_in_part(session: Session) -> Iterator[Finding]:
+    """Whether a refused set can be read back, in part or whole."""
+    calls = session.calls(rpc.SetParameterValues)
+    refused = [each for each in calls if each.answer is not None and not each.done]
+    if not refused or any(each.done for each in calls):
+        return
+    wanted = {each.name: each.value for each in parameters_of(refused[-1].call)}
+    for turn in session.turns:
+        answer = turn.find(rpc.GetParameterValuesResponse)
+        if answer is None or turn.number < refused[-1].call.number:
+            continue
+        applied = [each for each in answer.parameters if wanted.get(each.name) == each.value]
+        if applied:
+            yield fault(turn, f"{applied[0].name} is {applied[0].value}, as in the refused set")
+        else:
+            yield ok(turn, "nothing of the refused set is in force")
 
 
 def parameters_of(call: Record) -> list[rpc.ParameterValue]:

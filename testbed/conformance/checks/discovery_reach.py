@@ -6,9 +6,19 @@ TS 32.583, 5.1 and 5.1.2.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import merge
 
 from testbed.conformance.check import check
+from testbed.conformance.early import (
+    Step,
+    connections_before_done,
+    contacts_before_done,
+    end_of,
+    first_lease,
+    hms_lookups,
+    out_of_order,
+    public_discoveries,
+    told_by_dhcp,
+)
 from testbed.conformance.index import index_of
 from testbed.conformance.places import is_public
 from testbed.conformance.reading import (
@@ -16,12 +26,9 @@ from testbed.conformance.reading import (
     INNER_DNS,
     OUTER_DNS,
     Connection,
-    Contact,
     Factory,
     Lookup,
-    connections,
     contact_in,
-    contacts,
     factory_of,
     holder_of,
     is_address,
@@ -33,13 +40,10 @@ from testbed.conformance.reading import (
 )
 from testbed.conformance.sessions import Discovery, all_discoveries, redirections, registration
 from testbed.conformance.verdict import Finding, fault, ok
-from testbed.protocols import dhcp, dns
 from testbed.protocols.cwmp import rpc
+from testbed.trace.opened import INSIDE
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
-
-Step = tuple[str, Record | None]
-"""A step of the ladder, and the record that does it; None: it is not done."""
 
 
 @check("32583-5.1-P1")
@@ -52,7 +56,7 @@ def initial_hms_comes_first(trace: Trace) -> Iterator[Finding]:
     """
     for discovery in all_discoveries(trace):
         first = True
-        for contact in _contacts_before_done(trace, discovery):
+        for contact in contacts_before_done(trace, discovery):
             if is_serving(contact.node):
                 yield fault(contact.record, f"{contact} before HMS (initial) has set anything")
                 break
@@ -93,9 +97,9 @@ def factory_holds_an_https_url(trace: Trace) -> Iterator[Finding]:
     AMB-3G-08: a host that is an address is not asked for.  Violation: no URL, another scheme, or
     another name than the URL's.
     """
-    for discovery in all_discoveries(trace):
+    for discovery in public_discoveries(trace):
         factory = factory_of(trace, discovery.hnb)
-        if factory is None or factory.segw is not None:
+        if factory is None:
             continue
         url = factory.hms_url
         if not url or not url.lower().startswith("https://") or not factory.hms_host:
@@ -119,8 +123,8 @@ def initial_hms_is_published(trace: Trace) -> Iterator[Finding]:
     itself has taken the name out of the zone, the HNB is looked at instead: it must contact nobody
     (AMB-3G-10).
     """
-    for discovery in all_discoveries(trace):
-        asked = [each for each in _hms_lookups(trace, discovery) if each.answer is not None]
+    for discovery in public_discoveries(trace):
+        asked = [each for each in hms_lookups(trace, discovery) if each.answer is not None]
         found = [each for each in asked if each.addresses]
         for lookup in found:
             assert lookup.answer is not None
@@ -136,7 +140,7 @@ def initial_hms_is_published(trace: Trace) -> Iterator[Finding]:
         if not _is_unpublished_by_intent(trace):
             yield fault(answer, f"{asked[0].name} is answered {answer.message.code}, no address")
             continue
-        later = _contacts_before_done(trace, discovery)
+        later = contacts_before_done(trace, discovery)
         gone_on = next((each for each in later if each.record.number > answer.number), None)
         if gone_on is None:
             yield ok(answer, f"{answer.message.code}, and nobody is contacted")
@@ -156,15 +160,13 @@ def hms_is_reached_by_its_name(trace: Trace) -> Iterator[Finding]:
     A gateway that forwards queries stands for the outer DNS.  Without an address nobody may be
     contacted (AMB-3G-10).  Violation: an address of no answer, the inner DNS, or the SeGW's name.
     """
-    for discovery in all_discoveries(trace):
+    for discovery in public_discoveries(trace):
         factory = factory_of(trace, discovery.hnb)
-        if factory is not None and factory.segw is not None:
-            continue  # the other mode: 5.1.1 says whom it asks
         yield from _wrong_lookups(trace, discovery)
         if factory is not None and is_address(factory.hms_host):
             continue
-        asked = _hms_lookups(trace, discovery)
-        reached = _connections_before_done(trace, discovery)
+        asked = hms_lookups(trace, discovery)
+        reached = connections_before_done(trace, discovery)
         for connection in reached:
             yield _judge_address(connection, asked, factory)
         if asked and not reached and not any(each.addresses for each in asked):
@@ -173,7 +175,7 @@ def hms_is_reached_by_its_name(trace: Trace) -> Iterator[Finding]:
 
 
 def _wrong_lookups(trace: Trace, discovery: Discovery) -> Iterator[Finding]:
-    until = _end(discovery)
+    until = end_of(discovery)
     for lookup in lookups(trace, discovery.hnb):
         if not discovery.first <= lookup.query.number < until:
             continue
@@ -203,7 +205,7 @@ def _judge_address(connection: Connection, asked: list[Lookup], factory: Factory
     return fault(connection.syn, f"connects to {connection.address}; of {name} {said}")
 
 
-@check("32583-5.1-P9", needs=("", "intranet_mode"), observed="told")
+@check("32583-5.1-P9", needs=("", "other_mode"), observed="told")
 def modes_are_not_mixed(trace: Trace) -> Iterator[Finding]:
     """With factory data for the public Internet no tunnel is built; with a SeGW's, one is first.
 
@@ -214,13 +216,14 @@ def modes_are_not_mixed(trace: Trace) -> Iterator[Finding]:
         factory = factory_of(trace, discovery.hnb)
         if factory is None:
             continue
-        before = list(_contacts_before_done(trace, discovery))
+        before = list(contacts_before_done(trace, discovery))
         tunnels = [each for each in before if each.is_tunnel]
         reached = [each for each in before if is_one_of(each.node, INITIAL_HMS)]
+        outside = [each for each in reached if each.record.link != INSIDE]
         if factory.segw is None and tunnels:
             yield fault(tunnels[0].record, f"{tunnels[0]} in public mode")
-        elif factory.segw is not None and reached and not tunnels:
-            yield fault(reached[0].record, f"{reached[0]} in intranet mode without a tunnel")
+        elif factory.segw is not None and outside:
+            yield fault(outside[0].record, f"{outside[0]} in intranet mode without a tunnel")
         elif discovery.done is not None:
             yield ok(discovery.done, "public mode" if factory.segw is None else "intranet mode")
 
@@ -233,10 +236,7 @@ def ladder_runs_in_order(trace: Trace) -> Iterator[Finding]:
     further messages between are fine.  Violation: a step before the one that it follows, any IKE or
     ESP, or anything to the inner DNS, before step 9.
     """
-    for discovery in all_discoveries(trace):
-        factory = factory_of(trace, discovery.hnb)
-        if factory is not None and factory.segw is not None:
-            continue
+    for discovery in public_discoveries(trace):
         begun = registration(trace, discovery)
         until = discovery.last if begun is None else begun.number
         for record in index_of(trace).of_node.get(discovery.hnb, ()):
@@ -247,24 +247,12 @@ def ladder_runs_in_order(trace: Trace) -> Iterator[Finding]:
                 yield fault(record, f"{stranger} before step 9")
                 break
         steps = _steps(trace, discovery)
-        wrong = next(filter(None, map(_out_of_order, steps, steps[1:])), None)
+        wrong = next(filter(None, map(out_of_order, steps, steps[1:])), None)
         last = steps[-1][1]
         if wrong is not None:
             yield wrong
         elif last is not None:
             yield ok(last, "steps 1 to 9 in order")
-
-
-def _out_of_order(before: Step, after: Step) -> Finding | None:
-    """What is wrong between two steps that should follow each other; None: nothing."""
-    (earlier, first), (later, second) = before, after
-    if second is None:
-        return None
-    if first is None:
-        return fault(second, f"{later} without {earlier}")
-    if second.number < first.number:
-        return fault(second, f"{later} comes before {earlier} (record {first.number})")
-    return None
 
 
 def _stranger(trace: Trace, hnb: str, record: Record) -> str | None:
@@ -281,7 +269,7 @@ def _stranger(trace: Trace, hnb: str, record: Record) -> str | None:
 def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
     """The steps by the records that do them first.  Steps 1 and 2 may be left out: the HNB's
     address may be static, and the HMS's may be all that it knows."""
-    hms = [each for each in _connections_before_done(trace, discovery) if each.hello()]
+    hms = [each for each in connections_before_done(trace, discovery) if each.hello()]
     sets = [c for each in discovery.sessions for c in each.calls(rpc.SetParameterValues)]
     answers = [each.answer_to_inform() for each in discovery.sessions if each.accepted]
     informs = [each.turns[0] for each in discovery.sessions if each.inform is not None]
@@ -295,58 +283,14 @@ def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
         ("step 8, release", None if session is None else session.ended),
         ("step 9, registration", registration(trace, discovery)),
     ]
-    asked = _hms_lookups(trace, discovery)
+    asked = hms_lookups(trace, discovery)
     factory = factory_of(trace, discovery.hnb)
     if asked or (factory is not None and not is_address(factory.hms_host)):
         answered = [each.answer for each in asked if each.addresses]
         steps.insert(0, ("step 2, answer", answered[0] if answered else None))
         steps.insert(0, ("step 2, query", asked[0].query if asked else None))
-    leased = _first_lease(trace, discovery)
+    leased = first_lease(trace, discovery)
     return steps if leased is None else [("step 1, connectivity", leased), *steps]
-
-
-def _first_lease(trace: Trace, discovery: Discovery) -> Record | None:
-    own = trace.hardware_addresses(discovery.hnb)
-    for record in _told_by_dhcp(trace, discovery):
-        if isinstance(record.message, dhcp.Ack) and record.message.hardware_address in own:
-            return record
-    return None
-
-
-def _told_by_dhcp(trace: Trace, discovery: Discovery) -> list[Record]:
-    """The offers and leases that may have reached the HNB."""
-    index = index_of(trace)
-    return [
-        each
-        for each in merge(
-            index.of_node.get(discovery.hnb, ()), index.to_all, key=lambda each: each.number
-        )
-        if isinstance(each.message, dhcp.Offer | dhcp.Ack)
-        and each.receiver in (discovery.hnb, None)
-        and discovery.holds(each)
-    ]
-
-
-def _end(discovery: Discovery) -> int:
-    """The number of the record at which the serving set is there, or of the last one."""
-    return discovery.last if discovery.done is None else discovery.done.number
-
-
-def _contacts_before_done(trace: Trace, discovery: Discovery) -> Iterator[Contact]:
-    for contact in contacts(trace, discovery.hnb):
-        if discovery.first <= contact.record.number < _end(discovery):
-            yield contact
-
-
-def _connections_before_done(trace: Trace, discovery: Discovery) -> list[Connection]:
-    """The connections that should lead to HMS (initial): not those to the serving side."""
-    return [
-        each
-        for each in connections(trace, discovery.hnb)
-        if discovery.first <= each.syn.number < _end(discovery)
-        and each.port != dns.PORT
-        and not is_serving(each.server)
-    ]
 
 
 def _first_lookups(trace: Trace, discovery: Discovery) -> list[Lookup]:
@@ -354,11 +298,11 @@ def _first_lookups(trace: Trace, discovery: Discovery) -> list[Lookup]:
     are the HNB's own business.  Where nobody was contacted and no factory name asked for: the first
     query of all."""
     factory = factory_of(trace, discovery.hnb)
-    reached = {each.address for each in _contacts_before_done(trace, discovery)}
+    reached = {each.address for each in contacts_before_done(trace, discovery)}
     early = [
         each
         for each in lookups(trace, discovery.hnb)
-        if discovery.first <= each.query.number < _end(discovery)
+        if discovery.first <= each.query.number < end_of(discovery)
     ]
     found: dict[str, Lookup] = {}
     for lookup in early:
@@ -371,28 +315,10 @@ def _first_lookups(trace: Trace, discovery: Discovery) -> list[Lookup]:
     return list(found.values())
 
 
-def _hms_lookups(trace: Trace, discovery: Discovery) -> list[Lookup]:
-    """The queries for the name of HMS (initial), or of where it redirects."""
-    factory = factory_of(trace, discovery.hnb)
-    names = redirections(discovery)
-    if factory is not None:
-        names |= {factory.hms_host}
-    else:
-        for connection in _connections_before_done(trace, discovery):
-            hello = connection.hello()
-            if hello is not None and hello.message.server_name:
-                names.add(plain_name(hello.message.server_name))
-    return [
-        each
-        for each in lookups(trace, discovery.hnb)
-        if discovery.first <= each.query.number < _end(discovery) and each.name in names
-    ]
-
-
 def _named_by_dhcp(trace: Trace, discovery: Discovery, lookup: Lookup) -> bool:
     """Whether a DHCP server has told the HNB this very name."""
     name = lookup.name.encode()
     return any(
         record.number < lookup.query.number and name in record.payload.lower()
-        for record in _told_by_dhcp(trace, discovery)
+        for record in told_by_dhcp(trace, discovery)
     )

@@ -1,25 +1,29 @@
-"""Steps 8 and 9 of discovery: release, and the way on to the serving side.
+"""The end of discovery, of either flow: release, and the way on to the serving side.
 
-TS 32.583, 5.1 and 5.1.2.  Registration itself is out of scope (AMB-3G-11): its first contact
+TS 32.583, 5.1, 5.1.1 and 5.1.2.  Registration itself is out of scope (AMB-3G-11): its first contact
 counts, and the HNB-GW that the serving HMS gives where the initial one did not.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from testbed.conformance.check import check
+from testbed.conformance.early import is_by_tunnel, public_discoveries, tunnelled_discoveries
+from testbed.conformance.late import (
+    addresses_of,
+    contacts_after_done,
+    is_served_by,
+    is_shared,
+    marker_of,
+)
 from testbed.conformance.reading import (
     INITIAL_HMS,
-    Contact,
     connection_of,
     contacts,
-    events_of,
-    is_address,
     is_one_of,
     is_serving,
-    lookups,
-    plain_name,
 )
 from testbed.conformance.sessions import (
     Discovery,
@@ -40,7 +44,18 @@ def session_is_released(trace: Trace) -> Iterator[Finding]:
     RST counts.  Violation: a contact with the serving side, or another Inform, while the connection
     to HMS (initial) is open.
     """
-    for discovery in all_discoveries(trace):
+    yield from _released(trace, public_discoveries(trace))
+
+
+@check("32583-5.1.1-8")
+def session_through_the_tunnel_is_released(trace: Trace) -> Iterator[Finding]:
+    """The same of a session that goes through a tunnel, where another HMS serves (AMB-3G-03)."""
+    distinct = (each for each in tunnelled_discoveries(trace) if not is_shared(trace, each))
+    yield from _released(trace, distinct)
+
+
+def _released(trace: Trace, discoveries: Iterator[Discovery]) -> Iterator[Finding]:
+    for discovery in discoveries:
         session = discovery.session
         if session is None:
             continue
@@ -66,7 +81,7 @@ def _registration_traffic(trace: Trace, discovery: Discovery) -> Record | None:
     """The first packet of step 9: to the serving side, or the next Inform to any HMS."""
     assert discovery.done is not None
     found = [each.turns[0] for each in discovery.later[:1]]
-    for contact in _contacts_after_done(trace, discovery):
+    for contact in contacts_after_done(trace, discovery):
         if is_serving(contact.node):
             found.append(contact.record)
             break
@@ -81,8 +96,8 @@ def registration_goes_to_the_serving_side(trace: Trace) -> Iterator[Finding]:
     serving set or before the release, or a first contact with HMS (initial) or anybody else of the
     operator whom the set does not name.
     """
-    for discovery in all_discoveries(trace):
-        begun = _marker(trace, discovery)
+    for discovery in public_discoveries(trace):
+        begun = marker_of(trace, discovery)
         if discovery.done is None or discovery.session is None:
             if begun is not None:
                 yield fault(begun, "registration begins without a complete serving set")
@@ -92,10 +107,10 @@ def registration_goes_to_the_serving_side(trace: Trace) -> Iterator[Finding]:
             yield fault(begun, "registration begins before the session is released")
             continue
         released = discovery.done if ended is None else ended
-        for contact in _contacts_after_done(trace, discovery):
+        for contact in contacts_after_done(trace, discovery):
             if contact.record.number < released.number:
                 continue
-            if _is_served_by(trace, discovery, contact):
+            if is_served_by(trace, discovery, contact):
                 yield ok(contact.record, f"{contact}, as set")
                 break
             if is_one_of(contact.node, INITIAL_HMS) or is_serving(contact.node):
@@ -103,12 +118,11 @@ def registration_goes_to_the_serving_side(trace: Trace) -> Iterator[Finding]:
                 break
 
 
-def _marker(trace: Trace, discovery: Discovery) -> Record | None:
-    told = events_of(trace, discovery.hnb, "REGISTRATION_START")
-    return next((each for each in told if discovery.holds(each)), None)
-
-
-@check("32583-5.1-P6", needs=("", "shared_hms"))
+@check(
+    "32583-5.1-P6",
+    needs=("", "shared_hms"),
+    needs_in={"discovery_intranet_shared_hms": ("", "separate_hms")},
+)
 def serving_hms_may_be_another_or_the_same(trace: Trace) -> Iterator[Finding]:
     """The next session is with the HMS that was set, whether it is HMS (initial) or another one.
 
@@ -116,6 +130,11 @@ def serving_hms_may_be_another_or_the_same(trace: Trace) -> Iterator[Finding]:
     with HMS (initial) though another URL was set.  PASS needs both.
     """
     for discovery in all_discoveries(trace):
+        begun = marker_of(trace, discovery)
+        if discovery.done is not None and begun is not None and not discovery.later:
+            if is_by_tunnel(trace, discovery) and is_shared(trace, discovery):
+                yield ok(begun, "HMS (initial) serves, and no other HMS is asked")
+            continue
         if discovery.done is None or not discovery.later:
             continue
         session = discovery.later[0]
@@ -136,16 +155,7 @@ def somebody_names_the_hnb_gw(trace: Trace) -> Iterator[Finding]:
     for discovery in all_discoveries(trace):
         given = _hnb_gw_given(discovery)
         over = _registration_session_over(trace, discovery)
-        early = next(
-            (
-                each.record
-                for each in contacts(trace, discovery.hnb)
-                if is_one_of(each.node, "hnb_gw")
-                and discovery.holds(each.record)
-                and (given is None or each.record.number < given.number)
-            ),
-            None,
-        )
+        early = _contacted_before(trace, discovery, given)
         if early is not None:
             yield fault(early, "an HNB-GW is contacted, and nobody has set one")
         elif given is not None:
@@ -160,15 +170,40 @@ def serving_hms_fills_the_gap(trace: Trace) -> Iterator[Finding]:
 
     AMB-3G-06.  Violation: the first session with the serving HMS ends without it.
     """
-    for discovery in all_discoveries(trace):
+    yield from _gap_filled(trace, public_discoveries(trace))
+
+
+@check("32583-5.1.1-6-note")
+def serving_hms_fills_the_gap_through_the_tunnel(trace: Trace) -> Iterator[Finding]:
+    """The same, where discovery went through a tunnel; no HNB-GW is contacted before.
+
+    Violation, besides: an HNB-GW is contacted that nobody has set.
+    """
+    yield from _gap_filled(trace, tunnelled_discoveries(trace))
+
+
+def _gap_filled(trace: Trace, discoveries: Iterator[Discovery]) -> Iterator[Finding]:
+    for discovery in discoveries:
         if discovery.done is None or discovery.values.hnb_gw is not None:
             continue
         given = _hnb_gw_given(discovery)
         over = _registration_session_over(trace, discovery)
-        if given is not None and (over is None or given.number <= over.number):
+        early = _contacted_before(trace, discovery, given)
+        if early is not None:
+            yield fault(early, "an HNB-GW is contacted, and nobody has set one")
+        elif given is not None and (over is None or given.number <= over.number):
             yield ok(given, "the HNB-GW is set by HMS (serving)")
         elif over is not None:
             yield fault(over, "the session with HMS (serving) ends without an HNB-GW")
+
+
+def _contacted_before(trace: Trace, discovery: Discovery, given: Record | None) -> Record | None:
+    """Where an HNB-GW is contacted though none was set yet."""
+    for each in contacts(trace, discovery.hnb):
+        early = given is None or each.record.number < given.number
+        if re.fullmatch(r"(\w+_)?hnb_gw\d*", each.node or "") and discovery.holds(each.record):
+            return each.record if early else None
+    return None
 
 
 def _hnb_gw_given(discovery: Discovery) -> Record | None:
@@ -192,30 +227,5 @@ def _registration_session_over(trace: Trace, discovery: Discovery) -> Record | N
 def _is_with_serving(trace: Trace, discovery: Discovery, session: Session) -> bool:
     """Whether a session goes to an address of the serving HMS that was set."""
     connection = connection_of(trace, session.cpe, session.turns[0])
-    wanted = _addresses_of(trace, discovery, discovery.values.hms_host)
+    wanted = addresses_of(trace, discovery, discovery.values.hms_host)
     return connection is not None and connection.address in wanted
-
-
-def _contacts_after_done(trace: Trace, discovery: Discovery) -> Iterator[Contact]:
-    assert discovery.done is not None
-    for contact in contacts(trace, discovery.hnb):
-        if discovery.done.number < contact.record.number < discovery.last:
-            yield contact
-
-
-def _is_served_by(trace: Trace, discovery: Discovery, contact: Contact) -> bool:
-    values = discovery.values
-    hosts = (plain_name(values.segw or ""), values.hms_host, plain_name(values.hnb_gw or ""))
-    return any(contact.address in _addresses_of(trace, discovery, each) for each in hosts if each)
-
-
-def _addresses_of(trace: Trace, discovery: Discovery, host: str) -> set[str]:
-    """The addresses that a host is known by: itself, or what answers have said."""
-    if is_address(host):
-        return {host}
-    return {
-        address
-        for lookup in lookups(trace, discovery.hnb)
-        if lookup.name == host
-        for address in lookup.addresses
-    }

@@ -7,20 +7,21 @@ what it tells of itself (event "CERTIFICATE"), what an HNB trusts by its factory
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from testbed.conformance.check import check
+from testbed.conformance.checks.intranet_tunnel import segw_trust
+from testbed.conformance.early import public_discoveries
 from testbed.conformance.reading import (
     Connection,
     Factory,
     connections,
-    events_of,
     factory_of,
     is_address,
     is_serving,
     plain_name,
 )
 from testbed.conformance.sessions import Discovery, all_discoveries, redirections
+from testbed.conformance.shown import Shown, shown_by
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import dns
 from testbed.trace.record import Record
@@ -37,10 +38,8 @@ def session_is_under_tls(trace: Trace) -> Iterator[Finding]:
     trusted and, unless the HNB is a lenient one, names the host.  Violation: other first octets, a
     request in clear, an older version, or a request to a server that cannot be trusted.
     """
-    for discovery in all_discoveries(trace):
+    for discovery in public_discoveries(trace):  # inside a tunnel TLS is a choice
         factory = factory_of(trace, discovery.hnb)
-        if factory is not None and factory.segw is not None:
-            continue  # inside the tunnel TLS is a choice
         for connection in _to_initial(trace, discovery):
             first = connection.first_payload()
             if first is None:
@@ -77,7 +76,7 @@ def _misplaced_trust(trace: Trace, connection: Connection, factory: Factory) -> 
     if shown is None:
         return None
     request = connection.requests()[0]
-    if not shown.is_trusted_by(factory):
+    if not shown.is_trusted_by(factory.root_keys):
         return fault(request, f"{request.summary()} to a server of a root that is not trusted")
     wanted = _wanted_name(connection, factory)
     if factory.is_strict and wanted and not shown.names_host(wanted):
@@ -85,13 +84,22 @@ def _misplaced_trust(trace: Trace, connection: Connection, factory: Factory) -> 
     return None
 
 
-@check("32583-5.1-P5", needs=("wrong_root", "ip_literal_certified"), observed="told")
+@check(
+    "32583-5.1-P5",
+    needs=("wrong_root", "ip_literal_certified", "segw_wrong_root", "segw_lenient"),
+    needs_in={
+        "discovery_intranet": ("", "wrong_root"),
+        "discovery_public": ("", "wrong_root"),
+    },
+    observed="told",
+)
 def only_the_operators_root_is_trusted(trace: Trace) -> Iterator[Finding]:
     """The HNB speaks to a server whose chain ends at its root, and to no other.
 
     AMB-3G-07: a chain that is not trusted is fatal in every profile.  Violation: a request follows
-    a foreign chain, or an alert about the issuer a trusted one.
+    a foreign chain, or an alert about the issuer a trusted one; or the same of a SeGW's tunnel.
     """
+    yield from segw_trust(trace)
     for discovery in all_discoveries(trace):
         factory = factory_of(trace, discovery.hnb)
         if factory is None:
@@ -101,7 +109,7 @@ def only_the_operators_root_is_trusted(trace: Trace) -> Iterator[Finding]:
             if shown is None or connection.server_hello() is None:
                 continue
             requests, refusal = connection.requests(), connection.refusal()
-            if shown.is_trusted_by(factory):
+            if shown.is_trusted_by(factory.root_keys):
                 if requests:
                     yield ok(requests[0], "the chain ends at the operator's root")
                 elif refusal is not None and refusal.message.description == "unknown_ca":
@@ -140,48 +148,17 @@ def certificate_names_the_configured_host(trace: Trace) -> Iterator[Finding]:
                     requests[0], f"{requests[0].summary()}, and the certificate {shown.naming}"
                 )
             elif not shown.is_meant and not is_address(wanted):
-                yield fault(shown.record, f"{wanted} is configured, the certificate {shown.naming}")
+                yield fault(
+                    shown.record or connection.syn,
+                    f"{wanted} is configured, the certificate {shown.naming}",
+                )
             elif not requests and connection.closing() is not None:
                 yield ok(connection.closing() or connection.syn, f"refused: it {shown.naming}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """The certificate that a server says it shows."""
-
-    record: Record
-    names: tuple[str, ...]
-    issuer_key: str
-    is_meant: bool
-
-    @property
-    def naming(self) -> str:
-        return f"names {', '.join(self.names) or 'nobody in its subjectAltName'}"
-
-    def is_trusted_by(self, factory: Factory) -> bool:
-        return self.issuer_key in factory.root_keys
-
-    def names_host(self, host: str) -> bool:
-        """RFC 6125 6.4.3: a wildcard stands for one whole first label."""
-        _, _, behind = host.partition(".")
-        return any(plain_name(name) in (host, f"*.{behind}") for name in self.names)
-
-
-def _shown_on(trace: Trace, connection: Connection) -> _Shown | None:
+def _shown_on(trace: Trace, connection: Connection) -> Shown | None:
     """What the server showed when the connection was opened; None: it does not tell."""
-    if connection.server is None:
-        return None
-    shown = None
-    for record in events_of(trace, connection.server, "CERTIFICATE"):
-        if record.number < connection.syn.number:
-            told = record.message.fields
-            shown = _Shown(
-                record,
-                tuple(told.get("names", ())),
-                str(told.get("issuer_key", "")),
-                bool(told.get("is_meant", False)),
-            )
-    return shown
+    return shown_by(trace, connection.server, connection.syn)
 
 
 def _configured_name(discovery: Discovery, connection: Connection, factory: Factory) -> str:

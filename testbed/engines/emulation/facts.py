@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from testbed.engines.emulation import probes, restrictions
 
@@ -78,6 +79,12 @@ _FEATURES = (
         f"sudo modprobe esp4 || {{ {_DEBIAN_KERNEL}; }}",
     ),
     _Feature(
+        "xfrm_interface",
+        "XFRM interfaces",
+        "IPsec in user space only (kernel-libipsec)",
+        f"sudo modprobe xfrm_interface || {{ {_DEBIAN_KERNEL}; }}",
+    ),
+    _Feature(
         "sctp",
         "SCTP",
         "no SCTP towards an HNB-GW",
@@ -120,12 +127,33 @@ _PROGRAMS = (
     _Program("brctl", "brctl", "bridge-utils", "no stock LinuxBridge to measure against"),
     _Program("ethtool", "ethtool", "ethtool", "no look at offloads in tests"),
     _Program("newuidmap", "newuidmap", "uidmap", "daemons that change their user fail in a lab"),
-    _Program("charon", "charon-systemd", "charon-systemd", "no IPsec by strongSwan"),
+    _Program("charon", "charon-systemd", "charon-systemd", "no IPsec: no tunnel to a SeGW"),
     _Program("dnsmasq", "dnsmasq", "dnsmasq-base", "no cast dnsmasq"),
     _Program("BIND", "named", "bind9", "no cast bind"),
     _Program("Kea", "kea-dhcp4", "kea-dhcp4-server", "no cast kea"),
     _Program("tcpdump", "tcpdump", "tcpdump", "none to the testbed, which captures by itself"),
     _Program("Open vSwitch", "ovs-vsctl", "openvswitch-switch", "no OVSSwitch in Mininet"),
+)
+
+_CHARON_PLUGINS = (
+    (
+        "kernel-libipsec",
+        "ipsec/plugins/libstrongswan-kernel-libipsec.so",
+        "libcharon-extra-plugins",
+        "no IPsec in user space",
+    ),
+    (
+        "charon's OpenSSL",
+        "ipsec/plugins/libstrongswan-openssl.so",
+        "libstrongswan-standard-plugins",
+        "no IPsec: no elliptic curves",
+    ),
+    (
+        "libfaketime",
+        "*/faketime/libfaketime.so.1",
+        "libfaketime",
+        "no tunnels of a node whose date is wrong",
+    ),
 )
 
 # These start a daemon when installed; so does no package of provision/packages.txt.
@@ -137,7 +165,7 @@ def facts() -> list[Fact]:
     trying = subprocess.Popen(
         [sys.executable, "-m", probes.__name__], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    programs = list(_programs())
+    programs = [*_programs(), *_charon_plugins()]
     python = list(_python())
     try:
         answer, complaint = trying.communicate(timeout=_TRY_WITHIN_S)
@@ -228,6 +256,21 @@ def _programs() -> Iterator[Fact]:
         )
 
 
+def _charon_plugins() -> Iterator[Fact]:
+    """What charon needs besides itself, in packages of their own."""
+    for name, file, package, cost in _CHARON_PLUGINS:
+        found = sorted(Path("/usr/lib").glob(file))
+        yield Fact(
+            "programs",
+            name,
+            bool(found),
+            str(found[0]) if found else f"no /usr/lib/{file}",
+            cost,
+            f"{_INSTALL} {package}",
+            needed=False,
+        )
+
+
 def _debian_versions() -> dict[str, str]:
     """Installed version of each package of ours; asked in one call, and no program is started."""
     query = shutil.which("dpkg-query", path=probes.SYSTEM_PATH)
@@ -259,7 +302,7 @@ def _app_armor() -> Iterator[Fact]:
             f"{program} unconfined",
             False,
             restriction.what,
-            f"{program} cannot read its configuration in a run's folder",
+            f"{program} started by hand cannot read a run's folder (casts run a copy, which can)",
             restriction.remedy,
             needed=False,
         )

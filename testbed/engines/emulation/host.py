@@ -27,38 +27,31 @@ from testbed.engines.emulation.ports import (
     require_address,
 )
 from testbed.engines.emulation.programs import RunningProgram
+from testbed.engines.emulation.raw import RawPort
+from testbed.engines.emulation.stream_ends import StreamEnds, Taps
 from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.emulation.translation import Translates
-from testbed.engines.emulation.tunnels import TunnelEnds
-from testbed.engines.handshakes import Handshakes
-from testbed.engines.tls import Tap, TlsStream
+from testbed.engines.emulation.tunnel_ends import TunnelGround
+from testbed.engines.emulation.tunnels import NodeTunnels, TunnelEnds
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import (
     DatagramHandler,
     Host,
     Interface,
-    Listener,
     Port,
     Program,
     ProgramHost,
-    Stream,
-    StreamHandler,
     Timer,
-    TlsProfile,
 )
 from testbed.protocols.wire import Endpoint
 
-_BACKLOG = 128
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Called with node, event and its fields."""
 Crashed = Callable[[str, BaseException], None]
 """Called with node and error: a defect of its role."""
-Taps = Callable[[str, Endpoint, Endpoint, bool], Tap | None]
-"""Called with node, local and remote end of a TLS stream and whether the node has connected it;
-gives who is told its clear octets."""
 
 
-class EmulatedHost(TunnelEnds, Translates):
+class EmulatedHost(StreamEnds, TunnelEnds, Translates):
     """One node.  Fits `testbed.host.Host`; make it inside the loop that is to serve it.
 
     It has power from the start.  Interfaces, static addresses and routes are the network's work.
@@ -72,6 +65,7 @@ class EmulatedHost(TunnelEnds, Translates):
         crashed: called when the node's role ends or answers by an exception of its own.
         contexts: the world's, for TLS.
         taps: who is told the clear octets of TLS streams; None: nobody.
+        ground: what all tunnels of the world have in common.
     """
 
     def __init__(
@@ -84,6 +78,7 @@ class EmulatedHost(TunnelEnds, Translates):
         crashed: Crashed,
         contexts: TlsContexts,
         taps: Taps | None = None,
+        ground: TunnelGround | None = None,
     ) -> None:
         self.name = name
         self.namespace = namespace
@@ -99,9 +94,10 @@ class EmulatedHost(TunnelEnds, Translates):
         self._taps = taps
         self._netlink = Netlink(namespace)
         self.prepare_translation()
+        self._tunnels = NodeTunnels(self, self._netlink, self._forwarding, ground or TunnelGround())
         # Dictionaries, not sets: what ends together ends in the order in which it began.
         self._tasks: dict[asyncio.Task[None], None] = {}
-        self._ports: dict[UdpPort, None] = {}
+        self._ports: dict[UdpPort | RawPort, None] = {}
         self._streams: dict[TcpStream, None] = {}
         self._listeners: dict[TcpListener, None] = {}
         self._programs: dict[RunningProgram, None] = {}
@@ -174,7 +170,7 @@ class EmulatedHost(TunnelEnds, Translates):
         Raises:
             OSError: the port is taken, the address is not ours, or the node has no power.
         """
-        self._require_power()
+        self.require_power()
         bound = self.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             enlarge_receive_buffer(bound, RECEIVE_BUFFER_OCTETS)
@@ -190,114 +186,20 @@ class EmulatedHost(TunnelEnds, Translates):
         self._ports[port] = None
         return port
 
-    def forget(self, port: UdpPort) -> None:
+    async def raw(self, protocol: int, handler: DatagramHandler, local: str = "0.0.0.0") -> Port:
+        """Send and receive what IP carries under a protocol number, such as SCTP (132).
+
+        Raises:
+            OSError: the address is not ours, or the node has no power.
+        """
+        self.require_power()
+        port = RawPort(self, protocol, local, handler)
+        self._ports[port] = None
+        return port
+
+    def forget(self, port: UdpPort | RawPort) -> None:
         """The port has closed."""
         self._ports.pop(port, None)
-
-    # Streams
-
-    async def connect(
-        self, remote: Endpoint, tls: TlsProfile | None = None, local: str | None = None
-    ) -> Stream:
-        """Open a stream.
-
-        Raises:
-            TlsRefused: the handshake failed; nothing of the application was sent.
-            OSError: refused, unreachable, timed out.
-        """
-        self._require_power()
-        require_address(remote.address)
-        if local is not None:
-            require_address(local)
-        stream = self._stream(
-            self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        )
-        await stream.open(remote, local)
-        if tls is None:
-            return stream
-        return await self._protect(stream, tls, server_side=False)
-
-    async def _protect(self, below: TcpStream, tls: TlsProfile, server_side: bool) -> TlsStream:
-        tap = None
-        if self._taps is not None:
-            tap = self._taps(self.name, below.local, below.remote, not server_side)
-        return await TlsStream.open(below, tls, server_side, self._contexts, tap)
-
-    async def listen(
-        self, local: Endpoint, handler: StreamHandler, tls: TlsProfile | None = None
-    ) -> Listener:
-        """Accept streams; `handler` runs in a task of its own for each.
-
-        The stream is closed when its handler ends.  A handler's exception is the role's crash, but
-        for `ConnectionError`, which is its peer's doing; that and a failed TLS handshake are told
-        as events.
-
-        Raises:
-            OSError: the port is taken, the address is not ours, or the node has no power.
-            LocalError: `tls` has no identity, or one that cannot be used.
-        """
-        self._require_power()
-        if tls is not None:
-            self._contexts.context(tls, server_side=True)
-        listening = self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind((require_address(local.address), local.port))
-            listening.listen(_BACKLOG)
-        except BaseException:
-            listening.close()
-            raise
-
-        handshakes = None
-        if tls is not None:
-            protect = functools.partial(self._protect, tls=tls, server_side=True)
-            handshakes = Handshakes(protect, self.tell)
-
-        def accepted(tcp: socket.socket) -> None:
-            stream = self._stream(tcp)
-            try:
-                stream.name_ends()
-            except OSError:
-                stream.abort()  # reset between the kernel's accept and ours
-                return
-            self.spawn(self._serve(stream, handler, handshakes), f"serves {stream.remote}")
-
-        def refused(error: OSError) -> None:
-            self.tell("ACCEPT_FAILED", local=str(listener.local), reason=str(error))
-
-        listener = TcpListener(listening, accepted, refused, self._forget_listener)
-        self._listeners[listener] = None
-        return listener
-
-    async def _serve(
-        self,
-        below: TcpStream,
-        handler: StreamHandler,
-        handshakes: Handshakes[TcpStream, TlsStream] | None,
-    ) -> None:
-        stream = below if handshakes is None else await handshakes.shake(below)
-        if stream is None:
-            return
-        try:
-            await handler(stream)
-            await stream.close()
-        except ConnectionError as error:
-            self.tell("STREAM_BROKEN", remote=str(below.remote), reason=str(error))
-            stream.abort()
-        except BaseException:
-            stream.abort()
-            raise
-
-    def _stream(self, tcp: socket.socket) -> TcpStream:
-        stream = TcpStream(tcp, self._forget_stream)
-        self._streams[stream] = None
-        return stream
-
-    def _forget_stream(self, stream: TcpStream) -> None:
-        self._streams.pop(stream, None)
-
-    def _forget_listener(self, listener: TcpListener) -> None:
-        self._listeners.pop(listener, None)
 
     # Addresses and routes
 
@@ -345,7 +247,7 @@ class EmulatedHost(TunnelEnds, Translates):
 
     def on_carrier(self, callback: Callable[[str, bool], None]) -> None:
         """Call back with (interface, up) each time a link of this node goes up or down."""
-        self._require_power()
+        self.require_power()
         self._carrier_callbacks.append(callback)
         if self._carrier_watch is None:
             self._carrier_watch = CarrierWatch(self.namespace, self._carrier_changed)
@@ -365,7 +267,7 @@ class EmulatedHost(TunnelEnds, Translates):
         on_line: Callable[[str], None] | None = None,
     ) -> Program:
         """Start a program; what it changes of addresses and routes ends with the node's power."""
-        self._require_power()
+        self.require_power()
         self._before = self._configured()
         heard = functools.partial(self.guard, on_line) if on_line is not None else None
         program = RunningProgram(self.namespace, command_line, log, environment, heard)
@@ -403,6 +305,7 @@ class EmulatedHost(TunnelEnds, Translates):
         self.let_go()
         while self._programs:
             self._programs.popitem()[0].kill()
+        self._tunnels.end()
         self._before.restore_addresses(self._netlink, self._address_changed)
         self.end_translation()
 
@@ -425,6 +328,7 @@ class EmulatedHost(TunnelEnds, Translates):
 
     def let_go(self) -> None:
         """The lab ends: close the ports, and leave all else to the end of the namespaces."""
+        self._tunnels.hear()
         for port in list(self._ports):
             port.close()
 
@@ -433,7 +337,10 @@ class EmulatedHost(TunnelEnds, Translates):
         self.power_off()
         self._netlink.close()
 
-    def _require_power(self) -> None:
+    def require_power(self) -> None:
+        """Raises:
+        OSError: the node has no power.
+        """
         if not self.powered:
             raise ConnectionAbortedError(f"{self.name} has no power")
 

@@ -87,6 +87,14 @@ class Forwarding:
         if nat is not Nat.NONE or self._has_rules:
             _load(self._namespace, text)
             self._has_rules = nat is not Nat.NONE
+        self.route()
+
+    def route(self) -> None:
+        """Forward between the node's interfaces; what is translated stays as it is.
+
+        Raises:
+            MissingFeature: the machine's settings cannot be written.
+        """
         _set_forwarding(self._namespace, True)
         self._forwards = True
 

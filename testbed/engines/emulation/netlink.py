@@ -28,24 +28,28 @@ from testbed.engines.emulation.rtnetlink import (
 
 __all__ = ["LinkState", "Netlink", "NetlinkError"]
 
-# linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
+# linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/fib_rules.h
 _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
 _NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
 _LINK_ADDRESS, _LINK_NAME, _LINK_MASTER, _LINK_OPERSTATE, _LINK_INFO = 1, 3, 10, 16, 18
+_LINK_MTU = 4
 _LINK_NAMESPACE, _LINK_EXT_MASK = 28, 29
 _LINK_TX_QUEUES, _LINK_RX_QUEUES, _LINK_CARRIER = 31, 32, 33
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _BRIDGE_FORWARD_DELAY, _BRIDGE_STP, _BRIDGE_SNOOPING = 1, 5, 23
+_XFRM_INTERFACE_ID = 2
 _SKIP_STATISTICS = 1 << 3
 _OPERSTATE_UP = 6
 _IFF_UP = 1
 _ADDRESS_REMOTE, _ADDRESS_LOCAL, _ADDRESS_BROADCAST = 1, 2, 4
 _ROUTE_DESTINATION, _ROUTE_DEVICE, _ROUTE_GATEWAY = 1, 4, 5
+_NEW_RULE, _DELETE_RULE, _RULE_SOURCE, _RULE_TO_TABLE = 32, 33, 2, 1
 _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 4, 0, 253, 1
 # linux/sockios.h, linux/ethtool.h
 _GET_INDEX, _ETHTOOL = 0x8933, 0x8946
 _SET_TX_CHECKSUM, _SET_TSO, _SET_GSO, _SET_GRO = 0x17, 0x1F, 0x24, 0x2C
+_SET_SCATTER_GATHER = 0x19
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,18 @@ class Netlink(RouteSocket):
         self._ask(_NEW_LINK, CREATE | EXCLUSIVE, body, f"add bridge {name}")
         self._makes_names = True
 
+    def add_xfrm(self, name: str, interface_id: int, mtu: int) -> None:
+        """An interface, up, for what IPsec policies with that number protect."""
+        data = attribute(_INFO_DATA, number_attribute(_XFRM_INTERFACE_ID, interface_id))
+        body = (
+            _link_header(flags=_IFF_UP, change=_IFF_UP)
+            + text_attribute(_LINK_NAME, name)
+            + number_attribute(_LINK_MTU, mtu)
+            + attribute(_LINK_INFO, text_attribute(_INFO_KIND, "xfrm") + data)
+        )
+        self._ask(_NEW_LINK, CREATE | EXCLUSIVE, body, f"add XFRM interface {name}")
+        self._makes_names = True
+
     def enslave(self, name: str, bridge: str | None) -> None:
         """Make the interface a port of `bridge`; None: of none."""
         master = self.index(bridge) if bridge else 0
@@ -206,9 +222,11 @@ class Netlink(RouteSocket):
     def turn_offloads_off(self, name: str) -> None:
         """Whole checksums and frames no longer than the MTU, as a capture must see them.
 
-        A veth leaves checksums to a receiver that needs none and segments to nobody.
+        A veth leaves checksums to a receiver that needs none and segments to nobody.  Frames in one
+        piece, too: the pages of others are shared by all who hold the frame, and ESP in UDP is
+        decrypted there by the kernel (Linux 6.1), while the capture still waits for being read.
         """
-        for command in (_SET_TX_CHECKSUM, _SET_TSO, _SET_GSO, _SET_GRO):
+        for command in (_SET_TX_CHECKSUM, _SET_TSO, _SET_GSO, _SET_GRO, _SET_SCATTER_GATHER):
             value = array.array("B", struct.pack("=II", command, 0))
             request = struct.pack("16sP8x", name.encode(), value.buffer_info()[0])
             self._control(_ETHTOOL, request, f"turn the offloads of {name} off")
@@ -299,11 +317,15 @@ class Netlink(RouteSocket):
             self._ask(_DELETE_ROUTE, 0, body, "remove the default route")
 
     def add_route(
-        self, destination: str, router: str | None = None, device: str | None = None
+        self,
+        destination: str,
+        router: str | None = None,
+        device: str | None = None,
+        table: int = _TABLE_MAIN,
     ) -> None:
         """Send what is for `destination` ("10.0.0.0/8") to a router, over an interface, or both."""
         subnet = IPv4Interface(destination).network
-        header = (socket.AF_INET, subnet.prefixlen, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC)
+        header = (socket.AF_INET, subnet.prefixlen, 0, 0, table, _PROTOCOL_STATIC)
         scope = _SCOPE_UNIVERSE if router else _SCOPE_LINK
         body = struct.pack("=BBBBBBBBI", *header, scope, _UNICAST, 0)
         if subnet.prefixlen:
@@ -313,6 +335,19 @@ class Netlink(RouteSocket):
         if device:
             body += number_attribute(_ROUTE_DEVICE, self.index(device))
         self._ask(_NEW_ROUTE, CREATE | REPLACE, body, f"add a route to {destination}")
+
+    def add_rule(self, source: str, table: int) -> None:
+        """What has that source address goes by the routes of `table` (1 to 255)."""
+        self._change_rule(_NEW_RULE, CREATE | EXCLUSIVE, source, table)
+
+    def remove_rule(self, source: str, table: int) -> None:
+        """What has that source address goes as all else again."""
+        self._change_rule(_DELETE_RULE, 0, source, table)
+
+    def _change_rule(self, kind: int, flags: int, source: str, table: int) -> None:
+        body = struct.pack("=BBBBBxxBI", socket.AF_INET, 0, 32, 0, table, _RULE_TO_TABLE, 0)
+        body += attribute(_RULE_SOURCE, socket.inet_aton(source))
+        self._ask(kind, flags, body, f"change the rule for what comes from {source}")
 
     def default_routes(self) -> list[tuple[str | None, int]]:
         """(router or None, interface index) of each default route of the main table."""

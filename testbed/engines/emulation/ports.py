@@ -35,7 +35,7 @@ _SO_MEMINFO = 55
 _MEMINFO_DROPS = 8
 _LEARNED_MOST = 4096
 
-_LOST = frozenset(
+LOST = frozenset(
     {
         errno.EAGAIN,
         errno.ECONNREFUSED,
@@ -68,7 +68,7 @@ class PortOwner(Protocol):
     def guard(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call; an exception is the node's crash."""
 
-    def forget(self, port: UdpPort) -> None:
+    def forget(self, port: Any) -> None:
         """The port has closed."""
 
 
@@ -253,7 +253,7 @@ class UdpPort:
                 target = (require_address(destination.address), destination.port)
                 self._socket.sendto(data, target)
         except OSError as error:
-            if error.errno not in _LOST:
+            if error.errno not in LOST:
                 self._owner.tell(
                     "DATAGRAM_REFUSED",
                     source=str(self.local),

@@ -137,7 +137,9 @@ def _new_interface(kind: str, *options: str) -> Callable[[], None]:
 
 
 def _vlan() -> None:
-    _run("ip", "link", "add", "link", "lo", "name", "try-vlan", "type", "vlan", "id", "7")
+    # Not on lo: the loopback bears no tags in any kernel.
+    _run("ip", "link", "add", "try-trunk", "type", "veth", "peer", "name", "try-port")
+    _run("ip", "link", "add", "link", "try-trunk", "name", "try-vlan", "type", "vlan", "id", "7")
 
 
 def _netem() -> None:
@@ -198,6 +200,7 @@ PROBES: dict[str, Callable[[], None]] = {
     "tun": _tun,
     "netem": _netem,
     "kernel_esp": _kernel_esp,
+    "xfrm_interface": _new_interface("xfrm", "dev", "lo", "if_id", "7"),
     "sctp": _new_socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_SCTP),
     "vlan": _vlan,
     "open_vswitch": _open_vswitch,

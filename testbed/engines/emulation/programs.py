@@ -76,7 +76,7 @@ class RunningProgram:
             os.close(writer)
         self.pid = self._process.pid
         self._life = os.pidfd_open(self.pid)
-        self._loop.add_reader(self._output, self._readable)
+        self._loop.add_reader(self._output, self.hear)
         self._loop.add_reader(self._life, self._end)
 
     async def wait(self) -> int:
@@ -101,7 +101,7 @@ class RunningProgram:
             os.killpg(self.pid, signal.SIGKILL)
         status = self._process.wait()
         self._loop.remove_reader(self._life)
-        self._readable()
+        self.hear()
         if self._begun:
             self._line(self._begun)
         self._loop.remove_reader(self._output)
@@ -110,7 +110,10 @@ class RunningProgram:
         self._log.close()
         self._ended.set_result(status)
 
-    def _readable(self) -> None:
+    def hear(self) -> None:
+        """Take in what it has said by now, before the loop would come to it."""
+        if self._ended.done():
+            return
         with suppress(BlockingIOError):
             while octets := os.read(self._output, 65536):
                 self._log.write(octets)

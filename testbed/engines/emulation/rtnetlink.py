@@ -74,12 +74,13 @@ class RouteSocket:
 
     Args:
         namespace: where the socket is born.
+        protocol: which part of the kernel it speaks with.
     """
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, protocol: int = socket.NETLINK_ROUTE) -> None:
         self.namespace = namespace
         self._socket = namespace.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
         for option in (_CAP_ACK, _EXT_ACK, _STRICT_CHECK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)

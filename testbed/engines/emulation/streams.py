@@ -89,6 +89,11 @@ class TcpStream:
             self._drop()
             raise
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it has both ends, or has had them."""
+        return hasattr(self, "remote")
+
     def name_ends(self) -> None:
         """Learn both ends' addresses from the connected socket."""
         self.local = Endpoint(*self._socket.getsockname()[:2])

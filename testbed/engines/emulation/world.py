@@ -17,9 +17,12 @@ from typing import Any
 from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.network import Network
+from testbed.engines.emulation.tunnel_daemon import INTERFACE
+from testbed.engines.emulation.tunnel_ends import LINK, TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface
+from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Topology, hardware_address, interface_name
 from testbed.trace.record import Clear
@@ -39,6 +42,7 @@ class EmulationWorld:
             of their TLS connections, so that whom they connect to does.
         captured: whether frames come into the trace; without, only events do, and nothing slows a
             flood of packets down (a prompt's iperf).
+        logs: folder of the logs of what the world itself starts (charon); None: none are kept.
 
     Attributes:
         key_log: the secrets of all TLS connections, in NSS key log form, once the world has
@@ -53,10 +57,12 @@ class EmulationWorld:
         key_log: Path | None = None,
         foreign: Collection[str] = (),
         captured: bool = True,
+        logs: Path | None = None,
     ) -> None:
         self.topology = topology
         self.trace = trace
         self.key_log = b""
+        self._keys_known: set[bytes | int] = set()
         self.crashes: list[tuple[str, BaseException]] = []
         self.crashed = asyncio.Event()
         self._foreign = frozenset(foreign)
@@ -68,6 +74,7 @@ class EmulationWorld:
         self._contexts = TlsContexts(key_log)
         self.network = Network(topology)
         self.network.start()
+        ground = TunnelGround(logs, topology.esp, self._keys_told)
         self._hosts: dict[str, EmulatedHost] = {
             name: EmulatedHost(
                 name,
@@ -78,6 +85,7 @@ class EmulationWorld:
                 self._role_crashed,
                 self._contexts,
                 self._tap,
+                ground,
             )
             for name in topology.nodes
         }
@@ -88,11 +96,14 @@ class EmulationWorld:
         }
         self.capture = Capture(
             {n: self.network.nodes[n].namespace for n in topology.nodes} if captured else {},
-            lambda node, interface: self._links.get((node, interface)),
+            self._link_of,
             trace.add_frame,
             trace.arrived,
         )
         self.capture.start()
+
+    def _link_of(self, node: str, interface: str) -> str | None:
+        return LINK if interface == INTERFACE else self._links.get((node, interface))
 
     @property
     def hosts(self) -> Mapping[str, EmulatedHost]:
@@ -126,6 +137,16 @@ class EmulationWorld:
             if peer is not None and peer not in self._foreign:
                 return  # that end tells it
         self.trace.add_clear(clear)
+
+    def _keys_told(self, keys: IkeKeys | EspKeys) -> None:
+        spi = keys.initiator_spi + keys.responder_spi if isinstance(keys, IkeKeys) else keys.spi
+        if spi in self._keys_known:
+            return  # the other end has told them
+        self._keys_known.add(spi)
+        if isinstance(keys, IkeKeys):
+            self.trace.add_ike_keys(keys)
+        else:
+            self.trace.add_esp_keys(keys)
 
     def _role_crashed(self, node: str, error: BaseException) -> None:
         self.crashes.append((node, error))

@@ -1,0 +1,1 @@
+"""The VM test: Debian's stock kernel boots in qemu, provisions itself, plays scenarios."""
