@@ -17,11 +17,11 @@ from testbed.engines.simulation.clock import (
 
 
 def test_the_clock_jumps_to_what_is_due_next() -> None:
-    async def wait_a_year(loop: SimulationLoop) -> float:
-        await asyncio.sleep(360 * 86_400)
+    async def wait_for_days(loop: SimulationLoop) -> float:
+        await asyncio.sleep(6 * 86_400)
         return loop.time()
 
-    assert run(wait_a_year) == 360 * 86_400
+    assert run(wait_for_days) == 6 * 86_400
 
 
 def test_computing_takes_no_time() -> None:
@@ -91,11 +91,11 @@ def test_a_deadlock_may_be_ended_by_whoever_is_told() -> None:
     assert run(lock).startswith("nothing will ever happen")
 
 
-def test_what_is_due_in_a_hundred_years_is_a_deadlock_too() -> None:
+def test_what_is_due_in_many_years_is_a_deadlock_too() -> None:
     async def wait(loop: SimulationLoop) -> None:
         await asyncio.sleep(100 * LONGEST_S)
 
-    with pytest.raises(NothingWillHappen, match="366 days"):
+    with pytest.raises(NothingWillHappen, match="7 days"):
         run(wait)
 
 

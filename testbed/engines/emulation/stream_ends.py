@@ -119,7 +119,10 @@ class StreamEnds:
         return listener
 
     async def _serve(
-        self, below: TcpStream, handler: StreamHandler, handshakes: Handshakes[TcpStream, TlsStream] | None
+        self,
+        below: TcpStream,
+        handler: StreamHandler,
+        handshakes: Handshakes[TcpStream, TlsStream] | None,
     ) -> None:
         stream = below if handshakes is None else await handshakes.shake(below)
         if stream is None:

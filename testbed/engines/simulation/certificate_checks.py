@@ -76,7 +76,7 @@ def shown(identity: Identity, roots: tuple[bytes, ...] = ()) -> tuple[bytes, ...
 
 @lru_cache(maxsize=4096)
 def verified(
-    chain: tuple[bytes, ...], roots: tuple[bytes, ...], purpose: x509.ObjectIdentifier
+    chain: tuple[bytes, ...], roots: tuple[bytes, ...], purpose: x509.ObjectIdentifier | None
 ) -> tuple[x509.Certificate, ...]:
     """The chain from the shown certificate to a trusted root, all signatures verified.
 
@@ -85,7 +85,7 @@ def verified(
     Args:
         chain: DER as it was shown, the end's certificate first.
         roots: that are trusted, PEM.
-        purpose: what the end's certificate must be good for.
+        purpose: what the end's certificate must be good for; None: anything.
 
     Raises:
         Distrusted: there is none.
@@ -105,7 +105,8 @@ def verified(
         built.append(issuer)
     for place, issuer in enumerate(built[1:]):
         _require_authority(issuer, place)
-    _require_purpose(built[0], purpose)
+    if purpose is not None:
+        _require_purpose(built[0], purpose)
     return tuple(built)
 
 

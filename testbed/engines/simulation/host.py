@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from random import Random
@@ -13,13 +14,14 @@ from testbed.engines.handshakes import Handshakes
 from testbed.engines.simulation.clock import SimulationLoop
 from testbed.engines.simulation.interfaces import NetworkInterface
 from testbed.engines.simulation.links import Link
-from testbed.engines.simulation.packets import UDP
+from testbed.engines.simulation.packets import ANY_ADDRESS, UDP
+from testbed.engines.simulation.raw import RawPort
 from testbed.engines.simulation.security import Secured, Security
 from testbed.engines.simulation.stack import Stack
 from testbed.engines.simulation.streams import TcpEnds, TcpListener, TcpStream
 from testbed.engines.simulation.translation import Translator
-from testbed.engines.simulation.tunnels import TunnelEnds
-from testbed.engines.simulation.udp import UdpPorts, require_address
+from testbed.engines.simulation.tunnels import Inner, NodeTunnels, OnKeys, TunnelEnds
+from testbed.engines.simulation.udp import UdpPort, UdpPorts, problem, require_address
 from testbed.engines.tls import Tap
 from testbed.host import (
     DatagramHandler,
@@ -59,6 +61,8 @@ class SimulatedHost(TunnelEnds):
         crashed: called when the node's role ends or answers by an exception of its own.
         security: how streams are protected.
         taps: who is told the clear octets of TLS streams.
+        inner: told what goes into the node's tunnels and comes out.
+        on_keys: told the keys of tunnels.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class SimulatedHost(TunnelEnds):
         crashed: Crashed,
         security: Security,
         taps: Taps,
+        inner: Inner,
+        on_keys: OnKeys,
     ) -> None:
         self.name = node.name
         self.node = node
@@ -105,6 +111,7 @@ class SimulatedHost(TunnelEnds):
         self.stack.heard = self._tcp.heard
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._carrier_callbacks: list[Callable[[str, bool], None]] = []
+        self.tunnels = NodeTunnels(self, self._kernel_random, inner, on_keys)
         self._configure()
 
     def _configure(self) -> None:
@@ -179,8 +186,27 @@ class SimulatedHost(TunnelEnds):
         Raises:
             OSError: the port is taken, the address is not ours, or the node has no power.
         """
-        self._require_power()
+        self.require_power()
         return self._udp.bind(local, handler, interface, broadcast)
+
+    def bind_udp(self, local: Endpoint, handler: DatagramHandler) -> UdpPort:
+        """A port of the node's own programs."""
+        return self._udp.bind(local, handler, None, False)
+
+    async def raw(self, protocol: int, handler: DatagramHandler, local: str = ANY_ADDRESS) -> Port:
+        """Send and receive what IP carries under a protocol number, such as SCTP (132).
+
+        Raises:
+            OSError: the address is not ours.
+        """
+        self.require_power()
+        if local != ANY_ADDRESS and not self.stack.is_own(require_address(local)):
+            raise problem(errno.EADDRNOTAVAIL)
+        return RawPort(self, protocol, local, handler)
+
+    def break_streams(self, address: str) -> None:
+        """The node has that address no more: its streams end, without a word."""
+        self._tcp.break_streams(address)
 
     # Streams
 
@@ -193,7 +219,7 @@ class SimulatedHost(TunnelEnds):
             TlsRefused: the handshake failed; nothing of the application was sent.
             OSError: refused, unreachable, timed out.
         """
-        self._require_power()
+        self.require_power()
         require_address(remote.address)
         if local is not None:
             require_address(local)
@@ -220,7 +246,7 @@ class SimulatedHost(TunnelEnds):
             OSError: the port is taken, the address is not ours, or the node has no power.
             LocalError: `tls` has no identity, or one that cannot be used.
         """
-        self._require_power()
+        self.require_power()
         require_address(local.address)
         handshakes: Handshakes[TcpStream, Secured] | None = None
         if tls is not None:
@@ -278,10 +304,13 @@ class SimulatedHost(TunnelEnds):
     def set_default_route(self, router: str | None) -> None:
         """Send what is for nobody near to `router`; None: no default route."""
         self.stack.router = router
+        self.tunnels.outer_changed()
 
     def _address_changed(self, interface: str, address: str | None) -> None:
         self.tell("ADDRESS", interface=interface, address=address)
         self._udp.forget_addresses()
+        if address is not None and self.powered:
+            self.tunnels.outer_changed()
 
     # Links
 
@@ -291,7 +320,7 @@ class SimulatedHost(TunnelEnds):
 
     def on_carrier(self, callback: Callable[[str, bool], None]) -> None:
         """Call back with (interface, up) each time a link of this node goes up or down."""
-        self._require_power()
+        self.require_power()
         self._carrier_callbacks.append(callback)
 
     def set_link(self, interface: str, up: bool) -> None:
@@ -358,7 +387,9 @@ class SimulatedHost(TunnelEnds):
         if self.stack.translator is not None:
             self.stack.translator.end()
             self.stack.translator = None
-        self.end_tunnels()
+        self.tunnels.end()
+        for ports in self.stack.raw.values():
+            ports.clear()
         self.stack.forget()
         before = {name: each.address for name, each in self.stack.interfaces.items()}
         self._configure()
@@ -376,7 +407,11 @@ class SimulatedHost(TunnelEnds):
         for interface in self.stack.interfaces.values():
             interface.has_power = True
 
-    def _require_power(self) -> None:
+    def require_power(self) -> None:
+        """
+        Raises:
+            ConnectionAbortedError: it has none.
+        """
         if not self.powered:
             raise ConnectionAbortedError(f"{self.name} has no power")
 

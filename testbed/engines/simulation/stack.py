@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from testbed.engines.simulation.clock import MICROSECONDS, SimulationLoop
 from testbed.engines.simulation.interfaces import NetworkInterface
@@ -28,6 +29,7 @@ from testbed.engines.simulation.packets import (
     quoted_packet,
 )
 from testbed.engines.simulation.translation import Translator
+from testbed.engines.simulation.tunnel_ways import MTU, TunnelWays
 
 REASSEMBLED_WITHIN_S = 30.0
 """RFC 791, 3.2 and Linux: what has not come whole by then is dropped."""
@@ -36,9 +38,9 @@ _ERRORS = {
     HOST_UNREACHABLE: errno.EHOSTUNREACH,
     PORT_UNREACHABLE: errno.ECONNREFUSED,
 }
-Deliver = Callable[[Packet, NetworkInterface, bool], bool]
-"""Called with a packet for this node, where it came in and whether it was for all on the link;
-gives whether anybody took it."""
+Deliver = Callable[[Packet, NetworkInterface | None, bool], bool]
+"""Called with a packet for this node, where it came in (None: by a tunnel) and whether it was for
+all on the link; gives whether anybody took it."""
 
 
 class Stack:
@@ -52,7 +54,9 @@ class Stack:
     Attributes:
         interfaces: by name.
         router: of the default route; None: there is none.
-        translator: what forwards; None: the node forwards nothing.
+        translator: what forwards; None: the node forwards nothing but what tunnels carry.
+        tunnels: where packets of its tunnels go.
+        raw: its ports below UDP and TCP, by protocol's number.
         deliver: who takes packets for this node, by protocol's number.
         reset: called with each TCP segment that nobody takes.
         heard: called with the quoted packet and the errno of an ICMP error about a packet of ours.
@@ -62,6 +66,8 @@ class Stack:
         self.interfaces: dict[str, NetworkInterface] = {}
         self.router: str | None = None
         self.translator: Translator | None = None
+        self.tunnels = TunnelWays()
+        self.raw: dict[int, list[Any]] = {}
         self.deliver: dict[int, Deliver] = {}
         self.heard: Callable[[Packet, int], None] = lambda packet, number: None
         self.reset: Callable[[Packet], None] = lambda packet: None
@@ -73,8 +79,10 @@ class Stack:
     # What the node is asked
 
     def is_own(self, address: str) -> bool:
-        """Whether one of its interfaces holds the address."""
-        return any(each.holds(address) for each in self.interfaces.values())
+        """Whether one of its interfaces, or a tunnel, gives it the address."""
+        return address in self.tunnels.own or any(
+            each.holds(address) for each in self.interfaces.values()
+        )
 
     def route(self, destination: str) -> tuple[NetworkInterface, str] | None:
         """By which interface and neighbour a destination is reached; None: it is not."""
@@ -107,7 +115,9 @@ class Stack:
         return way[0].address
 
     def most_octets(self, destination: str) -> int:
-        """The MTU of the first link towards a destination."""
+        """The MTU of the first link towards a destination; where there are tunnels, theirs."""
+        if self.tunnels.own or self.tunnels.others:
+            return MTU
         way = self.route(destination)
         return way[0].link.mtu if way is not None else 1500
 
@@ -120,6 +130,8 @@ class Stack:
         packet.identification = self._random.getrandbits(16)
         if interface is None and self.is_own(packet.destination):
             self._loop.call_soon(self._returned, packet)
+            return True
+        if interface is None and self.tunnels.divert(packet):
             return True
         if interface is None or not interface.is_broadcast(packet.destination):
             way = self.route(packet.destination)
@@ -137,6 +149,7 @@ class Stack:
             if interface.holds(packet.destination):
                 self._take_own(packet, interface, False)
                 return
+        self._take_own(packet, None, False)
 
     def _put(self, packet: Packet, interface: NetworkInterface, next_hop: str) -> None:
         if packet.octets <= interface.link.mtu:
@@ -179,6 +192,17 @@ class Stack:
         elif not self._took_bare(packet, interface):
             self._forward(packet, interface)
 
+    def take_inner(self, packet: Packet) -> None:
+        """A packet came out of a tunnel."""
+        if not self.has_power:
+            return
+        if not self.is_own(packet.destination):
+            self._forward(packet, None)
+            return
+        whole = self._reassembled(packet) if packet.is_fragment else packet
+        if whole is not None:
+            self._take_own(whole, None, False)
+
     def _took_bare(self, packet: Packet, interface: NetworkInterface) -> bool:
         """Whether a port takes what came to its interface for an address that nobody holds."""
         take = self.deliver.get(UDP)
@@ -194,7 +218,7 @@ class Stack:
                 return
         self._take_own(packet, interface, False)
 
-    def _take_own(self, packet: Packet, interface: NetworkInterface, to_all: bool) -> None:
+    def _take_own(self, packet: Packet, interface: NetworkInterface | None, to_all: bool) -> None:
         if packet.protocol == ICMP:
             self._take_icmp(packet)
             return
@@ -216,20 +240,26 @@ class Stack:
         if about is not None and kind == UNREACHABLE:
             self.heard(about, _ERRORS.get(code, errno.EHOSTUNREACH))
 
-    def _forward(self, packet: Packet, interface: NetworkInterface) -> None:
+    def _forward(self, packet: Packet, interface: NetworkInterface | None) -> None:
         """Pass on what is for somebody else."""
         translator = self.translator
-        if translator is None:
+        if translator is None and not self.tunnels.forwards:
             return
         if packet.time_to_live <= 1:
             self._complain(packet, TIME_EXCEEDED, 0)
             return
-        if not translator.translates or not translator.take(packet, interface):
+        translates = translator is not None and translator.translates
+        if translates and interface is not None and translator is not None:
+            if not translator.take(packet, interface):
+                self.pass_on(packet)
+        else:
             self.pass_on(packet)
 
     def pass_on(self, packet: Packet) -> None:
         """Send a packet of somebody else's to its next hop."""
         packet = replace(packet, time_to_live=packet.time_to_live - 1)
+        if self.tunnels.divert(packet):
+            return
         way = self.route(packet.destination)
         if way is None:
             self._complain(packet, UNREACHABLE, NETWORK_UNREACHABLE)

@@ -223,9 +223,10 @@ class TcpEnds:
         Raises:
             OSError: there is no way, or the address is not ours.
         """
-        way = self._stack.source_for(remote.address)
         if local is not None and not self._stack.is_own(local):
             raise problem(errno.EADDRNOTAVAIL)
+        through_tunnel = local is not None and local in self._stack.tunnels.own
+        way = "" if through_tunnel else self._stack.source_for(remote.address)
         address = local or way
         while (ends := (Endpoint(address, self._any_port()), remote)) in self._connections:
             pass
@@ -284,7 +285,7 @@ class TcpEnds:
         if connection is not None:
             connection.unreachable(number)
 
-    def take(self, packet: Packet, interface: NetworkInterface, to_all: bool) -> bool:
+    def take(self, packet: Packet, interface: NetworkInterface | None, to_all: bool) -> bool:
         """Give a segment to its connection or listener; whether there is one."""
         segment = segments.decode(packet.source, packet.destination, packet.payload)
         connection = self._connections.get((segment.destination, segment.source))
@@ -335,6 +336,12 @@ class TcpEnds:
         self._emit(
             Segment(segment.destination, segment.source, sequence, acknowledgement, flags, 0)
         )
+
+    def break_streams(self, address: str) -> None:
+        """The node has that address no more: its connections end, without a word."""
+        for connection in list(self._connections.values()):
+            if connection.local.address == address:
+                connection.vanish()
 
     # Power
 

@@ -237,7 +237,7 @@ class UdpPorts:
             pass
         return number
 
-    def take(self, packet: Packet, interface: NetworkInterface, to_all: bool) -> bool:
+    def take(self, packet: Packet, interface: NetworkInterface | None, to_all: bool) -> bool:
         """Give a packet to the port that it is for; whether there is one."""
         payload = packet.payload
         number = int.from_bytes(payload[2:4], "big")
@@ -257,7 +257,7 @@ class UdpPorts:
             )
             del fitting[1:]
         source = Endpoint(packet.source, int.from_bytes(payload[:2], "big"))
-        asked = interface.address if to_all else packet.destination
+        asked = interface.address if to_all and interface else packet.destination
         for port in fitting:
             port.take(payload[UDP_HEADER_OCTETS:], source, asked or ANY_ADDRESS)
         return True

@@ -15,8 +15,10 @@ from testbed.engines.simulation.epoch import EPOCH_S
 from testbed.engines.simulation.host import SimulatedHost
 from testbed.engines.simulation.links import Judge, Link, Station
 from testbed.engines.simulation.security import ModelledSecurity, RealSecurity, Security
+from testbed.engines.simulation.tunnels import INTERFACE, LINK
 from testbed.engines.tls import Tap
 from testbed.host import Interface, World
+from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Topology, hardware_addresses, interface_name
 from testbed.trace.record import Clear, Frame
@@ -24,10 +26,14 @@ from testbed.trace.trace import Trace
 
 _EPOCH_NS = EPOCH_S * 1_000_000_000
 
+RAW_IP = 101
+"""pcap's number of frames without a link layer."""
 MODELLED = {
     "network": "links as bridges that know who holds which address; IPv4, ARP, UDP, TCP by RFC "
     "without SACK and time stamps",
     "nat": "NatTable",
+    "tunnels": "IKEv2 and ESP with real messages, certificates and encryption; public values and "
+    "signatures that mean nothing",
 }
 """What reports say of what is not real, beside TLS."""
 
@@ -102,6 +108,8 @@ class SimulationWorld:
                 self._role_crashed,
                 self._security,
                 self._tap,
+                self._inner,
+                self._keys_told,
             )
             for name, node in topology.nodes.items()
         }
@@ -129,6 +137,21 @@ class SimulationWorld:
 
     def _received(self, link: str, station: Station, data: bytes) -> None:
         self.trace.arrived(Frame(self.now_ns, link, station.node, station.name, data))
+
+    def _inner(self, node: str, packet: bytes, goes_in: bool) -> None:
+        frame = Frame(self.now_ns, LINK, node, INTERFACE, packet, RAW_IP)
+        if self._has_ended:
+            return
+        if goes_in:
+            self.trace.add_frame(frame)
+        else:
+            self.trace.arrived(frame)
+
+    def _keys_told(self, keys: IkeKeys | EspKeys) -> None:
+        if isinstance(keys, IkeKeys):
+            self.trace.add_ike_keys(keys)
+        else:
+            self.trace.add_esp_keys(keys)
 
     def tell(self, node: str, event: str, fields: Mapping[str, Any]) -> None:
         """Write a node's event into the trace."""

@@ -26,9 +26,6 @@ from testbed.host import (
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 
-if TYPE_CHECKING:
-    from testbed.engines.emulation.host import EmulatedHost
-
 ANY_ADDRESS = "0.0.0.0"
 
 
@@ -46,7 +43,7 @@ class InsideHost:
     """
 
     def __init__(
-        self, outer: EmulatedHost, interface: Interface, address: str, is_up: Callable[[], bool]
+        self, outer: Host, interface: Interface, address: str, is_up: Callable[[], bool]
     ) -> None:
         self.name = outer.name
         self.random = outer.random
