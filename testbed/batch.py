@@ -1,4 +1,4 @@
-"""Many runs, several at a time, each in a lab of its own; and what they come to together."""
+"""Many runs, several at a time, each in a world of its own; and what they come to together."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from testbed.conformance import judge
-from testbed.engines.emulation.lab import Interrupts, Lab, LabProcess, launch
+from testbed.engines.interrupts import Interrupts
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from testbed.external import find_program
 from testbed.faults import find_fault
 from testbed.report.result import Outcome, Result, save_crash
 from testbed.run import Plan, perform
 from testbed.scenario import Scenario
+from testbed.worlds import SIMULATION
+
+if TYPE_CHECKING:  # each engine is imported when one of its runs is started
+    from testbed.engines.emulation.lab import Lab, LabProcess
+    from testbed.engines.simulation.process import SimulationProcess
 
 
 @dataclass
@@ -39,7 +45,7 @@ class Progress:
 @dataclass
 class _Running:
     plan: Plan
-    process: LabProcess
+    process: LabProcess | SimulationProcess
     outcome: Outcome | None = None
     crash: str = ""
 
@@ -99,9 +105,19 @@ class Batch:
         return self._results(seconds)
 
     def _launch(self, plan: Plan) -> _Running:
-        process = launch(lambda lab: self._work(plan, lab), plan.title, keep=[plan.folder])
+        process = self._simulate(plan) if plan.engine == SIMULATION else self._emulate(plan)
         self.progress.started(plan)
         return _Running(plan, process)
+
+    def _simulate(self, plan: Plan) -> SimulationProcess:
+        from testbed.engines.simulation.process import launch
+
+        return launch(lambda tell: perform(plan, self.scenarios[plan.scenario], tell))
+
+    def _emulate(self, plan: Plan) -> LabProcess:
+        from testbed.engines.emulation.lab import launch
+
+        return launch(lambda lab: self._work(plan, lab), plan.title, keep=[plan.folder])
 
     def _work(self, plan: Plan, lab: Lab) -> int:
         """What the lab does, in its own process."""
@@ -127,7 +143,7 @@ class Batch:
         end = one.process.wait()
         outcome = one.outcome
         if outcome is None and end.signal is not None:
-            outcome = Outcome("killed", f"the lab was killed by signal {end.signal}")
+            outcome = Outcome("killed", f"the run was killed by signal {end.signal}")
         elif outcome is None and end.status == EXIT_INTERRUPTED:
             outcome = Outcome("interrupted", "interrupted")
         elif outcome is None:

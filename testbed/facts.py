@@ -11,21 +11,28 @@ from testbed import __version__
 
 LIBRARIES = ("pyroute2", "dnslib", "h11", "cryptography", "lxml")
 
+_OF_EMULATION = ("pyroute2",)
+
 
 @cache
-def versions() -> dict[str, str]:
-    """Name to version; what is not there is left out."""
+def versions(engine: str = "emulation") -> dict[str, str]:
+    """Name to version, of what runs of that engine rest on; what is not there is left out."""
     found = {
         "testbed": __version__,
         "python": sys.version.split()[0],
         "kernel": platform.release(),
         "machine": platform.machine(),
     }
+    is_simulation = engine == "simulation"
     for library in LIBRARIES:
+        if is_simulation and library in _OF_EMULATION:
+            continue
         try:
             found[library] = metadata.version(library)
         except metadata.PackageNotFoundError:
             continue
+    if is_simulation:
+        return found
     try:
         from mininet.net import VERSION
 

@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 from testbed import __version__
 from testbed.conformance import examine
 from testbed.credentials import equip
-from testbed.engines.emulation.world import EmulationWorld
 from testbed.errors import (
     EXIT_FAILED,
     MissingFeature,
@@ -39,10 +38,12 @@ from testbed.roles.role import Part
 from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
 from testbed.topology import Topology, ladder_order, places, static_addresses
+from testbed.trace.decoders import Decoders
 from testbed.trace.folder import RunWriter
 from testbed.trace.ladder import LadderPrinter, Line
 from testbed.trace.ladder_svg import draw_svg
 from testbed.trace.trace import Trace
+from testbed.worlds import SIMULATION, make_world, modelled_by, runner, watch_for_deadlock
 
 KEY_LOG = Path("keys", "tls.log")
 """The secrets of a run's TLS connections, in its folder; the capture has them too."""
@@ -60,7 +61,7 @@ class Plan:
     Attributes:
         scenario: its name.
         variant: "" is the main run.
-        engine: "emulation".
+        engine: "emulation" or "simulation".
         seed: of all randomness.
         settings: of the topology, as the user gave them (text).
         nat: kind for every gateway that translates; None: as the topology says.
@@ -92,7 +93,7 @@ class Plan:
 
 
 def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None = None) -> int:
-    """Run the plan here, in the namespaces of a lab; gives the exit status.
+    """Run the plan here: in the namespaces of a lab, or in virtual time; gives the exit status.
 
     Args:
         plan: what to run.
@@ -102,10 +103,11 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
     """
     variant = scenario.find(plan.variant)
     topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
-    equip(topology, plan.seed, time.time())
+    run_here, moment = runner(plan.engine)
+    equip(topology, plan.seed, moment)
     try:
         try:
-            return asyncio.run(_perform(plan, scenario, topology, tell, on_fail))
+            return run_here(_perform(plan, scenario, topology, tell, on_fail))
         except FileNotFoundError as error:
             raise _missing_program(error) from None
     except TestbedError as error:
@@ -136,17 +138,16 @@ async def _perform(
     trace = Trace(arrivals=True)
     trace.set_nodes(places(topology), static_addresses(topology))
     trace.set_roles({name: node.role for name, node in topology.nodes.items()})
-    trace.decoders.register_web(*_web_ports(topology))
-    trace.decoders.register_stun(*_stun_ports(topology))
+    register_ports(trace.decoders, topology)
     printer = LadderPrinter(trace, ladder_order(topology), plan.width, is_terminal=plan.width > 0)
     trace.listeners.append(lambda record: _tell_lines(tell, printer.record(record)))
     writer = RunWriter(plan.folder, trace, _notes(plan))
     key_log = plan.folder / KEY_LOG
     key_log.unlink(missing_ok=True)
-    world = EmulationWorld(
-        topology, trace, plan.seed, key_log, plan.cast, logs=plan.folder / "logs"
-    )
-    clock = asyncio.ensure_future(_tell_time(tell, printer))
+    world = make_world(plan.engine, topology, trace, plan, key_log)
+    is_real_time = plan.engine != SIMULATION
+    clock = asyncio.ensure_future(_tell_time(tell, printer)) if is_real_time else None
+    stage: Stage | None = None
     try:
         stage = Stage(
             world, topology, trace, _parts(plan, topology, world), plan.variant, scenario.step_s
@@ -157,7 +158,8 @@ async def _perform(
     except Unsupported as error:
         outcome = Outcome("unsupported", str(error))
     finally:
-        clock.cancel()
+        if clock is not None:
+            clock.cancel()
         world.finish()
         trace.close()
         writer.close((world.key_log,))
@@ -170,7 +172,7 @@ async def _perform(
     if outcome.kind not in ("interrupted", "unsupported"):
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
     (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
-    _write_run_json(plan, topology, outcome)
+    _write_run_json(plan, topology, outcome, modelled_by(world), _last_step(stage))
     tell({"outcome": outcome.to_json()})
     return outcome.status
 
@@ -190,13 +192,14 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, interrupted.set)
     script = asyncio.ensure_future(_script(scenario, plan.variant, stage))
+    stuck = watch_for_deadlock(loop)
     crash = asyncio.ensure_future(world.crashed.wait())
     stop = asyncio.ensure_future(interrupted.wait())
     try:
-        await asyncio.wait([script, crash, stop], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([script, crash, stop, stuck], return_when=asyncio.FIRST_COMPLETED)
         if stop.done():
             return Outcome("interrupted", "interrupted")
-        if not script.done() and crash.done():
+        if not script.done() and (crash.done() or stuck.done()):
             script.cancel()
         try:
             await script
@@ -208,6 +211,8 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
                 return Outcome(kind, str(error), record=_last_step(stage))
         except Exception as error:
             return Outcome("crashed", f"the scenario itself: {_told(error, plan.folder)}")
+        if stuck.done():
+            return Outcome("missed", stuck.result(), record=_last_step(stage))
         await world.flush()
         if world.crashes:
             node, crash_error = world.crashes[0]
@@ -221,7 +226,7 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
             return Outcome("violated", text, record=record.number)
         return Outcome("completed")
     finally:
-        for task in (script, crash, stop):
+        for task in (script, crash, stop, stuck):
             task.cancel()
 
 
@@ -240,7 +245,7 @@ async def _script(scenario: Scenario, variant: str, stage: Stage) -> None:
     await scenario.find(variant).function(stage)
 
 
-def _parts(plan: Plan, topology: Topology, world: EmulationWorld) -> dict[str, Part]:
+def _parts(plan: Plan, topology: Topology, world: Any) -> dict[str, Part]:
     """Who plays which node, and with which faults."""
     parts: dict[str, Part] = {}
     faults = [find_fault(word) for word in plan.faults]
@@ -265,8 +270,9 @@ def _player_told(plan: Plan, node: str) -> dict[str, str]:
     return {"program": program.about.program, "version": program.version()}
 
 
-def _last_step(stage: Stage) -> int | None:
-    return stage.last_step.number if stage.last_step is not None else None
+def _last_step(stage: Stage | None) -> int | None:
+    """The record of the ladder's last step that happened."""
+    return stage.last_step.number if stage is not None and stage.last_step is not None else None
 
 
 def _crashed(node: str, error: BaseException, folder: Path) -> Outcome:
@@ -291,6 +297,12 @@ def _told(error: BaseException, folder: Path) -> str:
 def _tell_lines(tell: Tell, lines: Sequence[Line]) -> None:
     for line in lines:
         tell({"line": str(line), "style": line.style})
+
+
+def register_ports(decoders: Decoders, topology: Topology) -> None:
+    """Have the ports that the topology's nodes are told decoded as what they carry."""
+    decoders.register_web(*_web_ports(topology))
+    decoders.register_stun(*_stun_ports(topology))
 
 
 def _web_ports(topology: Topology) -> list[int]:
@@ -324,12 +336,19 @@ def _notes(plan: Plan) -> dict[str, object]:
     }
 
 
-def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
+def _write_run_json(
+    plan: Plan,
+    topology: Topology,
+    outcome: Outcome,
+    modelled: Mapping[str, str],
+    last_step: int | None,
+) -> None:
     text = json.dumps(
         {
             "scenario": plan.scenario,
             "variant": plan.variant,
             "engine": plan.engine,
+            "modelled": dict(modelled),
             "seed": plan.seed,
             "settings": dict(plan.settings),
             "nat": plan.nat,
@@ -341,7 +360,7 @@ def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
             "nodes": {
                 name: {
                     "role": node.role,
-                    "nat": node.nat.value if node.nat else None,
+                    "nat": node.nat.name if node.nat else None,
                     "interfaces": [[a.link, a.address] for a in node.attachments],
                 }
                 for name, node in topology.nodes.items()
@@ -350,8 +369,9 @@ def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
             "text": outcome.text,
             "drops": outcome.drops,
             "records": outcome.records,
+            "last_step": last_step,
             "seconds": round(outcome.seconds, 6),
-            "versions": versions(),
+            "versions": versions(plan.engine),
         },
         indent=2,
     )

@@ -7,14 +7,31 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import types
 import typing
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 from testbed.errors import BadInput, unknown
-from testbed.topology import Esp, Nat, Topology, TopologyFunction
+from testbed.topology import (
+    KNOBS,
+    QUALITIES,
+    Esp,
+    Nat,
+    Quality,
+    Topology,
+    TopologyFunction,
+    find_nat,
+    furnish,
+)
 
+ENGINE_PREFIX = "engine."
+"""`--set engine.tls=real`: a choice that an engine gives."""
+LINK_PREFIX = "link."
+"""`--set link.loss=0.1`, `--set link.home.delay_ms=20`: how every link, or that one, carries."""
+NAT_PREFIX = "nat."
+"""`--set nat.lifetime_s=30`: a knob of every gateway's NAT."""
 ESP_SETTING = "esp"
 """`--set esp=kernel` has the kernel do ESP, whatever the topology."""
 
@@ -52,24 +69,70 @@ def build_topology(
     hints = typing.get_type_hints(function)
     parameters = inspect.signature(function).parameters
     arguments: dict[str, Any] = dict(own)
+    knobs: dict[str, object] = {}
     esp = Esp.USER
     for name, value in given.items():
-        if name == ESP_SETTING:
+        if name.startswith(NAT_PREFIX):
+            knob = name.removeprefix(NAT_PREFIX)
+            if knob not in KNOBS:
+                raise unknown("knob of a NAT", knob, KNOBS)
+            knobs[knob] = convert(f"--set {name}", value, typing.get_type_hints(Nat)[knob])
+        elif name == ESP_SETTING:
             esp = convert(f"--set {name}", value, Esp)
+        elif name.startswith((ENGINE_PREFIX, LINK_PREFIX)):
             continue
-        if name not in parameters:
-            known = [*parameters, ESP_SETTING]
-            raise unknown(f"setting of the topology {function.__name__}", name, known)
-        arguments[name] = convert(f"--set {name}", value, hints[name])
+        elif name in parameters:
+            arguments[name] = convert(f"--set {name}", value, hints[name])
+        else:
+            raise unknown(
+                f"setting of the topology {function.__name__}", name, [*parameters, ESP_SETTING]
+            )
     topology = function(**arguments)
     topology.esp = esp
-    if nat is not None:
-        kind = convert("--nat", nat, Nat)
-        topology.nodes = {
-            name: dataclasses.replace(node, nat=kind) if node.nat is not None else node
-            for name, node in topology.nodes.items()
-        }
+    _change_nats(topology, None if nat is None else find_nat(nat, "value for --nat"), knobs)
+    furnish(topology)
+    _change_links(topology, given)
     return topology
+
+
+def engine_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """The choices of an engine among the user's settings, by name."""
+    return {
+        name.removeprefix(ENGINE_PREFIX): value
+        for name, value in given.items()
+        if name.startswith(ENGINE_PREFIX)
+    }
+
+
+def _change_links(topology: Topology, given: Mapping[str, str]) -> None:
+    """Give every link, or the one that is named, the qualities that the user asks for.
+
+    What is said of one link outweighs what is said of all.
+    """
+    asked = [name for name in given if name.startswith(LINK_PREFIX)]
+    hints = typing.get_type_hints(Quality)
+    for name in sorted(asked, key=lambda each: each.count(".")):
+        which, _, quality = name.removeprefix(LINK_PREFIX).rpartition(".")
+        if quality not in QUALITIES:
+            raise unknown("quality of a link", quality, QUALITIES)
+        if which and which not in topology.links:
+            raise unknown("link", which, topology.links)
+        value = convert(f"--set {name}", given[name], hints[quality])
+        for link in [topology.links[which]] if which else topology.links.values():
+            link.quality = link.quality.changed({quality: value})
+
+
+def _change_nats(topology: Topology, kind: Nat | None, knobs: Mapping[str, object]) -> None:
+    """Give every node that translates that kind, and those knobs."""
+    translating = [each for each in topology.nodes.values() if each.nat is not None]
+    if knobs and not translating:
+        raise BadInput(
+            f"--set {NAT_PREFIX}{next(iter(knobs))}: no node of this topology translates"
+        )
+    for node in translating:
+        nat = kind if kind is not None else node.nat
+        assert nat is not None
+        topology.nodes[node.name] = dataclasses.replace(node, nat=nat.with_knobs(knobs))
 
 
 def convert(what: str, value: str, kind: Any) -> Any:
@@ -83,6 +146,12 @@ def convert(what: str, value: str, kind: Any) -> Any:
         if value.lower() not in words:
             raise BadInput(f"{what} takes yes or no, not {value!r}")
         return words[value.lower()]
+    if kind is Nat:
+        return find_nat(value, f"value for {what}")
+    if isinstance(kind, types.UnionType) and type(None) in kind.__args__:
+        if value == "none":
+            return None
+        kind = next(each for each in kind.__args__ if each is not type(None))
     if isinstance(kind, type) and issubclass(kind, Enum):
         by_value = {each.value: each for each in kind}
         if value not in by_value:

@@ -461,8 +461,13 @@ class FakeHost:
         self.tunnel_listener = FakeTunnelListener(self, policy, on_change)
         return self.tunnel_listener
 
-    def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
+    def translate(
+        self, nat: Nat, inside: Sequence[str], outside: str, pool: Sequence[str] = ()
+    ) -> None:
         self.translations.append((nat, tuple(inside), outside))
+
+    def rebind(self) -> None:
+        """There are no bindings."""
 
     def power_off(self) -> None:
         """End its tasks and timers, close its ports, reset its streams."""

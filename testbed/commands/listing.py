@@ -83,15 +83,9 @@ def _faults() -> list[dict[str, Any]]:
 
 
 def _nats() -> list[dict[str, Any]]:
-    from testbed.topology import Nat
+    from testbed.topology import KINDS
 
-    return [{"name": each.value, "about": NAT_TITLES.get(each.value, "")} for each in Nat]
-
-
-NAT_TITLES = {
-    "none": "routes without translation",
-    "masquerade": "the kernel's own: keeps ports where they are free, filters by address and port",
-}
+    return [{**each.described(), "about": each.about} for each in KINDS.values()]
 
 
 def _casts() -> list[dict[str, Any]]:

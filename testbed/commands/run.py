@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at
     from testbed.run import Plan
     from testbed.scenario import Scenario
 
-ENGINES = ("emulation",)
-
 EXAMPLES = """\b
 Examples:
   testbed run lan_connectivity                the scenario with all its variants
@@ -36,6 +34,8 @@ Examples:
   testbed run lan_connectivity/ --fault hnb:connectivity.asks-before-lease
   testbed run lan_connectivity --cast outer_dns=bind --cast gateway=dnsmasq
   testbed run --again results/lan_connectivity
+  testbed run --all --engine simulation       in virtual time, with nothing but Python
+  testbed run discovery_public/ --engine simulation --set link.loss=0.05
 
 \b
 Exit status: 0 all as expected (INCONCLUSIVE and warnings included; with --fault exactly the FAILs
@@ -48,7 +48,9 @@ machine lacks something (named), 130 Ctrl-C.
 @click.argument("names", nargs=-1, metavar="NAME[/VARIANT]...")
 @click.option("--all", "everything", is_flag=True, help="Every scenario there is.")
 @click.option("--again", type=click.Path(path_type=Path), help="Repeat the run of that folder.")
-@click.option("--engine", default="emulation", metavar="ENGINE", help="emulation (default).")
+@click.option(
+    "--engine", default="emulation", metavar="ENGINE", help="emulation (default), simulation."
+)
 @click.option("--nat", metavar="KIND", help="What every translating gateway does.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the topology."
@@ -94,10 +96,11 @@ def run(
     as_json: bool,
     shell_on_fail: bool,
 ) -> int:
-    """Play scenarios, each run in a lab of its own, and judge them by their requirements."""
+    """Play scenarios, each run in a world of its own, and judge them by their requirements."""
     from testbed.batch import Batch, Progress, write_results, write_summary
     from testbed.registry import find_scenario
     from testbed.settings import parse_settings
+    from testbed.worlds import ENGINES, SIMULATION
 
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
@@ -105,6 +108,8 @@ def run(
         raise BadInput("--shell-on-fail needs a terminal and --jobs 1")
     named = out is not None
     out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).absolute()
+    if engine == SIMULATION:
+        _refuse_in_simulation(players, shell_on_fail)
     given = parse_settings(settings)
     if again is not None:
         if names or everything or given or nat or seed or faults or players:
@@ -164,6 +169,23 @@ def _show_hints(faults: tuple[str, ...], results: list[Result], stream: TextIO) 
             click.echo(f"fault      {hint}", file=stream)
 
 
+def _refuse_in_simulation(players: tuple[str, ...], shell_on_fail: bool) -> None:
+    """
+    Raises:
+        BadInput: what only real namespaces can do is asked for.
+    """
+    if players:
+        raise BadInput(
+            f"--cast {players[0]}: programs need real namespaces, and the simulation has none; "
+            "leave it out, or use --engine emulation"
+        )
+    if shell_on_fail:
+        raise BadInput(
+            "--shell-on-fail: a simulation is over before anyone could type; "
+            "look at its ladder, or use --engine emulation"
+        )
+
+
 def _any_seed() -> str:
     import secrets
 
@@ -208,12 +230,14 @@ def _plans(
     """One plan a variant; settings are tried on the topology before any lab is built."""
     from testbed.run import Plan
     from testbed.settings import build_topology
+    from testbed.worlds import check_settings
 
     plans = []
     for scenario, variants in wanted:
         for name in variants:
             variant = scenario.find(name)
-            build_topology(variant.topology, variant.settings, given, nat)
+            topology = build_topology(variant.topology, variant.settings, given, nat)
+            check_settings(engine, topology, given)
             folder = out / scenario.name / name if name else out / scenario.name
             plans.append(Plan(scenario.name, name, engine, seed, given, nat, folder))
     return plans

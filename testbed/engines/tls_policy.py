@@ -213,9 +213,7 @@ def _certificate_sentence(
     peer: str,
 ) -> str:
     if cause == "name":
-        names = _names(chain[0]) if chain else []
-        listed = f"subjectAltName has {', '.join(names)}" if names else "it has no subjectAltName"
-        return f"TLS with {peer}: the certificate is not for {profile.server_name!r}: {listed}"
+        return name_sentence(chain[0] if chain else None, profile.server_name, peer)
     if cause in ("expired", "not yet valid"):
         now = datetime.now(UTC).timestamp()
         for certificate in chain:
@@ -228,6 +226,13 @@ def _certificate_sentence(
         f"TLS with {peer}: the certificate{issuer} leads to no trusted root "
         f"({len(profile.roots)} trusted): {error.verify_message}"
     )
+
+
+def name_sentence(certificate: x509.Certificate | None, name: str | None, peer: str) -> str:
+    """That a certificate is not for this name, and for whom it is."""
+    names = _names(certificate) if certificate is not None else []
+    listed = f"subjectAltName has {', '.join(names)}" if names else "it has no subjectAltName"
+    return f"TLS with {peer}: the certificate is not for {name!r}: {listed}"
 
 
 def _of_dates(certificate: x509.Certificate, cause: TlsCause, peer: str) -> str:

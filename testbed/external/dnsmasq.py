@@ -41,7 +41,7 @@ class Dnsmasq(ExternalProgram):
 
     def prepare(self) -> None:
         """Forward and translate."""
-        self.host.translate(self.node.nat or Nat.NONE, [INSIDE], OUTSIDE)
+        self.host.translate(self.node.nat or Nat.NONE, [INSIDE], OUTSIDE, self.node.pool)
 
     def files(self, folder: Path) -> Mapping[str, str]:
         """dnsmasq.conf."""

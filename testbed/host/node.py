@@ -158,8 +158,26 @@ class Host(Protocol):
     def on_carrier(self, callback: Callable[[str, bool], None]) -> None:
         """Call back with (interface, up) each time a link of this node goes up or down."""
 
-    def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
-        """Forward between interfaces; what leaves by `outside` is translated as `nat` says."""
+    def translate(
+        self, nat: Nat, inside: Sequence[str], outside: str, pool: Sequence[str] = ()
+    ) -> None:
+        """Forward between interfaces; what leaves by `outside` is translated as `nat` says.
+
+        What becomes of bindings is told as events of this node: BINDING_CREATED,
+        BINDING_CONFIRMED, BINDING_EXPIRED, BINDING_FORGOTTEN, PACKET_REFUSED.
+
+        Args:
+            nat: the behaviour.
+            inside: interfaces whose packets are translated.
+            outside: the interface by which they leave.
+            pool: outside addresses beside the interface's own; the node answers for them.
+        """
+
+    def rebind(self) -> None:
+        """Forget every binding of `translate`, as a gateway that has restarted.
+
+        A NAT whose rebinding is PORT or ADDRESS gives others from now on.
+        """
 
 
 class Program(Protocol):

@@ -91,6 +91,7 @@ def _facts(result: Result) -> dict[str, str]:
             nats = {n["nat"] for n in told["nodes"].values() if n["nat"]}
             return {
                 "engine": told["engine"],
+                **{f"modelled: {what}": kind for what, kind in told.get("modelled", {}).items()},
                 "seed": told["seed"],
                 "NAT": ", ".join(sorted(nats)) or "none",
                 "cast": ", ".join(

@@ -18,6 +18,7 @@ ROLES = {
     "hnb_gw": "testbed.roles.hnb_gw:HnbGw",
     "hms": "testbed.roles.hms:Hms",
     "dns_server": "testbed.roles.dns_server:DnsServer",
+    "carrier": "testbed.roles.carrier:Carrier",
     "bootstrap_server": "testbed.roles.bootstrap_server:BootstrapServer",
     "dm_server": "testbed.roles.dm_server:DmServer",
     "stun_server": "testbed.roles.stun_server:StunServer",

@@ -53,7 +53,7 @@ class Gateway(Role):
 
     async def start(self) -> None:
         """Power is on: translate, lease, forward."""
-        self.host.translate(self.nat, [INSIDE], OUTSIDE)
+        self.host.translate(self.nat, [INSIDE], OUTSIDE, self.node.pool)
         self.server = dhcp.DhcpServer(self.dhcp_policy)
         self._drive = await Drive.open(
             self.server,

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from testbed.engines.emulation.handshakes import MOST_HANDSHAKES
+from testbed.engines.handshakes import MOST_HANDSHAKES
 from testbed.host import TlsProfile
 from testbed.protocols.pki import Authority
 from tests.emulation.wires import HMS, Wires, echo, on_wires

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.engines.emulation.lines import Incoming, Outgoing
+from testbed.engines.lines import Incoming, Outgoing
 
 FULL = {"text": "x" * 100_000}  # more than a pipe holds
 

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from testbed import host
-from testbed.engines.emulation.calls import Call
+from testbed.engines.calls import Call
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.ports import UdpPort
 from testbed.engines.emulation.programs import RunningProgram

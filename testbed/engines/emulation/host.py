@@ -14,12 +14,11 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from testbed.engines.emulation.calls import Call
+from testbed.engines.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
 from testbed.engines.emulation.configured import Configured
 from testbed.engines.emulation.interfaces import announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
-from testbed.engines.emulation.nat_rules import Forwarding
 from testbed.engines.emulation.netlink import Netlink
 from testbed.engines.emulation.ports import (
     RECEIVE_BUFFER_OCTETS,
@@ -31,6 +30,7 @@ from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.raw import RawPort
 from testbed.engines.emulation.stream_ends import StreamEnds, Taps
 from testbed.engines.emulation.streams import TcpListener, TcpStream
+from testbed.engines.emulation.translation import Translates
 from testbed.engines.emulation.tunnel_ends import TunnelGround
 from testbed.engines.emulation.tunnels import NodeTunnels, TunnelEnds
 from testbed.engines.tls_policy import TlsContexts
@@ -44,7 +44,6 @@ from testbed.host import (
     Timer,
 )
 from testbed.protocols.wire import Endpoint
-from testbed.topology import Nat
 
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Called with node, event and its fields."""
@@ -52,7 +51,7 @@ Crashed = Callable[[str, BaseException], None]
 """Called with node and error: a defect of its role."""
 
 
-class EmulatedHost(StreamEnds, TunnelEnds):
+class EmulatedHost(StreamEnds, TunnelEnds, Translates):
     """One node.  Fits `testbed.host.Host`; make it inside the loop that is to serve it.
 
     It has power from the start.  Interfaces, static addresses and routes are the network's work.
@@ -94,7 +93,7 @@ class EmulatedHost(StreamEnds, TunnelEnds):
         self._contexts = contexts
         self._taps = taps
         self._netlink = Netlink(namespace)
-        self._forwarding = Forwarding(namespace)
+        self.prepare_translation()
         self._tunnels = NodeTunnels(self, self._netlink, self._forwarding, ground or TunnelGround())
         # Dictionaries, not sets: what ends together ends in the order in which it began.
         self._tasks: dict[asyncio.Task[None], None] = {}
@@ -258,15 +257,6 @@ class EmulatedHost(StreamEnds, TunnelEnds):
             for callback in list(self._carrier_callbacks):
                 self.guard(callback, interface, up)
 
-    def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
-        """Forward between interfaces; what leaves by `outside` is translated as `nat` says.
-
-        Raises:
-            BadInput: there is no inside, or outside is part of it.
-            MissingFeature: no `nft` on this machine, or no nftables NAT in its kernel.
-        """
-        self._forwarding.apply(nat, inside, outside)
-
     # Programs
 
     async def run_program(
@@ -317,7 +307,7 @@ class EmulatedHost(StreamEnds, TunnelEnds):
             self._programs.popitem()[0].kill()
         self._tunnels.end()
         self._before.restore_addresses(self._netlink, self._address_changed)
-        self._forwarding.remove()
+        self.end_translation()
 
     def power_on(self) -> None:
         """The node's links come up, with the addresses and routes that the network configured.

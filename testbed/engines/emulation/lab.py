@@ -29,12 +29,12 @@ from typing import Any
 from testbed.engines.emulation import nesting
 from testbed.engines.emulation.lab_process import (
     TERMINAL_TAKEN,
-    Interrupts,
     LabEnd,
     LabProcess,
     missing,
 )
-from testbed.engines.emulation.lines import Outgoing
+from testbed.engines.interrupts import Interrupts
+from testbed.engines.lines import Outgoing
 from testbed.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,

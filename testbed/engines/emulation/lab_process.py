@@ -1,21 +1,21 @@
-"""A lab as its parent holds it: hears it, ends it, waits for it, and relays Ctrl-C to it."""
+"""A lab as its parent holds it: hears it, ends it, waits for it."""
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import termios
 from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from testbed.engines.emulation import nesting
-from testbed.engines.emulation.lines import Incoming
 from testbed.engines.emulation.refusal import explain
+from testbed.engines.interrupts import await_readable, ended, opened
+from testbed.engines.lines import Incoming
 from testbed.errors import MissingFeature
 
 TERMINAL_TAKEN = {"lab": "terminal taken"}
@@ -41,19 +41,6 @@ class LabEnd:
     signal: int | None
 
 
-def _await(descriptor: int) -> None:
-    """Wait until it is readable; meanwhile signals are handled."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    for interrupts in _watched:
-        poll.register(interrupts, select.POLLIN)
-    while True:
-        if descriptor in dict(poll.poll()):
-            return
-        for interrupts in _watched:
-            interrupts.drain()
-
-
 class LabProcess:
     """A lab, as its parent holds it.  Leaving it as a context kills it if it still runs.
 
@@ -77,9 +64,7 @@ class LabProcess:
         self._ready: list[dict[str, Any]] = []
         self._terminal = terminal
         self._terminal_taken = False
-        _open_labs.append(self)
-        if any(interrupts.count for interrupts in _watched):
-            self.interrupt()  # one that came before the launch holds for this lab, too
+        opened(self)
 
     def __enter__(self) -> LabProcess:
         return self
@@ -135,20 +120,20 @@ class LabProcess:
         if self._end is not None:
             return self._end
         while not self.finished:
-            _await(self._messages)
+            await_readable(self._messages)
             self._read()
         while self._hear():
             pass
         os.waitpid(self.pid, 0)
         if self._first >= 0:
             # The porter may have been killed before the lab was gone; pid 1 ends after all others.
-            _await(self._first)
+            await_readable(self._first)
         status, number = self._report.get("status"), self._report.get("signal")
         if status is None and number is None:
             number = signal.SIGKILL  # only that ends pid 1 or the porter
         self._end = LabEnd(status, number)
         self.close()
-        _open_labs.remove(self)
+        ended(self)
         self._take_terminal_back()
         return self._end
 
@@ -193,85 +178,3 @@ class LabProcess:
             if descriptor >= 0:
                 os.close(descriptor)
         self._messages = self._porter = self._first = -1
-
-
-class Interrupts:
-    """While open, SIGINT, SIGTERM and SIGHUP end all labs: the first in order, the next at once.
-
-    A lab that is launched after the first is interrupted at once.
-    A signal that was ignored before (`nohup`, `&` in a script) stays so.
-
-    Python runs a handler between two of its own steps, and a signal that comes just before a
-    blocking call would wait for that call's end.  So whoever blocks must also watch `fileno`, as
-    `LabProcess.wait` does, and `drain` it when it is readable.
-
-    Attributes:
-        count: how many have come.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._before: dict[signal.Signals, Any] = {}
-        self._woken = self._wake = self._wake_before = -1
-
-    def __enter__(self) -> Interrupts:
-        assert not _watched, "interrupts are relayed already"
-        self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._wake_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        _watched.append(self)
-        for number in nesting.ENDING:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._arrived)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wake_before)
-        _watched.remove(self)
-        self.close()
-
-    def fileno(self) -> int:
-        """A descriptor that is readable when a signal has come, for selectors."""
-        return self._woken
-
-    def drain(self) -> None:
-        """Make `fileno` unreadable until the next signal."""
-        with suppress(BlockingIOError):
-            os.read(self._woken, 4096)
-
-    def close(self) -> None:
-        """Let go of the descriptors."""
-        for descriptor in (self._woken, self._wake):
-            os.close(descriptor)
-        self._woken = self._wake = -1
-
-    def _arrived(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-        for lab in _open_labs:
-            if self.count == 1:
-                lab.interrupt()
-            else:
-                lab.kill()
-
-
-_open_labs: list[LabProcess] = []
-_watched: list[Interrupts] = []
-
-
-def _let_go() -> None:
-    """In a fork of the parent: hold no end of any lab, or the parent's death would not be seen."""
-    for lab in _open_labs:
-        lab.close()
-    for interrupts in _watched:
-        interrupts.close()
-    _open_labs.clear()
-    _watched.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)

@@ -98,6 +98,10 @@ class Forwarding:
         _set_forwarding(self._namespace, True)
         self._forwards = True
 
+    def rebind(self) -> None:
+        """Forget every binding."""
+        forget_bindings(self._namespace)
+
     def remove(self) -> None:
         """Forward nothing; forget rules and bindings, as a gateway does that loses power."""
         if self._forwards:

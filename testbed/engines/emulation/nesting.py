@@ -41,6 +41,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from testbed.engines.interrupts import ENDING
 from testbed.errors import EXIT_INTERRUPTED
 
 DIRECTORY = Path("/run/lab")
@@ -57,9 +58,6 @@ MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x40000
 PR_SET_PDEATHSIG = 1
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN = 12, 13, 21
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""The signals that ask for an end in order."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

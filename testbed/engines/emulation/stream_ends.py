@@ -8,10 +8,10 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from testbed.engines.emulation.handshakes import Handshakes
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.ports import family_of
 from testbed.engines.emulation.streams import TcpListener, TcpStream
+from testbed.engines.handshakes import Handshakes
 from testbed.engines.tls import Tap, TlsStream
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Listener, Stream, StreamHandler, TlsProfile
@@ -120,7 +120,10 @@ class StreamEnds:
         return listener
 
     async def _serve(
-        self, below: TcpStream, handler: StreamHandler, handshakes: Handshakes | None
+        self,
+        below: TcpStream,
+        handler: StreamHandler,
+        handshakes: Handshakes[TcpStream, TlsStream] | None,
     ) -> None:
         stream = below if handshakes is None else await handshakes.shake(below)
         if stream is None:

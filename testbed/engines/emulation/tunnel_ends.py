@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from testbed.engines.emulation.tunnel_inside import InsideHost
 from testbed.engines.emulation.tunnel_keys import OnKeys
+from testbed.engines.tunnel_inside import InsideHost
 from testbed.host import (
     Host,
     Tunnel,

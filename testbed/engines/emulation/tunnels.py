@@ -25,7 +25,6 @@ from testbed.engines.emulation.tunnel_ends import (
     Responder,
     TunnelGround,
 )
-from testbed.engines.emulation.tunnel_inside import InsideHost
 from testbed.engines.emulation.tunnel_keys import KeyReader
 from testbed.engines.emulation.tunnel_log import (
     TOLD_LEVEL,
@@ -35,6 +34,7 @@ from testbed.engines.emulation.tunnel_log import (
     sentence_of,
 )
 from testbed.engines.emulation.tunnel_vici import Fields, ViciRefused
+from testbed.engines.tunnel_inside import InsideHost
 from testbed.errors import Unsupported
 from testbed.host import (
     Interface,

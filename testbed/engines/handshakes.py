@@ -1,19 +1,20 @@
-"""The TLS handshakes under way at one listening port of an emulated node: bounded in number."""
+"""The TLS handshakes under way at one listening port of a node: bounded in number."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from testbed.engines.emulation.streams import TcpStream
-from testbed.engines.tls import TlsStream
-from testbed.host import TlsRefused
+from testbed.host import Stream, TlsRefused
 
 MOST_HANDSHAKES = 256
 """Under way at one port; for one more the oldest is given up."""
 
+Below = TypeVar("Below", bound=Stream)
+Above = TypeVar("Above", bound=Stream)
 
-class Handshakes:
+
+class Handshakes(Generic[Below, Above]):
     """Shakes hands with whoever connects.
 
     Args:
@@ -22,13 +23,13 @@ class Handshakes:
     """
 
     def __init__(
-        self, protect: Callable[[TcpStream], Awaitable[TlsStream]], tell: Callable[..., Any]
+        self, protect: Callable[[Below], Awaitable[Above]], tell: Callable[..., Any]
     ) -> None:
         self._protect = protect
         self._tell = tell
-        self._under_way: dict[TcpStream, None] = {}
+        self._under_way: dict[Below, None] = {}
 
-    async def shake(self, below: TcpStream) -> TlsStream | None:
+    async def shake(self, below: Below) -> Above | None:
         """The protected stream; None: the handshake failed, which was told."""
         if len(self._under_way) >= MOST_HANDSHAKES:
             oldest = next(iter(self._under_way))

@@ -1,4 +1,4 @@
-"""What is wired to what: links, nodes, attachments, NAT kinds; plain data, no behaviour.
+"""Links, nodes and attachments; plain data, no behaviour.
 
 A topology is a function that returns a `Topology`; its keyword arguments are what `--set` may
 change. Every engine reads the same data.  Knows no engine, no role and no socket.
@@ -13,16 +13,8 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from testbed.errors import BadInput, unknown
-
-
-class Nat(Enum):
-    """What a gateway does to packets that leave its home, in the words of RFC 4787."""
-
-    NONE = "none"
-    """Routes without translation."""
-    MASQUERADE = "masquerade"
-    """The kernel's own: endpoint-independent mapping where the port is free, address-and-port-
-    dependent filtering, port preserving."""
+from testbed.topology.nat import Nat
+from testbed.topology.quality import Quality
 
 
 class Esp(StrEnum):
@@ -83,11 +75,16 @@ class Attachment:
 
 
 class Link:
-    """One broadcast domain with an IPv4 subnet."""
+    """One broadcast domain with an IPv4 subnet.
+
+    Attributes:
+        quality: how it carries frames.
+    """
 
     def __init__(self, name: str, subnet: str) -> None:
         self.name = name
         self.subnet = IPv4Network(subnet)
+        self.quality = Quality()
         self._taken: set[int] = set()
         self._next = 100
 
@@ -138,6 +135,7 @@ class Node:
         router: default router of its static interfaces; None: none (its own link only).
         names: DNS names under which its first static address is published.
         settings: what its role is told ("lease_s"), by name.
+        pool: outside addresses that its NAT has beside that of its outside interface.
     """
 
     name: str
@@ -147,6 +145,7 @@ class Node:
     router: str | None = None
     names: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    pool: tuple[str, ...] = ()
 
     @property
     def address(self) -> str | None:
@@ -247,8 +246,20 @@ def hardware_address(topology: Topology, node: str, number: int) -> str:
 
     Locally administered (02); then the node's number in the topology and the interface's.
     """
-    index = list(topology.nodes).index(node)
+    return _hardware_address(list(topology.nodes).index(node), number)
+
+
+def _hardware_address(index: int, number: int) -> str:
     return f"02:00:{index >> 16 & 255:02x}:{index >> 8 & 255:02x}:{index & 255:02x}:{number:02x}"
+
+
+def hardware_addresses(topology: Topology) -> dict[tuple[str, int], str]:
+    """The link-layer addresses of all interfaces, by node and number of the interface."""
+    return {
+        (name, number): _hardware_address(index, number)
+        for index, (name, node) in enumerate(topology.nodes.items())
+        for number in range(len(node.attachments))
+    }
 
 
 def ladder_order(topology: Topology) -> list[str]:
@@ -266,8 +277,9 @@ def ladder_order(topology: Topology) -> list[str]:
 
 def places(topology: Topology) -> dict[str, tuple[str, str, str]]:
     """Who is where: link-layer address to (node, interface, link), in the ladder's order."""
+    hardware = hardware_addresses(topology)
     return {
-        hardware_address(topology, name, number): (name, interface_name(number), attachment.link)
+        hardware[name, number]: (name, interface_name(number), attachment.link)
         for name in ladder_order(topology)
         for number, attachment in enumerate(topology.nodes[name].attachments)
     }

@@ -26,9 +26,6 @@ from testbed.host import (
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 
-if TYPE_CHECKING:
-    from testbed.engines.emulation.host import EmulatedHost
-
 ANY_ADDRESS = "0.0.0.0"
 
 
@@ -46,7 +43,7 @@ class InsideHost:
     """
 
     def __init__(
-        self, outer: EmulatedHost, interface: Interface, address: str, is_up: Callable[[], bool]
+        self, outer: Host, interface: Interface, address: str, is_up: Callable[[], bool]
     ) -> None:
         self.name = outer.name
         self.random = outer.random
@@ -188,8 +185,18 @@ class InsideHost:
         """
         raise Unsupported(f"{self.name}: a tunnel tells its changes to its handler")
 
-    def translate(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
+    def translate(
+        self, nat: Nat, inside: Sequence[str], outside: str, pool: Sequence[str] = ()
+    ) -> None:
         """Nothing is forwarded into a tunnel.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported(f"{self.name}: nothing is forwarded into a tunnel")
+
+    def rebind(self) -> None:
+        """There is nothing to forget.
 
         Raises:
             Unsupported: always.

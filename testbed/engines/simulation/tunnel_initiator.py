@@ -1,0 +1,357 @@
+"""The initiator of a modelled tunnel: opens it, keeps it alive, changes its keys, closes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from testbed.engines.simulation import ike_messages as messages
+from testbed.engines.simulation.certificate_checks import shown
+from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
+from testbed.engines.simulation.tunnel_association import NoAnswer
+from testbed.engines.simulation.tunnel_trust import Disbelieved, check
+from testbed.engines.tunnel_inside import InsideHost
+from testbed.host import (
+    Host,
+    Interface,
+    Tunnel,
+    TunnelCause,
+    TunnelHandler,
+    TunnelProfile,
+    TunnelRefused,
+)
+from testbed.protocols import ike
+from testbed.protocols.ike import names
+from testbed.protocols.ike.message import IkeMessage
+from testbed.protocols.ike.payloads import Delete, Nonce, Notify, Payload
+from testbed.protocols.wire import Endpoint
+
+if TYPE_CHECKING:
+    from testbed.engines.simulation.tunnels import NodeTunnels
+
+SPI_OCTETS = 8
+_NOBODY = bytes(SPI_OCTETS)
+_SENTENCES: dict[TunnelCause, str] = {
+    "no answer": "nobody answers there",
+    "proposal": "no proposal suits both sides",
+    "name": "the responder cannot show that it is {name}",
+    "chain": "the responder's certificate does not lead to a trusted root",
+    "expired": "the responder's certificate has expired",
+    "not yet valid": "the responder's certificate is not yet valid",
+    "peer": "the responder refuses",
+    "other": "it is given up",
+}
+
+
+class OpenTunnel:
+    """An initiator's tunnel.  Fits `testbed.host.Tunnel`."""
+
+    def __init__(self, initiator: Initiator, dns_servers: tuple[str, ...]) -> None:
+        association = initiator.association
+        self.address = association.address
+        self.dns_servers = dns_servers
+        self.remote = association.remote
+        self.interface = ""
+        self.inside: Host
+        self._initiator = initiator
+
+    @property
+    def is_up(self) -> bool:
+        """Whether anything goes through."""
+        return self._initiator.association.is_up
+
+    async def close(self) -> None:
+        """Take it down in order (INFORMATIONAL with DELETE), and wait for the answer."""
+        await self._initiator.close()
+
+
+class Initiator:
+    """Opens one tunnel and keeps it.
+
+    Args:
+        owner: the node's tunnels.
+        remote: the responder's address.
+        profile: what is asked for and checked.
+        on_change: told of all that happens to the tunnel after it is up.
+    """
+
+    def __init__(
+        self,
+        owner: NodeTunnels,
+        remote: str,
+        profile: TunnelProfile,
+        on_change: TunnelHandler | None,
+    ) -> None:
+        self._owner = owner
+        self._remote = remote
+        self._profile = profile
+        self._on_change = on_change
+        self._tunnel: OpenTunnel | None = None
+        self._is_closing = False
+        self._outer = ""
+        self._is_behind_nat = False
+        side = Side(owner.random.randbytes(SPI_OCTETS), _NOBODY, True)
+        self.association = owner.association(side, Endpoint(remote, ike.PORT), profile.life)
+
+    async def open(self) -> Tunnel:
+        """IKE_SA_INIT and IKE_AUTH.
+
+        Raises:
+            TunnelRefused: there is none.
+        """
+        side = self.association.side
+        self._owner.initiated[side.initiator_spi] = self
+        try:
+            await self._agree()
+            answer = await self._authenticate()
+            return self._up(answer)
+        except NoAnswer as error:
+            raise self._refused("no answer", str(error)) from None
+        finally:
+            if not self.association.is_up:
+                self._owner.initiated.pop(self.association.side.initiator_spi, None)
+
+    def _refused(self, cause: TunnelCause, line: str) -> TunnelRefused:
+        name = self._profile.peer_name
+        reason = _SENTENCES[cause].format(name=name)
+        node = self._owner.host.name
+        return TunnelRefused(
+            cause, f"{node} has no tunnel to {name} at {self._remote}: {reason} ({line})"
+        )
+
+    def _own_address(self) -> str:
+        try:
+            return self._owner.host.stack.source_for(self._remote)
+        except OSError:
+            return "0.0.0.0"
+
+    async def _agree(self) -> None:
+        association, random = self.association, self._owner.random
+        self._outer = self._own_address()
+        here = Endpoint(self._outer, ike.PORT)
+        nonce = random.randbytes(NONCE_OCTETS)
+        spi = association.side.initiator_spi
+        asked = messages.sa_init(
+            False, random, nonce, (spi, _NOBODY), (here, association.remote), ()
+        )
+        answer = await association.ask(names.IKE_SA_INIT, asked, in_clear=True)
+        if answer.errors:
+            cause: TunnelCause = "proposal" if "NO_PROPOSAL_CHOSEN" in answer.errors else "peer"
+            raise self._refused(cause, f"received {answer.errors[0]} notify error")
+        theirs = next(answer.every(Nonce)).data
+        association.nonces = (nonce, theirs)
+        keys = messages.ike_keys(spi, answer.responder_spi, *association.nonces)
+        association.side = Side(spi, answer.responder_spi, True, keys)
+        digest = messages.nat_digest(spi, answer.responder_spi, here)
+        told = [
+            each.data for each in answer.every(Notify) if each.number == messages.NAT_DESTINATION
+        ]
+        self._is_behind_nat = digest not in told
+        association.remote = Endpoint(self._remote, ike.NAT_PORT)
+        self._owner.on_keys(keys)
+
+    async def _authenticate(self) -> IkeMessage:
+        profile, association, random = self._profile, self.association, self._owner.random
+        self._spi = random.randrange(1 << 31, 1 << 32)
+        payloads: list[Payload] = [
+            messages.identity(profile.identity.name, True),
+            *messages.certificates(shown(profile.identity)),
+            Notify(messages.INITIAL_CONTACT),
+            messages.certificate_request(profile.roots),
+        ]
+        if profile.verifies_name:
+            payloads.append(messages.identity(profile.peer_name, False))
+        payloads += [
+            messages.authentication(random),
+            messages.asked_addresses(),
+            messages.esp_proposals(self._spi, False),
+            messages.selectors(True),
+            messages.selectors(False, messages.ranges(profile.protects)),
+        ]
+        if profile.life.mobile:
+            payloads += [Notify(messages.MOBIKE), Notify(messages.NO_ADDITIONAL)]
+        payloads += [
+            Notify(messages.MULTIPLE_AUTH),
+            Notify(messages.EAP_ONLY),
+            Notify(messages.MESSAGE_ID_SYNC),
+        ]
+        answer = await association.ask(names.IKE_AUTH, payloads)
+        if answer.errors:
+            cause: TunnelCause = "proposal" if "NO_PROPOSAL_CHOSEN" in answer.errors else "peer"
+            raise self._refused(cause, f"received {answer.errors[0]} notify error")
+        self._check(answer)
+        return answer
+
+    def _check(self, answer: IkeMessage) -> None:
+        profile = self._profile
+        wanted = profile.peer_name if profile.verifies_name else answer.idr
+        try:
+            if profile.verifies_name and answer.idr != wanted:
+                raise Disbelieved("name", f"constraint check failed: identity '{wanted}' required")
+            check(answer.certificates, profile.roots, wanted, profile.moment)
+        except Disbelieved as error:
+            failed = [Notify(messages.AUTHENTICATION_FAILED)]
+            self.association.tell(names.INFORMATIONAL, failed)
+            raise self._refused(error.cause, str(error)) from None
+
+    def _up(self, answer: IkeMessage) -> OpenTunnel:
+        owner, association = self._owner, self.association
+        association.peer = answer.idr or ""
+        association.address = answer.addresses[0] if answer.addresses else ""
+        chosen = next(each for each in answer.proposals if each.protocol == names.ESP_PROTOCOL)
+        association.is_up = True
+        owner.carry(association, int.from_bytes(chosen.spi, "big"), self._spi)
+        tunnel = self._tunnel = OpenTunnel(self, answer.dns_servers)
+        tunnel.interface = owner.opened(tunnel, association)
+        interface = Interface(tunnel.interface, "ipsec", "")
+        tunnel.inside = InsideHost(
+            owner.host, interface, association.address, lambda: association.is_up
+        )
+        owner.host.tell(
+            "ADDRESS",
+            interface=tunnel.interface,
+            address=association.address,
+            link="ipsec",
+            peer=self._remote,
+        )
+        owner.host.spawn(self._live(), f"keeps the tunnel of {association.address}")
+        return tunnel
+
+    # Its life
+
+    async def _live(self) -> None:
+        """Keep-alives, questions whether the peer lives, new keys: each in its time."""
+        from testbed.engines.simulation.tunnels import pause
+
+        association, life, host = self.association, self._profile.life, self._owner.host
+        begun = host.now()
+        esp_due = begun + life.rekey_s if life.rekey_s else None
+        ike_due = begun + life.ike_rekey_s if life.ike_rekey_s else None
+        try:
+            while association.is_up and not self._is_closing:
+                now = host.now()
+                alive = association.said_s + life.keepalive_s
+                dead = association.heard_s + life.dead_peer_s
+                due = [each for each in (esp_due, ike_due) if each is not None]
+                due += [alive] if life.keepalive_s and self._is_behind_nat else []
+                due += [dead] if life.dead_peer_s else []
+                if not due:
+                    return
+                if min(due) > now:
+                    await pause(min(due) - now)
+                elif esp_due is not None and esp_due <= now:
+                    await self._rekey_esp()
+                    esp_due = host.now() + life.rekey_s
+                elif ike_due is not None and ike_due <= now:
+                    await self._rekey_ike()
+                    ike_due = host.now() + life.ike_rekey_s
+                elif life.dead_peer_s and dead <= now:
+                    await association.ask(names.INFORMATIONAL, [])
+                else:
+                    association.said_s = now
+                    self._owner.send(ike.NatKeepalive().encode(), association.remote)
+        except NoAnswer:
+            self.down("dead")
+
+    async def _rekey_esp(self) -> None:
+        association, random, owner = self.association, self._owner.random, self._owner
+        assert association.incoming is not None
+        old = association.incoming.spi
+        nonce, spi = random.randbytes(NONCE_OCTETS), random.randrange(1 << 31, 1 << 32)
+        payloads: list[Payload] = [
+            Notify(messages.REKEY_SA, protocol=names.ESP_PROTOCOL, spi=old.to_bytes(4, "big")),
+            messages.esp_proposals(spi, False),
+            Nonce(nonce),
+            messages.selectors(True, [messages.single(association.address)]),
+            messages.selectors(False, messages.ranges(self._profile.protects)),
+        ]
+        answer = await association.ask(names.CREATE_CHILD_SA, payloads)
+        if answer.errors:
+            return
+        association.nonces = (nonce, next(answer.every(Nonce)).data)
+        owner.carry(association, int.from_bytes(answer.proposals[0].spi, "big"), spi)
+        ended = Delete(names.ESP_PROTOCOL, 4, old.to_bytes(4, "big"))
+        await association.ask(names.INFORMATIONAL, [ended])
+        owner.forget_incoming(old)
+        owner.told(self._on_change, association, "rekeyed")
+
+    async def _rekey_ike(self) -> None:
+        association, random, owner = self.association, self._owner.random, self._owner
+        nonce, spi = random.randbytes(NONCE_OCTETS), random.randbytes(SPI_OCTETS)
+        payloads: list[Payload] = [
+            messages.ike_proposals(False, spi),
+            Nonce(nonce),
+            messages.public_value(random),
+        ]
+        answer = await association.ask(names.CREATE_CHILD_SA, payloads)
+        if answer.errors:
+            return
+        theirs = answer.proposals[0].spi
+        keys = messages.ike_keys(spi, theirs, nonce, next(answer.every(Nonce)).data)
+        owner.on_keys(keys)
+        await association.ask(names.INFORMATIONAL, [Delete(names.IKE_PROTOCOL, 0)])
+        owner.initiated.pop(association.side.initiator_spi, None)
+        owner.initiated[spi] = self
+        association.begin_anew(Side(spi, theirs, True, keys))
+        owner.told(self._on_change, association, "ike rekeyed")
+
+    def heard_from(self, source: Endpoint) -> None:
+        """A responder stays where it is."""
+
+    def asked(self, message: IkeMessage) -> None:
+        """The responder asks something."""
+        self.association.answer(message, [], in_clear=False)
+        if any(each.protocol == names.IKE_PROTOCOL for each in message.every(Delete)):
+            self.down("deleted")
+
+    def outer_changed(self) -> None:
+        """This node has another outer address: the tunnel moves with it (RFC 4555)."""
+        address = self._own_address()
+        moves = address not in ("0.0.0.0", self._outer)
+        if self.association.is_up and moves and self._profile.life.mobile:
+            self._outer = address
+            self._owner.host.spawn(self._move(), f"moves the tunnel to {address}")
+
+    async def _move(self) -> None:
+        association = self.association
+        spis = (association.side.initiator_spi, association.side.responder_spi)
+        here = Endpoint(self._outer, ike.NAT_PORT)
+        payloads = [
+            Notify(messages.UPDATE_ADDRESSES),
+            Notify(messages.NAT_SOURCE, messages.nat_digest(*spis, here)),
+            Notify(messages.NAT_DESTINATION, messages.nat_digest(*spis, association.remote)),
+        ]
+        try:
+            await association.ask(names.INFORMATIONAL, payloads)
+        except NoAnswer:
+            self.down("dead")
+            return
+        self._owner.told(self._on_change, association, "moved")
+
+    # Its end
+
+    async def close(self) -> None:
+        """Take it down in order, and wait for the answer."""
+        if not self.association.is_up or self._is_closing:
+            return
+        self._is_closing = True
+        try:
+            await self.association.ask(names.INFORMATIONAL, [Delete(names.IKE_PROTOCOL, 0)])
+        except NoAnswer:
+            pass  # it has gone already
+        finally:
+            self.down("closed")
+
+    def down(self, cause: str) -> None:
+        """The tunnel is no more."""
+        association, owner, tunnel = self.association, self._owner, self._tunnel
+        if not association.is_up or tunnel is None:
+            return
+        association.is_up = False
+        owner.initiated.pop(association.side.initiator_spi, None)
+        if association.incoming is not None:
+            owner.forget_incoming(association.incoming.spi)
+        owner.host.stack.tunnels.own.pop(association.address, None)
+        owner.host.break_streams(association.address)
+        if owner.host.powered:
+            owner.host.tell("ADDRESS", interface=tunnel.interface, address=None, link="ipsec")
+            owner.told(self._on_change, association, "down", cause)

@@ -1,0 +1,257 @@
+"""The responder of modelled tunnels: a Security Gateway's side of IKEv2."""
+
+from __future__ import annotations
+
+from functools import partial
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+from testbed.engines.simulation import ike_messages as messages
+from testbed.engines.simulation.certificate_checks import shown
+from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
+from testbed.engines.simulation.packets import address_octets
+from testbed.engines.simulation.tunnel_association import IkeAssociation
+from testbed.engines.simulation.tunnel_trust import Disbelieved, check
+from testbed.host import TunnelHandler, TunnelPolicy
+from testbed.protocols import ike
+from testbed.protocols.ike import names
+from testbed.protocols.ike.message import IkeMessage
+from testbed.protocols.ike.payloads import Delete, Nonce, Notify, Payload
+from testbed.protocols.wire import Endpoint
+
+if TYPE_CHECKING:
+    from testbed.engines.simulation.tunnels import NodeTunnels
+
+SPI_OCTETS = 8
+
+
+class Responder:
+    """Accepts tunnels.  Fits `testbed.host.TunnelListener`.
+
+    Args:
+        owner: the node's tunnels.
+        policy: what it gives and accepts.
+        on_change: told of all tunnels.
+    """
+
+    def __init__(
+        self, owner: NodeTunnels, policy: TunnelPolicy, on_change: TunnelHandler | None
+    ) -> None:
+        self.policy = policy
+        self.on_change = on_change
+        self._owner = owner
+        self._begun: dict[bytes, Responding] = {}
+        self._addresses = (str(each) for each in IPv4Network(policy.pool).hosts())
+        self._leases: dict[str, str] = {}
+        self._free: list[str] = []
+
+    def begin(self, message: IkeMessage, source: Endpoint, local: Endpoint) -> None:
+        """Somebody's IKE_SA_INIT."""
+        before = self._begun.get(message.initiator_spi)
+        if before is not None:
+            before.association.answer_again(message.message_id)
+            return
+        owner, nonce = self._owner, next(message.every(Nonce), None)
+        if nonce is None:
+            return
+        spi = owner.random.randbytes(SPI_OCTETS)
+        ours = owner.random.randbytes(NONCE_OCTETS)
+        keys = messages.ike_keys(message.initiator_spi, spi, nonce.data, ours)
+        side = Side(message.initiator_spi, spi, False, keys)
+        association = owner.association(side, source, self.policy.life)
+        association.nonces = (nonce.data, ours)
+        made = Responding(owner, self, association)
+        self._begun[message.initiator_spi] = owner.responding[spi] = made
+        answer = messages.sa_init(
+            *(True, owner.random, ours, (message.initiator_spi, spi), (local, source)),
+            self.policy.roots,
+        )
+        association.answer(message, answer, in_clear=True)
+
+    def forget(self, responding: Responding) -> None:
+        """An association is no more."""
+        side = responding.association.side
+        self._begun.pop(responding.first_spi, None)
+        self._owner.responding.pop(side.responder_spi, None)
+
+    def lease(self, peer: str, held: set[str]) -> str | None:
+        """An inner address: the one that the peer had before, if nobody has it now."""
+        before = self._leases.get(peer)
+        if before is not None and before not in held:
+            return before
+        address = next(self._addresses, None)
+        if address is None:
+            address = next((each for each in self._leases.values() if each not in held), None)
+        if address is not None:
+            self._leases[peer] = address
+        return address
+
+    def close(self) -> None:
+        """Accept no more; all tunnels end without a word."""
+        self._owner.stop_accepting(self)
+
+
+class Responding:
+    """One association at a responder.
+
+    Args:
+        owner: the node's tunnels.
+        responder: whose policy holds.
+        association: this side of it.
+    """
+
+    def __init__(
+        self, owner: NodeTunnels, responder: Responder, association: IkeAssociation
+    ) -> None:
+        self.association = association
+        self.first_spi = association.side.initiator_spi
+        self._owner = owner
+        self._responder = responder
+        self._next_side: Side | None = None
+
+    def heard_from(self, source: Endpoint) -> None:
+        """Where the initiator is now; an authenticated message tells it."""
+        association = self.association
+        if source == association.remote:
+            return
+        association.remote = source
+        if association.is_up:
+            self._owner.told(self._responder.on_change, association, "moved")
+
+    def asked(self, message: IkeMessage) -> None:
+        """A request of the initiator, opened."""
+        if isinstance(message, ike.Auth):
+            self._authenticate(message)
+        elif isinstance(message, ike.CreateChild):
+            self._create(message)
+        elif isinstance(message, ike.Informational):
+            self._inform(message)
+
+    # IKE_AUTH
+
+    def _authenticate(self, message: IkeMessage) -> None:
+        policy, association = self._responder.policy, self.association
+        try:
+            if policy.name is not None and message.idr not in (None, policy.name):
+                raise Disbelieved("name", f"no matching peer config found for '{message.idr}'")
+            check(message.certificates, policy.roots, message.idi, policy.moment)
+        except Disbelieved as error:
+            failed = [Notify(messages.AUTHENTICATION_FAILED)]
+            association.answer(message, failed, in_clear=False)
+            self._owner.host.tell(
+                "TUNNEL_FAILED",
+                remote=str(association.remote),
+                cause=error.cause,
+                reason=str(error),
+            )
+            self._responder.forget(self)
+            return
+        association.peer = message.idi or ""
+        self._end_others()
+        held = set(self._owner.host.stack.tunnels.others)
+        association.address = self._responder.lease(association.peer, held) or ""
+        self._accept(message)
+
+    def _end_others(self) -> None:
+        """INITIAL_CONTACT: what the peer had before is no more."""
+        for other in list(self._owner.responding.values()):
+            if other is not self and other.association.peer == self.association.peer:
+                other.down("deleted")
+
+    def _accept(self, message: IkeMessage) -> None:
+        owner, policy, association = self._owner, self._responder.policy, self.association
+        spi = owner.random.randrange(1 << 31, 1 << 32)
+        offered = next(each for each in message.proposals if each.protocol == names.ESP_PROTOCOL)
+        claimed = policy.name or message.idr or policy.identity.name
+        payloads: list[Payload] = [
+            messages.identity(claimed, False),
+            *messages.certificates(shown(policy.identity)),
+            messages.authentication(owner.random),
+            messages.given_addresses(association.address, policy.dns_servers),
+            messages.esp_proposals(spi, True),
+            messages.selectors(True, [messages.single(association.address)]),
+            messages.selectors(False, messages.ranges(policy.protects)),
+        ]
+        if policy.life.mobile:
+            payloads.append(Notify(messages.MOBIKE))
+            payloads += [
+                Notify(messages.ADDITIONAL_ADDRESS, address_octets(each.address))
+                for each in list(owner.host.stack.interfaces.values())[1:]
+                if each.address is not None
+            ]
+        association.is_up = True
+        owner.carry(association, int.from_bytes(offered.spi, "big"), spi)
+        way = partial(owner.into, association)
+        owner.host.stack.tunnels.others[association.address] = way
+        association.answer(message, payloads, in_clear=False)
+        owner.told(self._responder.on_change, association, "up")
+
+    # After that
+
+    def _create(self, message: IkeMessage) -> None:
+        owner, association = self._owner, self.association
+        offered = next(iter(message.proposals), None)
+        theirs = next(message.every(Nonce), None)
+        if offered is None or theirs is None:
+            failed = [Notify(messages.NO_PROPOSAL_CHOSEN)]
+            association.answer(message, failed, in_clear=False)
+            return
+        nonce = owner.random.randbytes(NONCE_OCTETS)
+        if offered.protocol == names.IKE_PROTOCOL:
+            self._rekey_ike(message, offered.spi, theirs.data, nonce)
+            return
+        assert association.incoming is not None
+        spi = owner.random.randrange(1 << 31, 1 << 32)
+        payloads: list[Payload] = [
+            messages.esp_proposals(spi, True),
+            Nonce(nonce),
+            messages.selectors(True, [messages.single(association.address)]),
+            messages.selectors(False, messages.ranges(self._responder.policy.protects)),
+        ]
+        association.nonces = (theirs.data, nonce)
+        owner.carry(association, int.from_bytes(offered.spi, "big"), spi)
+        association.answer(message, payloads, in_clear=False)
+        owner.told(self._responder.on_change, association, "rekeyed")
+
+    def _rekey_ike(
+        self, message: IkeMessage, their_spi: bytes, theirs: bytes, nonce: bytes
+    ) -> None:
+        owner, association = self._owner, self.association
+        spi = owner.random.randbytes(SPI_OCTETS)
+        keys = messages.ike_keys(their_spi, spi, theirs, nonce)
+        self._next_side = Side(their_spi, spi, False, keys)
+        payloads: list[Payload] = [
+            messages.ike_proposals(True, spi),
+            Nonce(nonce),
+            messages.public_value(owner.random),
+        ]
+        association.answer(message, payloads, in_clear=False)
+
+    def _inform(self, message: IkeMessage) -> None:
+        owner, association = self._owner, self.association
+        deletes = list(message.every(Delete))
+        answer: list[Payload] = []
+        if any(each.protocol == names.ESP_PROTOCOL for each in deletes):
+            answer = [Delete(names.ESP_PROTOCOL, 4, deletes[0].spis)]
+        association.answer(message, answer, in_clear=False)
+        ends_all = any(each.protocol == names.IKE_PROTOCOL for each in deletes)
+        if ends_all and self._next_side is not None:
+            owner.responding.pop(association.side.responder_spi, None)
+            side, self._next_side = self._next_side, None
+            owner.responding[side.responder_spi] = self
+            association.begin_anew(side)
+            owner.told(self._responder.on_change, association, "ike rekeyed")
+        elif ends_all or message.errors:
+            self.down("deleted")
+
+    def down(self, cause: str) -> None:
+        """The tunnel is no more."""
+        association, owner = self.association, self._owner
+        self._responder.forget(self)
+        if not association.is_up:
+            return
+        association.is_up = False
+        if association.incoming is not None:
+            owner.forget_incoming(association.incoming.spi)
+        owner.host.stack.tunnels.others.pop(association.address, None)
+        owner.told(self._responder.on_change, association, "down", cause)

@@ -1,0 +1,68 @@
+"""What is wired to what: links, nodes, attachments, NAT kinds; plain data, no behaviour.
+
+Every engine reads the same data.  Knows no engine, no role and no socket.
+"""
+
+from testbed.topology.carriers import furnish
+from testbed.topology.kinds import KINDS, find_nat
+from testbed.topology.nat import (
+    KNOBS,
+    Dependence,
+    Hairpinning,
+    Nat,
+    Pooling,
+    Ports,
+    Rebinding,
+    Refresh,
+    Udp,
+)
+from testbed.topology.quality import QUALITIES, Quality
+from testbed.topology.wiring import (
+    LOOPBACK,
+    Attachment,
+    By,
+    Certificate,
+    Esp,
+    Link,
+    Node,
+    Topology,
+    TopologyFunction,
+    hardware_address,
+    hardware_addresses,
+    interface_name,
+    ladder_order,
+    places,
+    static_addresses,
+)
+
+__all__ = [
+    "KINDS",
+    "KNOBS",
+    "LOOPBACK",
+    "QUALITIES",
+    "Attachment",
+    "By",
+    "Certificate",
+    "Dependence",
+    "Esp",
+    "Hairpinning",
+    "Link",
+    "Nat",
+    "Node",
+    "Pooling",
+    "Ports",
+    "Quality",
+    "Rebinding",
+    "Refresh",
+    "Topology",
+    "TopologyFunction",
+    "Udp",
+    "find_nat",
+    "furnish",
+    "hardware_address",
+    "hardware_addresses",
+    "interface_name",
+    "ladder_order",
+    "places",
+    "static_addresses",
+]

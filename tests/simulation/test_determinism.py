@@ -1,0 +1,57 @@
+"""The same seed gives the same capture and the same events, octet by octet, in every process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed.registry import load_scenarios
+from tests.simulation import digests
+
+SLOW = {"discovery_public/hostile"}
+"""Sends a hundred times as much as others; what it does is in no other way its own."""
+SEEDS = [str(seed) for seed in range(10)]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def titles(variants: bool) -> list[str]:
+    return [
+        f"{scenario.name}/{variant}"
+        for scenario in load_scenarios().values()
+        for variant in (scenario.variants if variants else [""])
+        if f"{scenario.name}/{variant}" not in SLOW
+    ]
+
+
+def said(folder: Path, hash_seed: str, seeds: list[str], wanted: list[str]) -> list[str]:
+    """What the runs of another process have written, by digests."""
+    ended = subprocess.run(
+        [sys.executable, digests.__file__, str(folder / hash_seed), ",".join(seeds), *wanted],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ended.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_every_variant_writes_the_same_octets_in_every_process(tmp_path: Path) -> None:
+    wanted = titles(variants=True)
+    one, other = (said(tmp_path, hash_seed, ["1"], wanted) for hash_seed in ("0", "4711"))
+
+    assert len(one) == len(wanted)
+    assert one == other
+
+
+@pytest.mark.slow
+def test_ten_seeds_are_repeated_and_no_two_are_the_same(tmp_path: Path) -> None:
+    wanted = titles(variants=False)
+    one, other = (said(tmp_path, hash_seed, SEEDS, wanted) for hash_seed in ("1", "random"))
+
+    assert one == other
+    assert len({line.split()[-1] for line in one}) == len(wanted) * len(SEEDS)

@@ -1,0 +1,76 @@
+"""The arrows of a scenario on every link, with all that they say, are the same on both engines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed.registry import find_scenario, load_scenarios
+from testbed.simulate import simulate
+from testbed.trace.folder import load
+from tests.simulation.parity import first_difference, told
+
+SCENARIOS = list(load_scenarios())
+VARIANTS = [
+    f"{scenario.name}/{variant}"
+    for scenario in load_scenarios().values()
+    for variant in scenario.variants
+    if variant
+]
+
+
+def played(folder: Path, engine: str, title: str) -> Path:
+    """The folder of a run by the command line."""
+    command = [sys.executable, "-m", "testbed", "run", title, "--engine", engine, "--seed", "1"]
+    command += ["--quiet", "--out", str(folder / engine)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (run,) = (folder / engine).rglob("run.json")
+    return run.parent
+
+
+def compare(folder: Path, title: str) -> None:
+    one, other = (played(folder, engine, title) for engine in ("emulation", "simulation"))
+    ends = [json.loads((run / "run.json").read_text())["last_step"] for run in (one, other)]
+    traces = load(one), load(other)
+
+    assert sum(map(len, told(traces[0], ends[0]).values())) > 2, "nothing was there to compare"
+    assert first_difference(*traces, *ends) == ""
+
+
+@pytest.mark.emulation
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_both_engines_say_the_same(name: str, tmp_path: Path) -> None:
+    compare(tmp_path, f"{name}/")
+
+
+@pytest.mark.emulation
+@pytest.mark.soak
+@pytest.mark.parametrize("title", VARIANTS)
+def test_both_engines_say_the_same_in_every_variant(title: str, tmp_path: Path) -> None:
+    compare(tmp_path, title)
+
+
+def test_one_other_word_is_a_difference() -> None:
+    scenario = find_scenario("discovery_public")
+    one, other = (simulate(scenario, settings=each).trace for each in ({}, {"hnb_gw": "no"}))
+
+    assert first_difference(one, other).startswith("hnb -> serving_hms, arrow 4 of 4 and 5")
+
+
+def test_one_more_arrow_is_a_difference() -> None:
+    scenario = find_scenario("lan_connectivity")
+    one, other = simulate(scenario).trace, simulate(scenario, "nak").trace
+
+    assert "udp Ack over home\n  simulation udp Nak over home" in first_difference(one, other)
+
+
+def test_another_timing_is_none() -> None:
+    scenario = find_scenario("discovery_public")
+    one, other = (simulate(scenario, settings={"link.delay_ms": each}).trace for each in "19")
+
+    assert first_difference(one, other) == ""
