@@ -19,6 +19,7 @@ from testbed.topology.nat import (
 from testbed.topology.quality import QUALITIES, Quality
 from testbed.topology.wiring import (
     LOOPBACK,
+    LOOPBACK_ADDRESSES,
     Attachment,
     By,
     Certificate,
@@ -39,6 +40,7 @@ __all__ = [
     "KINDS",
     "KNOBS",
     "LOOPBACK",
+    "LOOPBACK_ADDRESSES",
     "QUALITIES",
     "Attachment",
     "By",
