@@ -35,6 +35,8 @@ from testbed.topology import LOOPBACK_ADDRESSES
 LOOPBACK_MTU = 32768
 """Octets; less than Linux has, so that lengths of either IP fit in their fields."""
 
+LOOPBACK_DELAY_S = 10e-6
+"""What a node sends to itself takes this long, so that cause and effect have different times."""
 REASSEMBLED_WITHIN_S = 30.0
 """RFC 791, 3.2 and Linux: what has not come whole by then is dropped."""
 _ERRORS = {
@@ -140,7 +142,7 @@ class Stack:
         packet.identification = self._random.getrandbits(16)
         if interface is None and self.is_own(packet.destination):
             self.looped(packet)
-            self._loop.call_soon(self._returned, packet)
+            self._loop.call_later(LOOPBACK_DELAY_S, self._returned, packet)
             return True
         if interface is None and self.tunnels.divert(packet):
             return True
