@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from testbed.roles.hms_policy import Area, Assignment
 from testbed.roles.hnb import Place
-from testbed.topology import Certificate, Nat, Topology
+from testbed.topology import Certificate, Link, Nat, Topology
 
 INITIAL_HMS = "hms.operator.example"
 SERVING_HMS = "hms.south.operator.example"
@@ -32,7 +32,16 @@ IN_THE_SOUTH = Place(48.137, 11.575, (("26201", 4711, 815),))
 IN_THE_NORTH = Place(53.551, 9.993, (("26201", 4712, 816),))
 AT_SEA = Place(0.0, -30.0)
 
+FEW_HOMES = 100
+"""So many find a place in 203.0.113.0/24 (RFC 5737)."""
 PLACES = {"south": IN_THE_SOUTH, "north": IN_THE_NORTH, "sea": AT_SEA}
+
+
+def _internet(net: Topology, homes: int) -> tuple[Link, int]:
+    """The Internet with room for so many homes, and the number of 203.0.113.0 in it."""
+    if homes <= FEW_HOMES:
+        return net.link("internet", "203.0.113.0/24"), 0
+    return net.link("internet", "203.0.0.0/16"), 113 << 8
 
 
 def hms_on_internet(
@@ -60,16 +69,22 @@ def hms_on_internet(
         place: where the first HNB stands: south, north, or sea (where nobody serves).
     """
     net = Topology(hms_on_internet.__doc__)
-    internet = net.link("internet", "203.0.113.0/24")
+    internet, start = _internet(net, homes)
     initial, serving, north = (
         f"{scheme}://{host}/acs" for host in (INITIAL_HMS, SERVING_HMS, NORTH_HMS)
     )
-    net.node("outer_dns", internet.at(53), role="dns_server", zone=ZONE, origin="operator.example")
+    net.node(
+        "outer_dns",
+        internet.at(start + 53),
+        role="dns_server",
+        zone=ZONE,
+        origin="operator.example",
+    )
     given = {"south": SOUTH_HNB_GW, "north": NORTH_HNB_GW}
     at_first = given if hnb_gw else {}
     net.node(
         "initial_hms",
-        internet.at(20),
+        internet.at(start + 20),
         role="hms",
         names=(INITIAL_HMS,),
         url=initial,
@@ -89,14 +104,14 @@ def hms_on_internet(
     ):
         assignment = Assignment(area, {"south": SOUTH, "north": NORTH}[area], hnb_gw=given[area])
         net.node(
-            *(name, internet.at(number)),
+            *(name, internet.at(start + number)),
             role="hms",
             names=(host,),
             url=url,
             assignments=() if hnb_gw else (assignment,),
         )
-    net.node("serving_segw", internet.at(50), role="bystander", names=(SERVING_SEGW,))
-    net.node("north_segw", internet.at(51), role="bystander", names=(NORTH_SEGW,))
+    net.node("serving_segw", internet.at(start + 50), role="bystander", names=(SERVING_SEGW,))
+    net.node("north_segw", internet.at(start + 51), role="bystander", names=(NORTH_SEGW,))
     for number, home in enumerate(net.repeat("home", homes)):
         lan = home.link("home", "192.168.1.0/24")
         home.node(
