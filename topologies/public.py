@@ -74,8 +74,7 @@ def hms_on_internet(
         f"{scheme}://{host}/acs" for host in (INITIAL_HMS, SERVING_HMS, NORTH_HMS)
     )
     net.node(
-        "outer_dns",
-        internet.at(start + 53),
+        *("outer_dns", internet.at(start + 53)),
         role="dns_server",
         zone=ZONE,
         origin="operator.example",

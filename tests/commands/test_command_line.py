@@ -63,7 +63,7 @@ def test_the_table_of_commands_is_the_commands(testbed) -> None:
         (["run", "lan_connectivity/", "--set", "homes=0"], "at least 1 is needed"),
         (["run", "lan_connectivity/", "--set", "homes"], "--set takes NAME=VALUE, not 'homes'"),
         (["run", "lan_connectivity/", "--nat", "masqerade"], "did you mean masquerade?"),
-        (["run", "lan_connectivity/", "--engine", "emulatoin"], "did you mean emulation?"),
+        (["run", "lan_connectivity/", "--engine", "emulatoin"], "did you mean emulation"),
         (["run", "lan_connectivity/", "--fault", "hnb:nonsense"], "no fault is called 'nonsense'"),
         (["run", "lan_connectivity/", "--fault", "hnb"], "--fault takes ROLE:NAME, not 'hnb'"),
         (

@@ -13,6 +13,12 @@ from testbed.trace.arrow import Arrow
 from testbed.trace.trace import Trace
 
 DIFFER = {
+    "source_port": "drawn",
+    "destination_port": "drawn, where it answers",
+    "tag": "of SCTP: drawn",
+    "initiate_tag": "of SCTP: drawn",
+    "initial_tsn": "of SCTP: drawn",
+    "checksum": "over what is drawn",
     "xid": "of DHCP: drawn anew",
     "transaction_id": "drawn anew by every client",
     "id": "of a DNS query: drawn anew",
