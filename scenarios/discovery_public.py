@@ -98,6 +98,18 @@ def reads_back(hms: Player, hnb: Player) -> asyncio.Future[rpc.Rpc]:
     return answer
 
 
+@discovery_public.variant("managed_gateway", managed_gateway=True)
+async def managed_gateway(at: Stage) -> None:
+    """The HNB's gateway is a CPE too: it is told from the HNB behind its address."""
+    hnb, gateway, serving = at.hnb, at.gateway, at.serving_hms
+    await at.sees(gateway, "->", serving, rpc.Inform, events=told(BOOTSTRAP))
+    await at.sees(gateway, "<-", serving, rpc.InformResponse)
+    hnb.power_on()
+    await discovered(at, hnb, at.initial_hms, at.serving_segw.node.names[0])
+    await at.sees(hnb, "->", serving, rpc.Inform)  # 9
+    await at.tells(hnb, "SERVED")
+
+
 @discovery_public.variant("two_locations", homes=2)
 async def two_locations(at: Stage) -> None:
     """Two HNBs in two places are given two serving sets, by one HMS in one run."""

@@ -32,6 +32,9 @@ PACKAGES: dict[str, ModuleType] = {
 }
 """What is searched, by the name of the user's folder; in the order in which it is loaded."""
 
+REQUIREMENTS = "requirements.yaml"
+"""A user's own entries of the register, in a file of the folder."""
+
 LOADED: list[Path] = []
 """The folders that were loaded."""
 
@@ -54,6 +57,9 @@ def load_own(folder: Path) -> None:
             f"--with {folder}: it holds none of the folders {', '.join(sorted(PACKAGES))}"
         )
     _load_all()
+    entries = folder / REQUIREMENTS
+    if entries.is_file():
+        register().add(entries.read_text(encoding="utf-8"), str(entries))
     faults_before, scenarios_before = set(FAULTS), set(SCENARIOS)
     modules = [module for kind, place in places.items() for module in _join(kind, place)]
     for module, file in modules:

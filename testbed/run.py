@@ -302,6 +302,7 @@ def _tell_lines(tell: Tell, lines: Sequence[Line]) -> None:
 def register_ports(decoders: Decoders, topology: Topology) -> None:
     """Have the ports that the topology's nodes are told decoded as what they carry."""
     decoders.register_web(*_web_ports(topology))
+    decoders.register_stun(*_stun_ports(topology))
 
 
 def _web_ports(topology: Topology) -> list[int]:
@@ -318,6 +319,12 @@ def _web_ports(topology: Topology) -> list[int]:
             if port is not None:
                 ports.append(port)
     return ports
+
+
+def _stun_ports(topology: Topology) -> list[int]:
+    """The ports that the topology's STUN servers are told."""
+    told = [node.settings for node in topology.nodes.values() if node.role == "stun_server"]
+    return [each[name] for each in told for name in ("port", "other_port") if each.get(name)]
 
 
 def _notes(plan: Plan) -> dict[str, object]:

@@ -20,11 +20,23 @@ from ipaddress import ip_address, ip_network
 from random import Random
 from typing import Any
 
-from testbed.host import DatagramHandler, Host, Interface, StreamHandler, TlsProfile
+from testbed.host import (
+    DatagramHandler,
+    Host,
+    Interface,
+    StreamHandler,
+    TlsProfile,
+    Tunnel,
+    TunnelHandler,
+    TunnelListener,
+    TunnelPolicy,
+    TunnelProfile,
+)
 from testbed.protocols.wire import BROADCAST, Endpoint
 from testbed.topology import Nat, Node, interface_name
 from testbed.trace.record import Event
 from tests.fake_streams import FakeStream, Pipe
+from tests.fake_tunnels import FakeTunnelListener, open_tunnel
 from tests.virtual_time import JumpingLoop
 
 ANY = "0.0.0.0"
@@ -248,6 +260,7 @@ class FakeHost:
         self.raw_ports: list[FakeRawPort] = []
         self.listeners: list[FakeListener] = []
         self.tasks: list[asyncio.Task[None]] = []
+        self.tunnel_listener: FakeTunnelListener | None = None
         self._streams: list[FakeStream] = []
         self._timers: list[asyncio.TimerHandle] = []
         self._down: set[str] = set()
@@ -435,6 +448,18 @@ class FakeHost:
         (self._down.discard if up else self._down.add)(interface)
         for callback in list(self._carrier_callbacks):
             callback(interface, up)
+
+    async def tunnel(
+        self, remote: str, profile: TunnelProfile, on_change: TunnelHandler | None = None
+    ) -> Tunnel:
+        return await open_tunnel(self, remote, profile, on_change)
+
+    async def accept_tunnels(
+        self, policy: TunnelPolicy, on_change: TunnelHandler | None = None
+    ) -> TunnelListener:
+        await asyncio.sleep(0)
+        self.tunnel_listener = FakeTunnelListener(self, policy, on_change)
+        return self.tunnel_listener
 
     def translate(
         self, nat: Nat, inside: Sequence[str], outside: str, pool: Sequence[str] = ()

@@ -72,6 +72,7 @@ class FakeStream:
         self.remote = remote
         self._inward = inward
         self._outward = outward
+        self._finished = False
 
     async def receive(self, most_octets: int = 65536) -> bytes:
         pipe = self._inward
@@ -91,13 +92,19 @@ class FakeStream:
         pipe = self._outward
         rest = bytes(data)
         while rest:
-            if pipe.broken or pipe.nobody_reads or pipe.ended:
+            if pipe.broken or pipe.nobody_reads or pipe.ended or self._finished:
                 raise ConnectionResetError(f"{self.local} to {self.remote}: broken")
             if pipe.room > 0:
                 part, rest = rest[: pipe.room], rest[pipe.room :]
                 pipe.put(part)
             else:
                 await pipe.wait()
+
+    async def finish(self) -> None:
+        if self._outward.broken:
+            raise ConnectionResetError(f"{self.local} to {self.remote}: broken")
+        self._finished = True
+        self._outward.carrier.later(self._outward.end)
 
     async def close(self) -> None:
         self._inward.nobody_reads = True

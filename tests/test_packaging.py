@@ -64,8 +64,9 @@ def test_make_knows_the_target_and_tells_of_it(target: str) -> None:
     assert re.search(rf"^make {target} +\w", told, re.MULTILINE)
 
 
-def test_continuous_integration_runs_make_test() -> None:
-    assert re.search(r"^make test$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("target", ["test", "vm-test"])
+def test_continuous_integration_runs_make(target: str) -> None:
+    assert re.search(rf"^ *make {target}$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
 
 
 def test_vagrant_provisions_by_the_project_s_own_scripts() -> None:

@@ -8,11 +8,13 @@ The servers are local, as the document recommends; by a setting they are on the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from testbed.errors import BadInput
 from testbed.protocols.dm.account import MEDIA_TYPES, PROVISIONING_WBXML, Account, Credentials
 from testbed.protocols.dm.syncml import DM_WBXML, DM_XML, Command, Item
 from testbed.roles.dm_policy import BOOTSTRAP_PATH, SERVICE, BootstrapPolicy, Enrolment, Scws
-from testbed.topology import Certificate, Nat, Topology
+from testbed.topology import Certificate, Link, Nat, Topology
 
 DOMAIN = "mobilecarrier.example"
 """Of the operator; the document's own example uses a name that somebody owns."""
@@ -94,49 +96,17 @@ def bootstrap_by_dns(
         certificate: what the first bootstrap server shows.
         servers: where bootstrap and DM servers are: home, or internet.
     """
-    for name, value, allowed in (
-        ("package", package, MEDIA_TYPES),
-        ("proof", proof, ("BASIC", "DIGEST", "HMAC")),
-        ("messages", messages, ("xml", "wbxml")),
-        ("scws", scws, ("", *Scws.__members__)),
-        ("servers", servers, ("home", "internet")),
-    ):
-        if value not in allowed:
-            wanted = ", ".join(repr(each) for each in allowed)
-            raise BadInput(f"setting {name} is {value!r}; it can be {wanted}")
+    _require("package", package, MEDIA_TYPES)
+    _require("proof", proof, ("BASIC", "DIGEST", "HMAC"))
+    _require("messages", messages, ("xml", "wbxml"))
+    _require("scws", scws, ("", *Scws.__members__))
+    _require("servers", servers, ("home", "internet"))
     net = Topology(bootstrap_by_dns.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
     home = net.link("home", "192.168.1.0/24")
     place = home if servers == "home" else internet
-    hosts = {BOOTSTRAP_HOST: place.at(60), SECOND_HOST: place.at(61), DM_HOST: place.at(62)}
-    addresses = {host: at.address for host, at in hosts.items()} | {FAR_DM_HOST: "203.0.113.70"}
-    records = "".join(f"{host}. 300 IN A {address}\n" for host, address in addresses.items())
     enrolment = Enrolment(MAC, DEVICE, account(proof), package, PIN, ASKS)
-    enrolments = (enrolment,) if known else ()
-    net.node("outer_dns", internet.at(53), role="dns_server", zone=ZONE + records, origin=DOMAIN)
-    for name, host, port in (
-        ("bootstrap_server", BOOTSTRAP_HOST, BOOTSTRAP_PORT),
-        ("second_bootstrap_server", SECOND_HOST, SECOND_PORT),
-    ):
-        net.node(
-            *(name, hosts[host]),
-            role="bootstrap_server",
-            names=(host,),
-            url=f"https://{host}:{port}{BOOTSTRAP_PATH}",
-            enrolments=enrolments,
-            certificate=certificate if host == BOOTSTRAP_HOST else Certificate.GOOD,
-        )
-    for name, host, url_there in (
-        ("dm_server", DM_HOST, DM_URL),
-        ("far_dm_server", FAR_DM_HOST, FAR_DM_URL),
-    ):
-        net.node(
-            *(name, hosts.get(host) or internet.at(70)),
-            role="dm_server",
-            names=(host,),
-            url=url_there,
-            enrolments=(enrolment,),
-        )
+    _servers(net, internet, place, enrolment, known, certificate)
     net.node(
         *("gateway", home.at(1), internet.next_free()),
         nat=nat,
@@ -148,6 +118,8 @@ def bootstrap_by_dns(
         role="dm_device",
         names=CARD_NAMES if scws else (),
         card=enrolment if scws else None,
+        card_url=Scws[scws].url if scws else None,
+        loopback=bool(scws),
         bootstrap=BootstrapPolicy(
             hardware_address,
             DEVICE,
@@ -163,3 +135,52 @@ def bootstrap_by_dns(
         ),
     )
     return net
+
+
+def _servers(
+    net: Topology,
+    internet: Link,
+    place: Link,
+    enrolment: Enrolment,
+    known: bool,
+    certificate: Certificate,
+) -> None:
+    """The operator's servers: DNS and a far DM server on the Internet, the others at `place`."""
+    hosts = {BOOTSTRAP_HOST: place.at(60), SECOND_HOST: place.at(61), DM_HOST: place.at(62)}
+    hosts[FAR_DM_HOST] = internet.at(70)
+    records = "".join(f"{host}. 300 IN A {at.address}\n" for host, at in hosts.items())
+    net.node("outer_dns", internet.at(53), role="dns_server", zone=ZONE + records, origin=DOMAIN)
+    for name, host, port in (
+        ("bootstrap_server", BOOTSTRAP_HOST, BOOTSTRAP_PORT),
+        ("second_bootstrap_server", SECOND_HOST, SECOND_PORT),
+    ):
+        net.node(
+            *(name, hosts[host]),
+            role="bootstrap_server",
+            names=(host,),
+            url=f"https://{host}:{port}{BOOTSTRAP_PATH}",
+            enrolments=(enrolment,) if known else (),
+            certificate=certificate if host == BOOTSTRAP_HOST else Certificate.GOOD,
+        )
+    for name, host, url in (
+        ("dm_server", DM_HOST, DM_URL),
+        ("far_dm_server", FAR_DM_HOST, FAR_DM_URL),
+    ):
+        net.node(
+            *(name, hosts[host]),
+            role="dm_server",
+            names=(host,),
+            url=url,
+            enrolments=(enrolment,),
+        )
+
+
+def _require(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a setting's value that means nothing.
+
+    Raises:
+        BadInput: it is not one of those.
+    """
+    if value not in allowed:
+        wanted = ", ".join(repr(each) for each in allowed)
+        raise BadInput(f"setting {name} is {value!r}; it can be {wanted}")

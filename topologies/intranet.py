@@ -125,7 +125,7 @@ def hms_on_intranet(
         retransmit_s: how long an IKE request waits for its response; each next time 1.8 as long.
     """
     net = Topology(hms_on_intranet.__doc__)
-    internet, core = net.link("internet", "203.0.113.0/24"), net.link("core", "10.10.0.0/16")
+    internet = net.link("internet", "203.0.113.0/24")
     life = TunnelLife(
         keepalive_s=keepalive_s,
         dead_peer_s=dead_peer_s,
@@ -134,39 +134,17 @@ def hms_on_intranet(
         retransmit_first_s=retransmit_s,
     )
     is_public = mode == "public"
-    net.node(
-        *("outer_dns", internet.at(53)),
-        role="dns_server",
-        zone=OUTER_ZONE,
-        origin="operator.example",
-    )
+    host = INITIAL_HMS if is_public else INTRANET_HMS
+    url = f"{'https' if is_public else scheme}://{host}/acs"
+    given = _assignments(url, scheme, hnb_gw, shared_hms, dead)
+    _initial_side(net, internet, is_public, url, life, certificate, hms_certificate, given)
     regions = [] if shared_hms else [THE_SOUTH]
     if homes > 1 or place == "north":
         regions.append(THE_NORTH)
-    hms_host = INITIAL_HMS if is_public else INTRANET_HMS
-    url = f"{'https' if is_public else scheme}://{hms_host}/acs"
-    if not is_public:
-        _segw(net, internet, core, "segw", INITIAL_SEGW, 50, life, certificate=certificate)
-        net.node(
-            *("inner_dns", core.at(53)),
-            role="dns_server",
-            router="10.10.0.1",
-            zone=CORE_ZONE,
-            origin="operator.example",
-        )
-    net.node(
-        *("initial_hms", internet.at(20) if is_public else core.at(20)),
-        role="hms",
-        router=None if is_public else "10.10.0.1",
-        names=(hms_host,),
-        url=url,
-        certificate=hms_certificate,
-        assignments=_assignments(url, scheme, hnb_gw, shared_hms, dead),
-    )
-    if shared_hms:
-        net.node("hnb_gw", core.at(60), router="10.10.0.1")
     for region in regions:
         _serving_side(net, internet, region, life, scheme, hnb_gw, dead)
+    if shared_hms:
+        net.node("hnb_gw", net.links["core"].at(60), router="10.10.0.1")
     for number, home in enumerate(net.repeat("home", homes)):
         lan = home.link("home", "192.168.1.0/24")
         home.node(
@@ -184,6 +162,44 @@ def hms_on_intranet(
             registers_by_tunnel=True,
         )
     return net
+
+
+def _initial_side(
+    net: Topology,
+    internet: Link,
+    is_public: bool,
+    url: str,
+    life: TunnelLife,
+    certificate: Certificate,
+    hms_certificate: Certificate,
+    assignments: tuple[Assignment, ...],
+) -> None:
+    """The outer DNS, HMS (initial), and what is before it on an intranet."""
+    core = net.link("core", "10.10.0.0/16")
+    net.node(
+        *("outer_dns", internet.at(53)),
+        role="dns_server",
+        zone=OUTER_ZONE,
+        origin="operator.example",
+    )
+    if not is_public:
+        _segw(net, internet, core, "segw", INITIAL_SEGW, 50, life, certificate=certificate)
+        net.node(
+            *("inner_dns", core.at(53)),
+            role="dns_server",
+            router="10.10.0.1",
+            zone=CORE_ZONE,
+            origin="operator.example",
+        )
+    net.node(
+        *("initial_hms", internet.at(20) if is_public else core.at(20)),
+        role="hms",
+        router=None if is_public else "10.10.0.1",
+        names=(INITIAL_HMS if is_public else INTRANET_HMS,),
+        url=url,
+        certificate=hms_certificate,
+        assignments=assignments,
+    )
 
 
 def _segw(

@@ -54,6 +54,7 @@ def hms_on_internet(
     shared_hms: bool = False,
     clock: str = "right",
     place: str = "south",
+    managed_gateway: bool = False,
 ) -> Topology:
     """Homes with an HNB each, and the operator's initial and serving HMS on the Internet.
 
@@ -67,6 +68,7 @@ def hms_on_internet(
         shared_hms: whether HMS (initial) is the serving HMS too.
         clock: "1970": the HNBs have never learnt what the date is.
         place: where the first HNB stands: south, north, or sea (where nobody serves).
+        managed_gateway: whether the gateways are managed themselves, by the serving HMS.
     """
     net = Topology(hms_on_internet.__doc__)
     internet, start = _internet(net, homes)
@@ -114,7 +116,10 @@ def hms_on_internet(
     for number, home in enumerate(net.repeat("home", homes)):
         lan = home.link("home", "192.168.1.0/24")
         home.node(
-            "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
+            *("gateway", lan.at(1), internet.next_free()),
+            nat=nat,
+            dns_servers=("203.0.113.53",),
+            hms_url=serving if managed_gateway else None,
         )
         home.node(
             "hnb",

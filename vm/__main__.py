@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, TestbedError
+from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK, TestbedError
 from vm import contents
 from vm.image import Image, cache_folder, image, write_project
 from vm.ladders import differences, ladder_of, until_the_end
@@ -113,10 +113,10 @@ def chosen(options: argparse.Namespace) -> list[Play]:
     return named or list(PLAYS)
 
 
-def play_here(play: Play, out: Path) -> bool:
-    """Play a scenario on this machine's kernel; whether all was as expected."""
+def play_here(play: Play, out: Path) -> int:
+    """Play a scenario on this machine's kernel; the exit status."""
     program = f"{shlex.quote(sys.executable)} -m testbed"
-    with out.with_suffix(".log").open("wb") as log:
+    with Path(f"{out}.log").open("wb") as log:
         done = subprocess.run(
             ["bash", "-c", run_command(f"exec {program}", play.words, out)],
             cwd=contents.ROOT,
@@ -125,7 +125,7 @@ def play_here(play: Play, out: Path) -> bool:
             preexec_fn=dies_with_parent,
             check=False,
         )
-    return done.returncode == EXIT_OK
+    return done.returncode
 
 
 def judge_step(step: Outcome | None, name: str, results: Path) -> list[str]:
@@ -208,17 +208,26 @@ def boot_and_judge(options: argparse.Namespace, made: Image, tell: Progress) -> 
         failed += _told(
             tell, step.name, GOOD.get(step.name.partition(".")[0], "as expected"), wrong
         )
+    alone = 0
     for play in plays:
         name = f"ladder of {play.name}"
         twin = twins / play.name
-        if not play_here(play, twin):
+        status = play_here(play, twin)
+        if status == EXIT_MISSING:
+            tell(f"left out   {name}: this machine lacks what plays it ({twin}.log)")
+            alone += 1
+            continue
+        if status != EXIT_OK:
             failed += _told(tell, name, "", [f"this machine's kernel fails: {twin}.log"])
             continue
         count, wrong = compare(twin, results / play.name)
         (out / f"{play.name}.differences").write_text("".join(f"{line}\n" for line in wrong))
         failed += _told(tell, name, f"{count} arrows as on this machine's kernel", wrong)
     tell(f"results    {out} (seed {SEED})")
-    tell("good       everything" if not failed else f"FAILED     {failed} of the above")
+    if failed:
+        tell(f"FAILED     {failed} of the above")
+    else:
+        tell("good       everything" + (f" but {alone} ladders left out" if alone else ""))
     return EXIT_FAILED if failed else EXIT_OK
 
 

@@ -1,10 +1,10 @@
 """Whether two runs drew the same ladder: the same arrows, with the same fields in their messages.
 
 Left out is what may differ between two runs with the same seed on the same machine: times, ports
-that the kernel chose, what TLS draws at random; and what a kernel repeats only because the machine
-is slow, which an emulated processor is: TCP segments that arrive twice.  Between two conversations
-the order is free, within one it is not.  What comes after the last arrow that both have is left out
-too: it followed the scenario's last step, at which the capture may end.
+that the kernel chose, what TLS and IKE draw at random; and what a kernel repeats only because the
+machine is slow, which an emulated processor is: TCP segments that arrive twice.  Between two
+conversations the order is free, within one it is not.  What comes after the last arrow that both
+have is left out too: it followed the scenario's last step, at which the capture may end.
 """
 
 from __future__ import annotations
@@ -53,7 +53,22 @@ FREE_FIELDS = frozenset(
     }
 )
 """Names of fields that differ from run to run, and of those that hold others undecoded."""
+_SPIS = frozenset({"initiator_spi", "responder_spi"})
+_DATA = frozenset({"data"})
+# IKE and ESP are charon's, which draws its own random numbers; certificates hold dates, and some
+# notifications hashes of addresses.
+FREE_FIELDS_OF: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("SaInit", "Auth", "CreateChild", "Informational"), _SPIS),
+    **dict.fromkeys(("KeyExchange", "Nonce", "Authentication", "Certificate"), _DATA),
+    **dict.fromkeys(("CertificateRequest", "Encrypted", "EncryptedFragment"), _DATA),
+    "Notify": frozenset({"data", "spi"}),
+    "Proposal": frozenset({"spi"}),
+    "Delete": frozenset({"spis"}),
+    "EspPacket": frozenset({"spi", "data"}),
+}
+"""The same of single messages and their parts: name of the class -> names of fields."""
 _FREE_TEXT = (
+    (re.compile(r"\bESP 0x[0-9a-f]{8}\b"), "ESP *"),
     (re.compile(r"\b(valid_from|valid_to)=\S+"), r"\1=*"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?"), "*"),
     (re.compile(r"\b\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"), "*"),
@@ -101,8 +116,9 @@ def text_of(row: Row) -> str:
 def fields(message: object, name: str = "") -> Iterator[tuple[str, str]]:
     """Every decoded field of a message, those of its parts included: path -> value as text."""
     if dataclasses.is_dataclass(message) and not isinstance(message, type):
+        free = FREE_FIELDS | FREE_FIELDS_OF.get(type(message).__name__, frozenset())
         for field in dataclasses.fields(message):
-            if field.name not in FREE_FIELDS:
+            if field.name not in free:
                 inner = f"{name}.{field.name}" if name else field.name
                 yield from fields(getattr(message, field.name), inner)
     elif isinstance(message, Mapping):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,21 +16,45 @@ if TYPE_CHECKING:  # imported when it is needed: `--help` answers at once
     from testbed.trace.trace import Trace
 
 
-def read_trace(source: Path) -> Trace:
+def read_trace(source: Path, names: Path | None = None, keys: Sequence[Path] = ()) -> Trace:
     """The trace of a run's folder, or of a capture file.
 
+    Args:
+        source: folder or file.
+        names: a file that says who is who in a capture; a run's folder knows that itself.
+        keys: what opens the TLS, IKE and ESP of a capture, beside what is in it; likewise.
+
     Raises:
-        BadInput: it does not exist, or is neither.
+        BadInput: it does not exist, or is neither; the names cannot be used.
     """
+    from testbed.commands.key_files import read_keys
+    from testbed.protocols.tls_secrets import merged
     from testbed.trace.folder import load
+    from testbed.trace.names import Names, load_names
+    from testbed.trace.opened import inside_too
+    from testbed.trace.opened_tls import TlsOpener
     from testbed.trace.pcapng_reader import load_capture
-    from testbed.trace.trace import Trace
 
     if not source.exists():
         raise BadInput(f"{source} does not exist")
     if source.is_dir():
+        if names is not None or keys:
+            raise BadInput(
+                f"{source} is a run's folder and knows its nodes; --names and --keys are not for it"
+            )
         return load(source)
-    return Trace.from_frames(load_capture(source).frames)
+    capture = load_capture(source)
+    trace = (Names() if names is None else load_names(names)).trace(capture.frames)
+    known = read_keys(capture.key_logs, keys)
+    trace.add_keys(known.tunnels)
+    secrets = merged(known.tls)
+    opener = TlsOpener(secrets, trace.decoders.web_ports) if secrets else None
+    for frame in inside_too(capture.frames, trace.esp_keys):
+        record = trace.add_frame(frame)[0]
+        for clear in opener.inside(frame, record) if opener else ():
+            trace.add_clear(clear)
+    trace.close()
+    return trace
 
 
 @click.command(
@@ -38,14 +63,28 @@ def read_trace(source: Path) -> Trace:
 )
 @click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_CAPTURE")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write the drawing there.")
+@click.option("--names", type=click.Path(path_type=Path), help="Who is who in a capture.")
+@click.option(
+    "--keys",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="TLS key log, or a table of IKE or ESP keys.",
+)
 @click.option("--all", "everything", is_flag=True, help="Bare TCP segments and ARP too.")
 @click.option("--width", type=click.IntRange(40, 1000), help="Columns; the terminal's by default.")
-def draw(source: Path, svg: Path | None, everything: bool, width: int | None) -> int:
+def draw(
+    source: Path,
+    svg: Path | None,
+    names: Path | None,
+    keys: tuple[Path, ...],
+    everything: bool,
+    width: int | None,
+) -> int:
     """Draw who said what to whom: decoded messages, lifelines, what the NAT rewrote."""
     from testbed.trace.ladder import draw as draw_text
     from testbed.trace.ladder_svg import draw_svg
 
-    trace = read_trace(source)
+    trace = read_trace(source, names, keys)
     if svg is not None:
         try:
             svg.write_text(draw_svg(trace, everything=everything))

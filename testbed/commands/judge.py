@@ -16,17 +16,33 @@ if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at
 EXAMPLES = """\b
 Examples:
   testbed judge runs/20261121-120000/lan_connectivity
-  testbed judge field.pcapng --scenario lan_connectivity --out judged
+  testbed judge field.pcapng --names who.toml --scenario lan_connectivity --out judged
+  testbed judge field.pcapng --keys ikev2_decryption_table --keys esp_sa
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("source", type=click.Path(path_type=Path), metavar="RUN_OR_CAPTURE")
 @click.option("--scenario", metavar="NAME", help="By its requirements; else all with a check.")
+@click.option("--names", type=click.Path(path_type=Path), help="Who is who in a capture.")
+@click.option(
+    "--keys",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="TLS key log, or a table of IKE or ESP keys.",
+)
 @click.option("--strict", is_flag=True, help="A SHOULD that is not followed fails like a MUST.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write verdicts.json there.")
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON on standard output.")
-def judge(source: Path, scenario: str | None, strict: bool, out: Path | None, as_json: bool) -> int:
+def judge(
+    source: Path,
+    scenario: str | None,
+    names: Path | None,
+    keys: tuple[Path, ...],
+    strict: bool,
+    out: Path | None,
+    as_json: bool,
+) -> int:
     """Judge a capture, or the folder of a run with its sub-runs, by the checks.
 
     A run's folder knows its scenario and its nodes, and comes to the verdicts of the run.
@@ -39,28 +55,39 @@ def judge(source: Path, scenario: str | None, strict: bool, out: Path | None, as
 
         find_scenario(scenario)
     runs = sorted(source.rglob("run.json")) if source.is_dir() else []
-    name, judgements = _judge_runs(runs, scenario) if runs else _judge_one(source, scenario)
+    if runs and (names is not None or keys):
+        raise BadInput(
+            f"{source} is a run's folder and knows its nodes; --names and --keys are not for it"
+        )
+    if runs:
+        name, judgements = _judge_runs(runs, scenario)
+    else:
+        name, judgements = scenario or "", _judge_one(source, scenario, names, keys)
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            write_verdicts(out / "verdicts.json", name or "", judgements)
+            write_verdicts(out / "verdicts.json", name, judgements)
         except OSError as error:
             raise BadInput(f"verdicts cannot be written to {out}: {error.strerror}") from error
     if as_json:
-        click.echo(json.dumps({"scenario": name, "verdicts": verdict_rows(judgements)}, indent=2))
+        click.echo(
+            json.dumps({"scenario": name or None, "verdicts": verdict_rows(judgements)}, indent=2)
+        )
     else:
         _show(judgements)
-    result = Result(name or "", {}, judgements, 0.0, source, strict=strict)
+    result = Result(name, {}, judgements, 0.0, source, strict=strict)
     return EXIT_FAILED if result.failures else EXIT_OK
 
 
-def _judge_one(source: Path, scenario: str | None) -> tuple[str | None, list[Judgement]]:
+def _judge_one(
+    source: Path, scenario: str | None, names: Path | None, keys: tuple[Path, ...]
+) -> list[Judgement]:
     """A capture, or a trace without a run's description."""
     from testbed.commands.draw import read_trace
     from testbed.conformance import examine
     from testbed.conformance import judge as sum_up
 
-    return scenario, sum_up(scenario, {"": examine(scenario, read_trace(source))})
+    return sum_up(scenario, {"": examine(scenario, read_trace(source, names, keys))})
 
 
 def _judge_runs(files: list[Path], scenario: str | None) -> tuple[str, list[Judgement]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at
     from rich.console import Console
 
     from testbed.batch import Progress
-    from testbed.report.result import Outcome
+    from testbed.report.result import Outcome, Result
     from testbed.run import Plan
     from testbed.scenario import Scenario
 
@@ -156,7 +156,17 @@ def run(
         from testbed.report.terminal import show_results
 
         show_results(Console(highlight=False), results, str(out))
+    _show_hints(plans[0].faults, results, stream)
     return batch.status(results)
+
+
+def _show_hints(faults: tuple[str, ...], results: list[Result], stream: TextIO) -> None:
+    """For each fault that tripped nothing: what shows it."""
+    if faults:
+        from testbed.commands.fault_hint import hints
+
+        for hint in hints(faults, results):
+            click.echo(f"fault      {hint}", file=stream)
 
 
 def _refuse_in_simulation(players: tuple[str, ...], shell_on_fail: bool) -> None:

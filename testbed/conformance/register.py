@@ -13,6 +13,8 @@ from importlib import resources
 
 import yaml
 
+from testbed.errors import BadInput
+
 _ENTRY = re.compile(r"^(- n: \d+\n  id: (\S+)\n(?:(?!- n:).*\n?)*)", re.MULTILINE)
 
 
@@ -59,6 +61,26 @@ class Register(Mapping[str, Requirement]):
         assert len(self._texts) == len(entries), "two requirements have the same id"
         self._known: dict[str, Requirement] = {}
 
+    def add(self, text: str, where: str) -> None:
+        """Take in a user's own entries, in the form of the file.
+
+        Raises:
+            BadInput: not of that form, or an id that is taken.
+        """
+        try:
+            entries = _read(text)
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+            told = " ".join(str(error).split())
+            raise BadInput(
+                f"{where}: {type(error).__name__}: {told}; an entry has n, id, source, role, "
+                "level, text, check and scenario"
+            ) from error
+        for name, entry in entries.items():
+            if name in self._texts:
+                raise BadInput(f"{where}: there is a requirement {name} already")
+            self._texts[name] = " ".join(entry.scenarios)
+            self._known[name] = entry
+
     def __getitem__(self, name: str) -> Requirement:
         if name not in self._known:
             self._known |= _read(self._texts[name])
@@ -75,8 +97,9 @@ class Register(Mapping[str, Requirement]):
 
     def values(self) -> ValuesView[Requirement]:
         """Every entry."""
-        if len(self._known) < len(self._texts):
-            self._known |= _read("".join(self._texts.values()))
+        waiting = [text for name, text in self._texts.items() if name not in self._known]
+        if waiting:
+            self._known |= _read("".join(waiting))
         return {name: self._known[name] for name in self._texts}.values()
 
     def naming(self, word: str) -> list[Requirement]:

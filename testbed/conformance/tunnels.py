@@ -45,16 +45,25 @@ class Attempt:
     @property
     def answered(self) -> Record | None:
         """The responder's IKE_AUTH with which it accepts, as far as it can be read."""
-        for each in self.said:
-            message = each.message
-            if (
-                isinstance(message, ike.Auth)
-                and message.is_response
-                and each.sender != self.initiator
-                and not message.errors
-            ):
+        for each in self._answers():
+            if isinstance(each.message, ike.Auth) and not each.message.errors:
                 return each
         return None
+
+    def _answers(self) -> Iterator[Record]:
+        """The responder's answers; of one in fragments (RFC 7383) that by which it is whole."""
+        fragments: dict[tuple[type, int], set[int]] = {}
+        for each in self.said:
+            message = each.message
+            if each.sender == self.initiator or not message.is_response:
+                continue
+            if message.fragment is not None:
+                number, total = message.fragment
+                found = fragments.setdefault((type(message), message.message_id), set())
+                found.add(number)
+                if len(found) < total:
+                    continue
+            yield each
 
     @property
     def refused(self) -> Record | None:
@@ -67,15 +76,13 @@ class Attempt:
     @property
     def unanswered(self) -> Record | None:
         """A request of the initiator's that it has sent again, and that nobody has answered."""
-        sent: dict[tuple[type, int], int] = {}
-        answered = {
-            (type(each.message), each.message.message_id)
-            for each in self.said
-            if each.sender != self.initiator and each.message.is_response
-        }
+        sent: dict[tuple[type, int, object], int] = {}
+        answered = {(type(each.message), each.message.message_id) for each in self._answers()}
         for each in self.said:
-            key = (type(each.message), each.message.message_id)
-            if each.sender == self.initiator and each.message.is_request and key not in answered:
+            message = each.message
+            about = (type(message), message.message_id)
+            key = (*about, message.fragment)  # a piece of a message repeats no other piece
+            if each.sender == self.initiator and message.is_request and about not in answered:
                 sent[key] = sent.get(key, 0) + 1
                 if sent[key] > 1:
                     return each

@@ -209,7 +209,7 @@ def hnb_model(root: str = DEVICE, tr196_issue: int = 1) -> Model:
 
 def device_summary(model: Model, tr196_issue: int | None = None) -> str:
     """The DeviceSummary (TR-106 2.1.1) of a model: root and service with their versions."""
-    root = "Device:1.1[](Baseline:1)"
+    root = "Device:1.1[](Baseline:1,UDPConnReq:1)"
     if model.root == GATEWAY:
         root = "InternetGatewayDevice:1.2[](Baseline:1,DeviceAssociation:1,UDPConnReq:1)"
     if tr196_issue is None:

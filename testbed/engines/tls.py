@@ -57,6 +57,7 @@ class TlsStream:
             name = profile.server_name.rstrip(".")  # RFC 6066 clause 3: without the last dot
         context = contexts.context(profile, server_side)
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name)
+        self._early = b""
         self._feeding = asyncio.Lock()
         self._carrying = asyncio.Lock()
 
@@ -156,6 +157,9 @@ class TlsStream:
             TlsRefused: an alert came (a TLS 1.3 server refuses a client's certificate only now).
             ConnectionError: reset, or broken.
         """
+        if self._early:
+            data, self._early = self._early[:most_octets], self._early[most_octets:]
+            return data
         try:
             data = await self._until_done(partial(self._tls.read, most_octets))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -196,6 +200,28 @@ class TlsStream:
         if self._tap is not None and outgoing not in self._ended:
             self._ended.add(outgoing)
             self._tap(outgoing, b"")
+
+    async def finish(self) -> None:
+        """Send no more; what the other side still sends is received.
+
+        Raises:
+            ConnectionError: reset, or broken.
+        """
+        if self._tls.version() == "TLSv1.3":
+            self._read_early()
+            with suppress(ssl.SSLError):  # "want read": theirs is yet to come
+                self._tls.unwrap()
+            await self._carry()
+        self._tell_end(outgoing=True)
+        await self._below.finish()
+
+    def _read_early(self) -> None:
+        """Keep what has come: OpenSSL refuses to send close_notify over data that nobody read."""
+        with suppress(ssl.SSLError):
+            while data := self._tls.read(_CHUNK_OCTETS):
+                self._early += data
+                if self._tap is not None:
+                    self._tap(False, data)
 
     async def close(self) -> None:
         """Send close_notify and close the stream below; does not wait for the other's."""

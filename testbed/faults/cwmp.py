@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 from testbed.faults.fault import fault
+from testbed.host import Pause
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.envelope import Envelope
 from testbed.protocols.wire import Endpoint
+from testbed.roles.hnb import Hnb
 
+LATE_S = 1.0
 BOTH_FLOWS = ("discovery_public/", "discovery_intranet/")
 PLACE = re.compile(r"\.GPS\.|\.REM\.")
 
@@ -110,6 +114,59 @@ def inform_answered_by_nothing(envelope: Envelope | None, _to: Endpoint) -> list
     """The Inform is answered by 204."""
     is_due = envelope is not None and isinstance(envelope.message, rpc.InformResponse)
     return [None if is_due else envelope]
+
+
+@fault(
+    "cwmp.late-response",
+    role="hms",
+    breaks=(),
+    acts_on="message cwmp",
+    seen_in="an overloaded ACS; CPEs with little patience gave their sessions up and began anew",
+)
+def late_response(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | Pause | None]:
+    """The HMS takes a second to think before each InformResponse."""
+    is_due = envelope is not None and isinstance(envelope.message, rpc.InformResponse)
+    return [Pause(LATE_S), envelope] if is_due else [envelope]
+
+
+@fault(
+    "cwmp.not-ready-at-first",
+    role="hnb",
+    breaks=("32583-5.1.2-6-hnbgw",),
+    seen_in="femtocells that refuse to be configured until their radio scan is over, by fault 9003",
+)
+def not_ready_at_first(hnb: Hnb) -> None:
+    """The HNB refuses the first setting by fault 9003, and tries again a little later."""
+    set_values, refused = hnb.tree.set, list[str]()
+
+    def refuse_once(values: Any, key: str = "") -> tuple[str, ...]:
+        if not refused:
+            refused.append(key)
+            values = [dataclasses.replace(each, type="boolean") for each in values]
+        return set_values(values, key)
+
+    hnb.tree.set = refuse_once  # type: ignore[method-assign]  # that is the fault
+    hnb.set_policy(retry_minimum_s=0.2, retry_multiplier=1000)
+
+
+@fault("cwmp.answers-out-of-order", role="hnb", breaks=("32583-5.1.2-7",))
+def answers_out_of_order(hnb: Hnb) -> None:
+    """The HNB answers the reading back of its serving set before it has answered the setting."""
+    held: list[Envelope] = []
+
+    def swap(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | None]:
+        if envelope is None:
+            return [envelope]
+        if isinstance(envelope.message, rpc.SetParameterValuesResponse):
+            held.append(envelope)
+            paths = (hnb.paths.segw, hnb.paths.hms_url)
+            values = tuple(rpc.ParameterValue(each, hnb.tree.value(each)) for each in paths)
+            return _with(envelope, rpc.GetParameterValuesResponse(values))
+        if held and isinstance(envelope.message, rpc.GetParameterValuesResponse):
+            return [dataclasses.replace(envelope, message=held.pop().message)]
+        return [envelope]
+
+    hnb.mend_of("cwmp").message.append(swap)
 
 
 @fault(

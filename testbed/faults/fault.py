@@ -27,7 +27,9 @@ class Fault:
         acts_on: "rule" (the function gets the role), or "message PROTOCOL" (it gets a message and
             its destination and gives the messages to send instead), or "octets PROTOCOL" (likewise
             with encoded datagrams, or with what goes onto a stream).  For "cwmp" a message is an
-            envelope, or None for an empty body, and is replaced by exactly one.
+            envelope, or None for an empty body, and is replaced by exactly one.  With a `Pause`
+            among what it gives, the rest goes out later; with a `Finish` among the octets of a
+            stream, nothing more is sent there.
         function: the deviation.
     """
 

@@ -10,6 +10,7 @@ import dataclasses
 import re
 
 from testbed.faults.fault import fault
+from testbed.host import Finish, Pause, Piece
 from testbed.protocols.http import HttpMessage, Request
 from testbed.protocols.wire import Endpoint
 
@@ -40,6 +41,42 @@ def chunked(message: HttpMessage, _to: Endpoint) -> list[HttpMessage]:
         return [message]
     kept = tuple((name, value) for name, value in message.headers if name != "Content-Length")
     return [dataclasses.replace(message, headers=(*kept, ("Transfer-Encoding", "chunked")))]
+
+
+SLOW_S = 0.1
+"""Between two parts of a body: longer than any network here takes, shorter than all patience."""
+
+
+@fault(
+    "http.slow-body",
+    role="hnb",
+    breaks=(),
+    acts_on="octets http",
+    seen_in="CPEs that write head and body apart; some servers took the head alone for all",
+)
+def slow_body(data: bytes, _to: Endpoint) -> list[Piece]:
+    """The HNB sends the head of each request, half of the body later, and the rest still later."""
+    head, empty_line, body = data.partition(b"\r\n\r\n")
+    middle = len(body) // 2
+    return [head + empty_line, Pause(SLOW_S), body[:middle], Pause(SLOW_S), body[middle:]]
+
+
+@fault(
+    "http.half-close-after-request",
+    role="hnb",
+    breaks=(),
+    acts_on="octets http",
+    seen_in="CPEs whose HTTP client shuts its side down after a request; some servers drop it then",
+)
+def half_close_after_request(data: bytes, _to: Endpoint) -> list[Piece]:
+    """The HNB sends FIN after each request, and awaits the answer."""
+    return [data, Finish()]
+
+
+@fault("http.half-close-after-response", role="hms", breaks=(), acts_on="octets http")
+def half_close_after_response(data: bytes, _to: Endpoint) -> list[Piece]:
+    """The HMS sends FIN after each answer that it has promised to keep the connection open with."""
+    return [data, Finish()]
 
 
 @fault("http.content-length-too-small", role="hnb", breaks=(), acts_on="octets http")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 from testbed.faults.fault import fault
+from testbed.host import Pause
+from testbed.protocols import dns
 from testbed.protocols.pki import Authority
+from testbed.protocols.wire import Endpoint
 from testbed.roles.dns_server import DnsServer
 from testbed.roles.hms import Hms
 from testbed.roles.hms_policy import Area
 from testbed.roles.segw import Segw
 
+LATE_S = 2.2
+"""Longer than a stub resolver waits before it asks again (two seconds), shorter than it goes on."""
 INITIAL_HMS = "hms.operator.example"
 INTRANET_HMS = "hms.core.operator.example"
 INITIAL_SEGW = "segw.operator.example"
@@ -44,6 +49,18 @@ def hms_not_published(server: DnsServer) -> None:
     """The outer DNS does not know the name of HMS (initial)."""
     if server.name == "outer_dns":
         server.zone.remove(INITIAL_HMS)
+
+
+@fault(
+    "dns.late-answer",
+    role="dns_server",
+    breaks=(),
+    acts_on="message dns",
+    seen_in="name servers behind a slow link; resolvers that forget a question when they repeat it",
+)
+def late_answer(answer: dns.Answer, _to: Endpoint) -> list[dns.Answer | Pause]:
+    """Answers come so late that the question has been asked again."""
+    return [Pause(LATE_S), answer]
 
 
 @fault("dns.hms-at-private-address", role="dns_server", breaks=("32583-5.1.2-P2",))

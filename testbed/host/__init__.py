@@ -3,7 +3,8 @@
 Roles see `Host` and nothing below it; each engine has a class that fits it.
 """
 
-from testbed.host.drive import Drive, Mend
+from testbed.host.drive import Drive, SidedDrive
+from testbed.host.mend import Finish, Mend, Pause, Piece
 from testbed.host.node import Host, Program, ProgramHost
 from testbed.host.ports import (
     DatagramHandler,
@@ -31,13 +32,17 @@ from testbed.host.world import World
 __all__ = [
     "DatagramHandler",
     "Drive",
+    "Finish",
     "Host",
     "Interface",
     "Listener",
     "Mend",
+    "Pause",
+    "Piece",
     "Port",
     "Program",
     "ProgramHost",
+    "SidedDrive",
     "Stream",
     "StreamHandler",
     "Timer",

@@ -59,6 +59,17 @@ class Stream(Protocol):
     async def send(self, data: bytes) -> None:
         """Send all octets; waits while the other side does not read."""
 
+    async def finish(self) -> None:
+        """Send no more; what the other side still sends is received.
+
+        A FIN; under TLS 1.3 close_notify before it.  Older TLS has no half-close: its close_notify
+        would end both directions (RFC 5246 clause 7.2.1), so that the FIN stands alone.
+
+        Raises:
+            ConnectionError: reset, or broken.
+        """
+        ...
+
     async def close(self) -> None:
         """Close in order (FIN; close_notify first under TLS)."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 from typing import Literal
 
 from lxml import etree
@@ -41,6 +42,7 @@ def parse(
     subject: str,
     most_octets: int = MOST_OCTETS,
     document_type: Literal["refused", "skipped"] = "refused",
+    charset: str = "",
 ) -> etree._Element:
     """The root element of a document.
 
@@ -50,13 +52,14 @@ def parse(
         most_octets: refuse more than this.
         document_type: what becomes of one: SOAP 1.1 forbids it; OMA's documents have one that only
             names a DTD, which is never fetched.  Declarations inside it are always refused.
+        charset: what the transport says of a body that says nothing itself; "": nothing.
 
     Raises:
         DecodeError: not XML, too large, with a document type, or in octets that are no text.
     """
     if len(body) > most_octets:
         raise DecodeError(f"{subject}: {len(body)} octets, at most {most_octets} are read")
-    text = _to_text(body, subject)
+    text = _to_text(body, subject, charset)
     start = _root_offset(text, subject, document_type == "skipped")
     found = illegal_character(text)
     if found:
@@ -89,8 +92,8 @@ def _attributes(text: str) -> int:
     return text.count('="') + text.count("='")
 
 
-def _to_text(body: bytes, subject: str) -> str:
-    """Decode by byte order mark, else by declaration, else as UTF-8."""
+def _to_text(body: bytes, subject: str, charset: str) -> str:
+    """Decode by byte order mark, else by declaration, else by the transport, else as UTF-8."""
     for mark, name in _MARKS:
         if body.startswith(mark):
             return _decode(body[len(mark) :], name, subject, len(mark))
@@ -104,6 +107,10 @@ def _to_text(body: bytes, subject: str) -> str:
             name = ""
         if name != "utf-8" and name not in _SINGLE_OCTET:
             raise DecodeError(f"{subject}: declares encoding {asked!r}; TR-069 wants UTF-8")
+    elif charset.lower() not in ("", "us-ascii"):  # RFC 3023 3.1's default, which nobody means
+        with suppress(LookupError):
+            name = codecs.lookup(charset).name
+        name = name if name in _SINGLE_OCTET else "utf-8"
     return _decode(body, name, subject, 0)
 
 

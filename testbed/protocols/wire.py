@@ -8,11 +8,21 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from testbed.errors import DecodeError
 
-__all__ = ["BROADCAST", "DecodeError", "Endpoint", "Machine", "Message", "Outgoing", "Reader"]
+__all__ = [
+    "BROADCAST",
+    "DecodeError",
+    "Endpoint",
+    "Machine",
+    "Message",
+    "Outgoing",
+    "Reader",
+    "SidedMachine",
+]
 
 BROADCAST = "255.255.255.255"
 
@@ -57,11 +67,13 @@ class Outgoing(Generic[M_co]):
         hardware_address: link-layer address to send to without asking ARP ("02:00:00:00:00:01"),
             for a DHCP answer to an address that its client does not hold yet; None: the stack's
             way.
+        side: from which of its machine's ports, where that has several; None: the only one.
     """
 
     message: M_co
     destination: Endpoint
     hardware_address: str | None = None
+    side: Enum | None = None
 
 
 class Machine(Protocol[M_co, E_co]):
@@ -81,6 +93,28 @@ class Machine(Protocol[M_co, E_co]):
 
     def events(self) -> Sequence[E_co]:
         """Take what has happened; a second call gives nothing until something new has."""
+
+
+S_contra = TypeVar("S_contra", bound=Enum, contravariant=True)
+
+
+class SidedMachine(Protocol[M_co, E_co, S_contra]):
+    """A machine with several ports: `side` says which; what it sends names one of them."""
+
+    def receive(self, data: bytes, source: Endpoint, now: float, side: S_contra) -> None:
+        """Take one datagram that came to that port."""
+
+    def tick(self, now: float) -> None:
+        """As of a `Machine`."""
+
+    def deadline(self) -> float | None:
+        """As of a `Machine`."""
+
+    def to_send(self) -> Sequence[Outgoing[M_co]]:
+        """As of a `Machine`; every message has its `side`."""
+
+    def events(self) -> Sequence[E_co]:
+        """As of a `Machine`."""
 
 
 class Reader:

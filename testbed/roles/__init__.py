@@ -21,8 +21,12 @@ ROLES = {
     "carrier": "testbed.roles.carrier:Carrier",
     "bootstrap_server": "testbed.roles.bootstrap_server:BootstrapServer",
     "dm_server": "testbed.roles.dm_server:DmServer",
+    "stun_server": "testbed.roles.stun_server:StunServer",
     "bystander": "testbed.roles.bystander:Bystander",
 }
+
+MANAGED = {"gateway": "testbed.roles.managed_gateway:ManagedGateway"}
+"""What plays a node of that role where its settings name an ACS (`hms_url`)."""
 
 
 def make_role(node: Node, host: Host) -> Role:
@@ -33,6 +37,7 @@ def make_role(node: Node, host: Host) -> Role:
     """
     if node.role not in ROLES:
         raise unknown("role", node.role, ROLES)
-    module, _, name = ROLES[node.role].partition(":")
+    is_managed = node.role in MANAGED and node.settings.get("hms_url")
+    module, _, name = (MANAGED if is_managed else ROLES)[node.role].partition(":")
     made: Role = getattr(importlib.import_module(module), name)(host, node)
     return made

@@ -46,6 +46,12 @@ class CpeOwner:
         """A session is over.  A text: it counts as failed nevertheless, for this cause."""
         return None
 
+    def parameters_set(self) -> None:
+        """The ACS has set parameters; they hold from now on."""
+
+    def changes_told(self, paths: Iterable[str]) -> None:
+        """The ACS has accepted an Inform that tells it of changes of these parameters."""
+
     def reboot(self) -> None:
         """The ACS wants the box to start anew."""
 
@@ -96,6 +102,7 @@ class Cpe:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._timers: dict[str, Timer] = {}
+        self._periodic_as: tuple[str, ...] = ()
         self._bootstrapped: str | None = None
         self._after: list[rpc.Rpc] = []
         self.transfers = Transfers(self)
@@ -250,15 +257,27 @@ class Cpe:
         )
 
     def _plan_periodic(self) -> None:
-        if self.setting("PeriodicInformEnable") == "1":
-            if "periodic" not in self._timers:
-                self._at("periodic", float(self.setting("PeriodicInformInterval")), self._periodic)
-        elif timer := self._timers.pop("periodic", None):
+        """Begin, stop or move the periodic Informs, where the settings have changed."""
+        names = ("PeriodicInformEnable", "PeriodicInformInterval", "PeriodicInformTime")
+        enabled, interval, reference = wanted = tuple(self.setting(name) for name in names)
+        if wanted == self._periodic_as and "periodic" in self._timers:
+            return
+        self._periodic_as = wanted
+        if timer := self._timers.pop("periodic", None):
             timer.cancel()
+        if enabled == "1":
+            date = None if self.date is None else self.date()
+            wait_s = delivery.periodic_wait_s(float(interval), reference, date)
+            self._plan_periodic_at(self.host.now() + wait_s)
 
-    def _periodic(self) -> None:
-        del self._timers["periodic"]
-        self._plan_periodic()
+    def _plan_periodic_at(self, due: float) -> None:
+        self._timers["periodic"] = self.host.call_at(due, lambda: self._periodic(due))
+
+    def _periodic(self, due: float) -> None:
+        # The next one counts from when this one was due: the phase is kept, whatever a timer adds.
+        interval_s = float(self.setting("PeriodicInformInterval"))
+        missed = max(0.0, (self.host.now() - due) // interval_s)
+        self._plan_periodic_at(due + (missed + 1) * interval_s)
         self.happened(delivery.PERIODIC)
 
     def _at(self, name: str, delay_s: float, callback: Callable[[], None]) -> None:
@@ -282,6 +301,7 @@ class Cpe:
                 if isinstance(event, Accepted):
                     self.queue.delivered(events)
                     self.tree.told(changes)
+                    self.owner.changes_told([each.value.path for each in changes])
                     self._bootstrapped = url
 
         try:
@@ -321,6 +341,8 @@ class Cpe:
                 served.append(Served(envelope.message, answer))
                 if not isinstance(answer, rpc.Fault):
                     self._after.append(envelope.message)
+                    if isinstance(envelope.message, rpc.SetParameterValues):
+                        self.owner.parameters_set()
             case Answered(request, response):
                 self.transfers.answered(request, response)
             case Failed(error):

@@ -139,7 +139,7 @@ class AcsConversation:
     async def _deliver(self, envelope: Envelope | None) -> Envelope | None:
         """One POST, as often as it takes to have it taken; what the ACS says to it."""
         connection = self._connection or await self._connect(self.acs.url)
-        envelope = mended_envelope(self._envelopes, envelope, connection.stream.remote)
+        envelope = await mended_envelope(self._envelopes, envelope, connection.stream.remote)
         request = self.acs.post(envelope)
         while True:
             outcome = await self._exchange(request)
@@ -163,7 +163,7 @@ class AcsConversation:
             response = await connection.exchange(request, self.on_sent)
         outcome = self.acs.receive(response)
         assert outcome is not None, "interim responses are passed over below"
-        if not response.keep_alive:
+        if connection.is_finished or not response.keep_alive:
             await self._close()
         return outcome
 

@@ -196,7 +196,8 @@ class DmDevice(Device):
             OSError: it has no address that answers.
         """
         scws = self.policy.scws
-        kind = "AAAA" if scws is not None and ":" in scws.address else "A"
+        of_card = scws is not None and url.host == Url.parse(scws.url).host
+        kind = "AAAA" if of_card and scws is not None and ":" in scws.address else "A"
         found = await self._ask(url.host, kind, lease)
         if isinstance(found, dns.Failed):
             raise OSError(f"{url.host}: {found.cause}, {found.detail}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from testbed.errors import BadInput
 from testbed.host import Host, Mend, Port
@@ -122,8 +124,12 @@ class DnsServer(Role):
         if isinstance(query, dns.Query) and self._forwards(query):
             self.host.spawn(self._forward_datagram(query, source), f"{self.name} DNS forwarding")
             return
-        for reply in self._replies(query, source, by_stream=False):
-            self._send(reply, source)
+        for after_s, reply in self._replies(query, source, by_stream=False):
+            if after_s > 0:
+                send = partial(self._send, reply, source)
+                self.host.call_at(self.host.now() + after_s, send)
+            else:
+                self._send(reply, source)
 
     async def _forward_datagram(self, query: dns.Query, source: Endpoint) -> None:
         assert self._forwarder is not None
@@ -141,7 +147,9 @@ class DnsServer(Role):
             assert self._forwarder is not None
             relayed = await self._forwarder.by_stream(query)
             return [] if relayed is None else [relayed]
-        return self._replies(query, source, by_stream=True)
+        replies = self._replies(query, source, by_stream=True)
+        await asyncio.sleep(max((after_s for after_s, _ in replies), default=0.0))
+        return [reply for _, reply in replies]
 
     def _forwards(self, query: dns.Query) -> bool:
         return (
@@ -154,8 +162,8 @@ class DnsServer(Role):
 
     def _replies(
         self, message: dns.Query | dns.Answer | None, source: Endpoint, *, by_stream: bool
-    ) -> list[bytes]:
-        """The datagrams, or messages of a stream, that answer a message."""
+    ) -> list[tuple[float, bytes]]:
+        """The datagrams, or messages of a stream, that answer a message, and when to send them."""
         if message is None:
             return []
         if isinstance(message, dns.Answer):
@@ -165,7 +173,7 @@ class DnsServer(Role):
         if misbehaviour == "silent":
             return []
         if misbehaviour == "malformed":
-            return [malformed(answer(message))]
+            return [(0.0, malformed(answer(message)))]
         most = MOST_STREAM_OCTETS
         if not by_stream:
             most = min(message.udp_octets, max(self.most_udp_octets, 512))

@@ -205,7 +205,9 @@ class Hms(Role):
             cause = "no session is open under this cookie, and no Inform opens one"
             return self._refused(source, cause)
         try:
-            return self._converse(session, envelope, source)
+            answer, cookies = self._converse(session, envelope, source)
+            answer = await mended_envelope(self.mend_of("cwmp"), answer, source)
+            return reply(answer, cookies)
         except PeerError as error:
             self._forget(session, str(error))
             return self._refused(source, str(error))
@@ -274,8 +276,8 @@ class Hms(Role):
 
     def _converse(
         self, session: _HmsSession, envelope: Envelope | None, source: Endpoint
-    ) -> Response:
-        """Take a message and give the next one.
+    ) -> tuple[Envelope | None, tuple[str, ...]]:
+        """Take a message; what to answer, and the cookies to set.
 
         Raises:
             PeerError: the CPE broke a rule.
@@ -301,9 +303,8 @@ class Hms(Role):
             self._forget(session, None)
         elif machine.over:
             self._forget(session, "its Inform was refused")
-        answer = mended_envelope(self.mend_of("cwmp"), answer, source)
         cookies = (f"{COOKIE}={session.cookie}; Path=/",) if opening and not machine.over else ()
-        return reply(answer, cookies)
+        return answer, cookies
 
     def _informed(self, session: _HmsSession, envelope: Envelope, source: Endpoint) -> None:
         """Accept the Inform and see what its CPE is to be told, or refuse it."""

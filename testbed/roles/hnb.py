@@ -25,7 +25,8 @@ from testbed.protocols import dhcp, dns
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.http import Url
 from testbed.roles.cpe_policy import Served, SessionReport, Stage
-from testbed.roles.managed_device import OUI, Label, ManagedDevice
+from testbed.roles.managed_box import OUI, Label
+from testbed.roles.managed_device import ManagedDevice
 from testbed.roles.registration import Registration
 from testbed.roles.resolve import resolve
 from testbed.roles.secure_connection import NotSecured, SecureConnection

@@ -10,7 +10,7 @@ from testbed.errors import PeerError
 from testbed.host import Host, Mend, Stream, TlsProfile
 from testbed.protocols.http import Decoder, HttpError, Request, Response
 from testbed.protocols.wire import Endpoint
-from testbed.roles.mending import mended_octets
+from testbed.roles.mending import send_mended
 
 MOST_INTERIM_RESPONSES = 8
 
@@ -18,7 +18,8 @@ MOST_INTERIM_RESPONSES = 8
 class ClosedByServer(PeerError):
     """The server has closed a connection that was kept open between two requests.
 
-    Nothing was sent: RFC 9112 clause 9.5 lets the client open another one.
+    Nothing was sent, or the request met the server's FIN on its way: not one octet of a response
+    came.  RFC 9112 clause 9.5 lets the client open another connection.
     """
 
 
@@ -30,6 +31,9 @@ class HttpConnection:
         stream: connected.
         answer_within_s: from a request's first octet to its response's last.
         mend: the faults at work on the octets of requests.
+
+    Attributes:
+        is_finished: nothing can be sent any more: a fault has closed this side's half.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class HttpConnection:
         self.stream = stream
         self.answer_within_s = answer_within_s
         self._mend: Mend[Any] = mend or Mend()
+        self.is_finished = False
+        self._exchanges = 0
         self._decoder = Decoder(False)
         self._responses: list[Response] = []
         self._ahead: asyncio.Task[None] | None = None
@@ -81,15 +87,15 @@ class HttpConnection:
             on_sent: called when all of it was sent, before the response is read.
 
         Raises:
-            ClosedByServer: the connection had ended before the request was sent.
+            ClosedByServer: the connection had ended before the request came to the server.
             PeerError: no response in time, one that breaks HTTP or a bound, or none at all.
             ConnectionError: reset, or broken.
         """
         try:
             async with asyncio.timeout(self.answer_within_s):
                 await self._look_ahead()
-                for data in mended_octets(self._mend, request, self.stream.remote):
-                    await self.stream.send(data)
+                goes_on = await send_mended(self._mend, request, self.stream)
+                self.is_finished = not goes_on
                 if on_sent is not None:
                     on_sent()
                 response = await self._response()
@@ -97,7 +103,8 @@ class HttpConnection:
             raise PeerError(
                 f"{self.stream.remote} did not answer within {self.answer_within_s:g} s"
             ) from None
-        if response.keep_alive:
+        self._exchanges += 1
+        if response.keep_alive and not self.is_finished:
             self._ahead = self.host.spawn(self._read_ahead(), "HTTP connection kept open")
         return response
 
@@ -143,7 +150,7 @@ class HttpConnection:
         raise PeerError(f"{self.stream.remote} sent {len(read)} octets that nobody asked for")
 
     async def _response(self) -> Response:
-        interim = 0
+        interim = received = 0
         while True:
             while self._responses:
                 response = self._responses.pop(0)
@@ -153,6 +160,9 @@ class HttpConnection:
                 if interim > MOST_INTERIM_RESPONSES:
                     raise PeerError(f"{self.stream.remote} sent {interim} interim responses")
             data = await self.stream.receive()
+            received += len(data)
+            if not received and self._exchanges:
+                raise ClosedByServer(f"{self.stream.remote} has closed the connection")
             for each in self._decoder.feed(data) if data else self._decoder.end():
                 if isinstance(each, HttpError):
                     raise each

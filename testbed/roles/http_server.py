@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from testbed.host import Host, Mend, Stream
@@ -22,7 +23,7 @@ from testbed.protocols.http import (
     Response,
 )
 from testbed.protocols.wire import Endpoint
-from testbed.roles.mending import mended_octets
+from testbed.roles.mending import send_mended
 
 AT_A_TIME_OCTETS = 16384
 """How much is read from one connection before the others have their turn."""
@@ -197,10 +198,10 @@ class HttpServer:
         if not request.keep_alive and response.keep_alive:
             # RFC 9112, 9.6: who will close says so, or the next request meets a closed connection.
             response = replace(response, headers=(*response.headers, ("Connection", "close")))
-        sent = await self._send(connection, response)
+        goes_on = await self._send(connection, response)
         if connection in self._open:
             self._open[connection] = self._open.pop(connection)  # the last in the row again
-        return sent and response.keep_alive
+        return goes_on and response.keep_alive
 
     async def _request(self, connection: _Connection) -> Request | HttpError | None:
         """The next request; None: the peer has closed.
@@ -239,15 +240,18 @@ class HttpServer:
         return connection.waiting.popleft() if connection.waiting else None
 
     async def _send(self, connection: _Connection, response: Response) -> bool:
-        """Send a response; whether the peer took it in time."""
+        """Send a response; whether the peer took it in time, and another one may follow."""
         stream = connection.stream
         try:
-            async with asyncio.timeout(self.limits.send_within_s):
-                for data in mended_octets(self._mend, response, stream.remote):
-                    await stream.send(data)
+            if await send_mended(self._mend, response, stream, self.limits.send_within_s):
+                return True
         except TimeoutError:
             cause = f"the peer did not read a response within {self.limits.send_within_s:g} s"
             self.host.tell("REFUSED", source=str(stream.remote), cause=cause)
             stream.abort()
             return False
-        return True
+        with suppress(TimeoutError):  # finished by a fault: the other half stays for a while
+            async with asyncio.timeout(self.limits.idle_within_s):
+                while await stream.receive(AT_A_TIME_OCTETS):
+                    pass
+        return False

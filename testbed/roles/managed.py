@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from testbed.datamodel.rules import check_together
 from testbed.datamodel.tree import Tree
 from testbed.datamodel.values import AttributeRequest, ModelFault, Value
 from testbed.protocols.cwmp import faults, rpc
@@ -82,7 +83,9 @@ def _methods(tree: Tree, call: rpc.GetRPCMethods) -> rpc.Rpc:
 
 
 def _set_values(tree: Tree, call: rpc.SetParameterValues) -> rpc.Rpc:
-    tree.set([Value(each.name, each.value, each.type) for each in call.parameters], call.key)
+    values = [Value(each.name, each.value, each.type) for each in call.parameters]
+    check_together(tree, values)
+    tree.set(values, call.key)
     return rpc.SetParameterValuesResponse()
 
 

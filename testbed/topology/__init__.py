@@ -18,6 +18,8 @@ from testbed.topology.nat import (
 )
 from testbed.topology.quality import QUALITIES, Quality
 from testbed.topology.wiring import (
+    LOOPBACK,
+    LOOPBACK_ADDRESSES,
     Attachment,
     By,
     Certificate,
@@ -37,6 +39,8 @@ from testbed.topology.wiring import (
 __all__ = [
     "KINDS",
     "KNOBS",
+    "LOOPBACK",
+    "LOOPBACK_ADDRESSES",
     "QUALITIES",
     "Attachment",
     "By",

@@ -51,6 +51,12 @@ class By(Enum):
     NOTHING = "nothing"
 
 
+LOOPBACK = "lo"
+"""Of Linux: what a node sends there comes to itself.  It is captured where a node's setting
+`loopback` says so."""
+LOOPBACK_ADDRESSES = ("127.0.0.1", "::1")
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """One interface of a node: the link it is on and how it comes by its address.
@@ -279,11 +285,16 @@ def places(topology: Topology) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def static_addresses(topology: Topology) -> dict[tuple[str, str], str]:
-    """The addresses that nodes have from the start, by (node, interface)."""
-    return {
+def static_addresses(topology: Topology) -> dict[tuple[str, str], str | tuple[str, ...]]:
+    """The addresses that nodes have from the start, by (node, interface); those of a loopback for
+    the nodes whose loopback is captured."""
+    held: dict[tuple[str, str], str | tuple[str, ...]] = {
         (name, interface_name(number)): attachment.address
         for name, node in topology.nodes.items()
         for number, attachment in enumerate(node.attachments)
         if attachment.address is not None
     }
+    for name, node in topology.nodes.items():
+        if node.settings.get("loopback"):
+            held[name, LOOPBACK] = LOOPBACK_ADDRESSES
+    return held

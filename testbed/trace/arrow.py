@@ -129,6 +129,8 @@ class Arrow:
         if self.end is not None:
             return self.end == node and self.reached
         last = self.last
+        if last.sender == last.receiver:  # a loopback
+            return node == last.sender
         if not self._addresses.is_member(node, last.link) or node == last.sender:
             return False
         if _is_group(last):

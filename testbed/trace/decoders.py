@@ -123,7 +123,9 @@ _esp = _late("testbed.protocols.ike", "decode_esp")
 
 ESP = 50
 """The IP protocol number of ESP (RFC 4303)."""
+_stun = _late("testbed.protocols.stun")
 
+STUN_PORT = 3478
 WEB_PORTS = (80, 443, 7547)
 """HTTP's, HTTPS's, and the one that IANA gave to CWMP."""
 
@@ -155,6 +157,7 @@ class Decoders:
             self.register_datagram(500, _ike)
             self.register_datagram(4500, _port_4500)
             self.register_protocol(ESP, _esp)
+            self.register_stun(STUN_PORT)
             self.register_stream(53, lambda _: LengthPrefixed(_dns, "DNS message over TCP"))
             self.register_web(*WEB_PORTS)
             self.register_protocol(132, _sctp)
@@ -166,6 +169,11 @@ class Decoders:
     def register_protocol(self, number: int, decode: DatagramDecoder) -> None:
         """Decode the payloads of that IP protocol by `decode`."""
         self._protocols[number] = decode
+
+    def register_stun(self, *ports: int) -> None:
+        """Decode UDP payloads to or from those ports as STUN."""
+        for port in ports:
+            self.register_datagram(port, _stun)
 
     def register_stream(self, port: int, factory: StreamFactory) -> None:
         """Decode TCP connections to that port by decoders of `factory`, one a direction."""

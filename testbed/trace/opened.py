@@ -100,14 +100,18 @@ class Openings:
 def inside_too(frames: Iterable[Frame], keys: Iterable[EspKeys]) -> Iterator[Frame]:
     """Frames, and behind each that holds an ESP packet the packet inside, on the link "ipsec".
 
-    For captures from the field, which have the outside only.  What several links show of one ESP
-    packet gives one inner packet.
+    For captures from the field, which have the outside only: one that has the link "ipsec" itself,
+    as a run's own, stays as it is.  What several links show of one ESP packet gives one inner
+    packet.
 
     Args:
         frames: in time order.
         keys: of the ESP associations.
     """
+    frames = list(frames)
     by_spi = {each.spi: each for each in keys}
+    if any(each.link == INSIDE for each in frames):
+        by_spi.clear()
     dissector = Dissector(Decoders())
     seen: set[tuple[int, int]] = set()
     for frame in frames:

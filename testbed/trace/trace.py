@@ -22,6 +22,8 @@ from testbed.trace.record import Clear, Event, Frame, Listener, Record
 from testbed.trace.select import matches
 
 ADDRESS_EVENT = "ADDRESS"
+LOOPBACK = "lo"
+"""Of Linux: what a node sends there comes to itself."""
 """The event by which a node tells that an interface has another address now."""
 
 
@@ -83,15 +85,19 @@ class Trace:
         """
         trace = cls(decoders)
         trace.set_nodes(nodes, addresses)
-        for each in keys:
-            if isinstance(each, IkeKeys):
-                trace.add_ike_keys(each)
-            else:
-                trace.add_esp_keys(each)
+        trace.add_keys(keys)
         for frame in inside_too(frames, trace.esp_keys):
             trace.add_frame(frame)
         trace.close()
         return trace
+
+    def add_keys(self, keys: Iterable[IkeKeys | EspKeys]) -> None:
+        """Take keys of either kind."""
+        for each in keys:
+            if isinstance(each, IkeKeys):
+                self.add_ike_keys(each)
+            else:
+                self.add_esp_keys(each)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
@@ -171,6 +177,9 @@ class Trace:
 
     def _ends(self, frame: Frame, dissection: Dissection) -> tuple[str, str | None]:
         """Who sent the frame, and who is to receive it."""
+        if frame.node and frame.interface == LOOPBACK:
+            self.addresses.join(frame.node, LOOPBACK, frame.link)
+            return frame.node, frame.node
         link, first = dissection.link, dissection.contents[0]
         addresses = self.addresses
         source = first.source.address if first.source else None

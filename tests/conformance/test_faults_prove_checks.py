@@ -29,6 +29,9 @@ FLOW = (
     "discovery_cert_mismatch",
     "discovery_dns_failure",
     "discovery_provisioning_fault",
+    "nat_binding_discovery",
+    "nat_keepalive",
+    "nat_no_translation",
 )
 
 Outcomes = dict[str, Outcome]

@@ -13,6 +13,7 @@ from testbed.protocols.http import Request, Response
 OF_THE_FLOW = [each for each in load_checks() if each.startswith(("32583-5.1-", "32583-5.1.2-"))]
 NOT_SHOWN_BY_ONE_GOOD_HNB = {
     "32583-5.1-P2": "it takes two places",
+    "32583-5.1-P7": "no Security Gateway takes part",
     "32583-5.1.2-6-note": "the initial HMS names an HNB-GW",
     "32583-5.1.2-1": "the made-up lease has no router",
 }

@@ -97,7 +97,7 @@ class TestModels:
 
     def test_summary_names_root_and_service(self) -> None:
         assert device_summary(hnb_model(), 1) == (
-            "Device:1.1[](Baseline:1), FAPService:1.1[1](Baseline:1)"
+            "Device:1.1[](Baseline:1,UDPConnReq:1), FAPService:1.1[1](Baseline:1)"
         )
         assert device_summary(gateway_model()).startswith("InternetGatewayDevice:1.2[]")
 

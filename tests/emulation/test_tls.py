@@ -78,6 +78,18 @@ CASES = {
     "address as a DNS name": Case(
         replace(TRUSTS, server_name="10.0.0.2"), GOOD, "name", "bad_certificate"
     ),
+    "wildcard": Case(
+        replace(TRUSTS, server_name="hms.operator.example"),
+        ROOT.issue("hms", ["*.operator.example"]),
+        None,
+    ),
+    "wildcard over two labels": Case(
+        replace(TRUSTS, server_name="hms.south.operator.example"),
+        ROOT.issue("hms", ["*.operator.example"]),
+        "name",
+        "bad_certificate",
+        "*.operator.example",
+    ),
     "common name only": Case(
         TRUSTS, ROOT.issue("hms.example", []), "name", "bad_certificate", "no subjectAltName"
     ),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from testbed.protocols.cwmp.delivery import (
     MOST_EVENTS,
     EventQueue,
+    periodic_wait_s,
     retry_wait_s,
     retry_window_s,
     rule_of,
@@ -165,3 +166,33 @@ def test_a_vendors_event_is_told_each_time() -> None:
 
 def test_a_queue_outlives_its_program() -> None:
     assert EventQueue(queue("0 BOOTSTRAP").pending()).pending() == (Event("0 BOOTSTRAP"),)
+
+
+NOON = 1_795_262_400.0
+"""2026-11-21T12:00:00Z."""
+
+
+@pytest.mark.parametrize(
+    ("reference", "date", "wait_s"),
+    [
+        ("2026-11-21T12:00:00Z", NOON + 10, 290),
+        ("2026-11-21T12:00:00Z", NOON - 10, 10),
+        ("2026-11-21T12:00:00Z", NOON, 300),
+        ("2026-11-21T12:01:00", NOON, 60),
+        ("2026-11-21T17:31:00+05:30", NOON, 60),
+        ("1970-01-01T00:00:07.5Z", NOON, 7.5),
+        ("9999-12-31T23:59:00Z", NOON, 240),
+        ("0001-01-01T00:00:00Z", NOON, 300),
+        ("0001-01-01T00:00:00", NOON, 300),
+        ("", NOON, 300),
+        ("2026-11-21T12:00:00Z", None, 300),
+    ],
+    ids=[
+        *("past", "future", "now", "no-zone", "offset", "far-past", "far-future"),
+        *("unknown-time", "unknown-time-without-zone", "never-set", "no-clock"),
+    ],
+)
+def test_periodic_informs_keep_the_phase_of_their_reference(
+    reference: str, date: float | None, wait_s: float
+) -> None:
+    assert periodic_wait_s(300, reference, date) == wait_s

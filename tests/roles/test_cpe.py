@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -109,6 +110,47 @@ async def test_periodic_informs_follow_the_acs_s_setting() -> None:
     await asyncio.sleep(95)
 
     assert [codes(each) for each in heard["other"][1:]] == [["2 PERIODIC"]] * 3
+
+
+def periodic(*, interval: str, reference: str, enable: str = "1") -> rpc.SetParameterValues:
+    return rpc.SetParameterValues(
+        (
+            rpc.ParameterValue(ENABLE, enable, "boolean"),
+            rpc.ParameterValue(INTERVAL, interval, "unsignedInt"),
+            rpc.ParameterValue(f"{SERVER}PeriodicInformTime", reference, "dateTime"),
+        ),
+        "periodic",
+    )
+
+
+@virtual_time
+async def test_periodic_informs_come_at_multiples_of_the_interval_from_their_reference() -> None:
+    scene = Scene(moment=1_700_000_000.0)
+    heard = listen_to(scene)
+    await scene.start()
+    scene.other.call(SERIAL, periodic(interval="30", reference="1970-01-01T00:00:07Z"))
+    await scene.boot()
+    await asyncio.sleep(130)
+    times = [datetime.fromisoformat(each.current_time) for each in heard["other"][1:]]
+
+    assert [round(each.timestamp()) % 30 for each in times] == [7] * 4
+
+
+@virtual_time
+async def test_a_new_reference_moves_the_periodic_informs() -> None:
+    scene = Scene(moment=1_700_000_000.0)
+    heard = listen_to(scene)
+    await scene.start()
+    scene.other.call(SERIAL, periodic(interval="30", reference="1970-01-01T00:00:07Z"))
+    await scene.boot()
+    await asyncio.sleep(40)
+    scene.other.call(SERIAL, periodic(interval="30", reference="1970-01-01T00:00:11Z"))
+    await asyncio.sleep(90)
+    scene.other.call(SERIAL, periodic(interval="30", reference=rpc.UNKNOWN_TIME, enable="0"))
+    await asyncio.sleep(300)
+    times = [datetime.fromisoformat(each.current_time) for each in heard["other"][1:]]
+
+    assert [round(each.timestamp()) % 30 for each in times] == [7, 7, 11, 11, 11, 11]
 
 
 @virtual_time

@@ -7,9 +7,11 @@ from enum import Enum
 
 import pytest
 
+from testbed.protocols import ike
+from testbed.protocols.ike import parts, payloads
 from testbed.trace.record import Event
 from tests.trace.trace_frames import MILLISECOND, START_NS, Home
-from vm.ladders import differences, fields, ladder
+from vm.ladders import FREE_FIELDS_OF, differences, fields, ladder
 
 
 class Kind(Enum):
@@ -148,6 +150,23 @@ def test_fields_are_found_at_every_depth_but_those_of_chance() -> None:
         ("parts[0].value", "x"),
         ("headers[Host]", "hms"),
     ]
+
+
+def test_what_charon_draws_is_free_and_what_it_proposes_is_not() -> None:
+    def message(spi: bytes, nonce: bytes, vendor: bytes) -> ike.IkeMessage:
+        told = (payloads.Nonce(data=nonce), payloads.Vendor(data=vendor))
+        return ike.SaInit(spi * 8, spi * 8, 34, 0, 8, told)
+
+    sent, again = message(b"a", b"x", b"v"), message(b"b", b"y", b"v")
+    other = message(b"b", b"y", b"w")
+
+    assert list(fields(sent)) == list(fields(again)) != list(fields(other))
+
+
+def test_every_class_with_free_fields_exists_and_has_them() -> None:
+    for name, free in FREE_FIELDS_OF.items():
+        (found,) = {getattr(each, name) for each in (ike, payloads, parts) if hasattr(each, name)}
+        assert free <= set(found.__dataclass_fields__), name
 
 
 def test_no_message_has_no_fields() -> None:

@@ -286,8 +286,9 @@ def serving_set_is_blamed(refused: rpc.Fault) -> bool:
 def set_is_acknowledged_and_then_released(trace: Trace) -> Iterator[Finding]:
     """SetParameterValuesResponse carries the call's cwmp:ID, and the session ends before step 9.
 
-    AMB-3G-03: in the public case there is no shortcut for a shared HMS.  Violation: another ID, or
-    a registration that begins while the initial session has not ended.
+    AMB-3G-03: in the public case there is no shortcut for a shared HMS.  Violation: another ID,
+    another message in its place, or a registration that begins while the initial session has not
+    ended.  Whether a refusal is right, others judge.
     """
     for discovery in public_discoveries(trace):
         yield from _acknowledged(discovery)
@@ -315,10 +316,12 @@ def set_through_the_tunnel_is_acknowledged(trace: Trace) -> Iterator[Finding]:
 def _acknowledged(discovery: Discovery) -> Iterator[Finding]:
     for session in discovery.sessions:
         for call in session.calls(rpc.SetParameterValues):
-            if call.answer is None:
+            if call.answer is None or call.answer.find(rpc.Fault) is not None:
                 continue
             response = call.answer.find(rpc.SetParameterValuesResponse)
             if response is None:
+                came = call.answer.summary() or "an empty body"
+                yield fault(call.answer, f"a SetParameterValuesResponse is due, {came} came")
                 continue
             wanted, found = envelope_of(call.call).id, envelope_of(call.answer).id
             if response.status not in (0, 1):

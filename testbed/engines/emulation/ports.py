@@ -73,6 +73,23 @@ class PortOwner(Protocol):
 
 
 @lru_cache(maxsize=4096)
+def family_of(address: str) -> socket.AddressFamily:
+    """IPv4 or IPv6, by the form of an address.
+
+    Raises:
+        LocalError: it is no address.
+    """
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, address)
+        except OSError:
+            continue
+        return family
+    raise LocalError(
+        f"{address!r} is no IP address; look the name up first, on the node's own wire"
+    )
+
+
 def require_address(address: str) -> str:
     """The address itself, if it is one: Python would ask a name server of the host for a name.
 

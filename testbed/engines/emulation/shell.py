@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import difflib
 import sys
+import termios
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 from mininet.cli import CLI
@@ -18,6 +20,9 @@ from mininet.log import error, output
 
 from testbed.engines.emulation.network import Network
 from testbed.errors import BadInput, TestbedError
+
+INTERRUPT = "\x03"
+"""Ctrl-C as a character."""
 
 RoleCall = Callable[[str, str], str]
 """Called with (node, method) in the place of the method; gives the text to print."""
@@ -32,8 +37,25 @@ def public_methods(role: object) -> list[str]:
     )
 
 
+def _take_ctrl_c_for_a_key() -> bool:
+    """Bind Ctrl-C so that it ends the line and stands in it; whether readline can."""
+    try:
+        import readline
+    except ImportError:
+        return False
+    if "libedit" in (readline.__doc__ or ""):
+        return False  # another language of bindings
+    readline.parse_and_bind(r'"\C-c": "\C-v\C-c\C-m"')
+    return True
+
+
 class Shell(CLI):  # type: ignore[misc]  # Mininet has no types
     """Mininet's prompt; runs until `exit`, Ctrl-D or the end of its input, as Mininet's does.
+
+    While a line is edited, Ctrl-C is a key and no signal.  As a signal it may come when readline
+    has been told that there is something to read: the terminal throws away what was typed, and
+    readline waits for a key and hears no signal before it has one.  While a command runs, Ctrl-C
+    is a signal as everywhere.
 
     Args:
         network: a started one.
@@ -54,6 +76,7 @@ class Shell(CLI):  # type: ignore[misc]  # Mininet has no types
         self.network = network
         self.roles = dict(roles or {})
         self.call = call
+        self.edits = False
         super().__init__(network.mininet, stdin=stdin or sys.stdin, script=script)
 
     @classmethod
@@ -64,7 +87,38 @@ class Shell(CLI):  # type: ignore[misc]  # Mininet has no types
         """Read commands until the end; Ctrl-C ends a command, not the prompt."""
         # Mininet asks the terminal even where it was given another input.
         self.use_rawinput = self.isatty()
+        self.edits = self.use_rawinput and _take_ctrl_c_for_a_key()
         super().run()
+
+    def preloop(self) -> None:
+        """Before the first line of all, and after an interrupted command."""
+        super().preloop()
+        self._take_signals(False)
+
+    def precmd(self, line: str) -> str:
+        """A line was read; what Ctrl-C ended is dropped."""
+        self._take_signals(True)
+        if INTERRUPT in line:
+            import readline
+
+            readline.remove_history_item(readline.get_current_history_length() - 1)
+            output("Interrupt\n")
+            return ""
+        return str(super().precmd(line))
+
+    def postcmd(self, stop: bool, line: str) -> bool:
+        """The command is done; the next line is read, or it was the last."""
+        self._take_signals(stop)
+        return bool(super().postcmd(stop, line))
+
+    def _take_signals(self, takes: bool) -> None:
+        """Whether the terminal makes a signal of Ctrl-C."""
+        if not self.edits:
+            return
+        with suppress(termios.error):  # the terminal has gone: the prompt's next read finds its end
+            settings = termios.tcgetattr(self.stdin)
+            settings[6][termios.VINTR] = INTERRUPT.encode() if takes else b"\0"
+            termios.tcsetattr(self.stdin, termios.TCSADRAIN, settings)
 
     def onecmd(self, line: str) -> bool:
         """Do one command; whatever goes wrong is told in one sentence."""

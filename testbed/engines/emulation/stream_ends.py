@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from testbed.engines.emulation.namespace import Namespace
-from testbed.engines.emulation.ports import require_address
+from testbed.engines.emulation.ports import family_of
 from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.handshakes import Handshakes
 from testbed.engines.tls import Tap, TlsStream
@@ -55,11 +55,11 @@ class StreamEnds:
             OSError: refused, unreachable, timed out.
         """
         self.require_power()
-        require_address(remote.address)
+        family = family_of(remote.address)
         if local is not None:
-            require_address(local)
+            family_of(local)
         stream = self._stream(
-            self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            self.namespace.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         )
         await stream.open(remote, local)
         if tls is None:
@@ -88,10 +88,11 @@ class StreamEnds:
         self.require_power()
         if tls is not None:
             self._contexts.context(tls, server_side=True)
-        listening = self.namespace.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        family = family_of(local.address)
+        listening = self.namespace.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind((require_address(local.address), local.port))
+            listening.bind((local.address, local.port))
             listening.listen(_BACKLOG)
         except BaseException:
             listening.close()

@@ -131,6 +131,19 @@ class TcpStream:
                 except OSError as error:
                     raise _broken(error) from None
 
+    async def finish(self) -> None:
+        """Send no more: what was sent goes out, then a FIN; what still comes is received.
+
+        Raises:
+            ConnectionError: reset, or broken.
+        """
+        async with self._sending:
+            self._require_open()
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                raise _broken(error) from None
+
     async def close(self) -> None:
         """Close in order: what was sent goes out, then a FIN; does not await the other side."""
         async with self._sending:

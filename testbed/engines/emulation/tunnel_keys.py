@@ -1,7 +1,9 @@
 """The keys of IKE and ESP, read off charon's log at its level 4.
 
 charon has no other way to tell them (its plugin save-keys is in no distribution).  Whatever one
-thread of it logs belongs together: an algorithm, then the keys, then the SPIs they are for.
+thread of it logs belongs together: an algorithm, then the keys, then the SPIs they are for.  A
+responder makes its first keys when IKE_AUTH comes, in another thread than it chose algorithms in,
+and may end before it tells the SPIs again: those that it has looked up are taken then.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ _OCTETS = re.compile(r" *\d+: ((?:[0-9A-F]{2} ){1,16})")
 _IKE_PROPOSAL = re.compile(r"selected proposal: IKE:(\S+)")
 _ESP_PROPOSAL = re.compile(r"selected proposal: ESP:(\S+)")
 _SPIS = re.compile(r"checkin IKEv2 SA .* with SPIs ([0-9a-f]{16})_i ([0-9a-f]{16})_r")
+_LOOKED_UP = re.compile(r"checkout IKEv2 SA by message with SPIs ([0-9a-f]{16})_i ([0-9a-f]{16})_r")
+_NO_SPI = "0" * 16
 _DIRECTION = re.compile(r"(?:adding|registering) (inbound|outbound) ESP SA")
 _SPI = re.compile(r"  SPI 0x([0-9a-f]{8}), src (\S+) dst (\S+)")
 _MESSAGE = re.compile(r"parsed \S+ (request|response) ")
@@ -39,6 +43,8 @@ class _Thread:
     asked: bool = False
     """Whether the message under way is a response: this end has begun the exchange."""
     inbound: bool = False
+    spis: tuple[str, str] | None = None
+    """Of the association whose message is under way."""
     collecting: str = ""
     secrets: dict[str, bytes] = field(default_factory=dict)
 
@@ -54,6 +60,7 @@ class KeyReader:
         self._on_keys = on_keys
         self._threads: dict[int, _Thread] = {}
         self._known: set[tuple[str, str]] = set()
+        self._proposals: dict[int, str] = {}
 
     def read(self, line: LogLine) -> None:
         """Take the next line."""
@@ -62,6 +69,8 @@ class KeyReader:
             if octets := _OCTETS.match(line.text):
                 thread.secrets[thread.collecting] += bytes.fromhex(octets[1])
                 return
+            if thread.collecting == "er" and thread.spis is not None:
+                self._ike(thread, line.sa, *thread.spis)
             thread.collecting = ""
         if line.group in ("IKE", "CHD") and (found := _SECRET.match(line.text)):
             thread.collecting = found["sk"] or f"{found['kind']} {found['end']}"
@@ -70,20 +79,24 @@ class KeyReader:
             self._child(thread, line.text)
         elif line.group == "CFG":
             if found := _IKE_PROPOSAL.match(line.text):
-                thread.ike = found[1]
+                thread.ike = self._proposals[line.sa] = found[1]
             elif found := _ESP_PROPOSAL.match(line.text):
                 thread.esp = found[1]
         elif line.group == "ENC" and (found := _MESSAGE.match(line.text)):
             thread.asked = found[1] == "response"
         elif line.group == "MGR" and (found := _SPIS.match(line.text)):
-            self._ike(thread, found[1], found[2])
+            self._ike(thread, line.sa, found[1], found[2])
+        elif line.group == "MGR" and (found := _LOOKED_UP.match(line.text)):
+            thread.spis = None if found[2] == _NO_SPI else (found[1], found[2])
 
-    def _ike(self, thread: _Thread, initiator: str, responder: str) -> None:
+    def _ike(self, thread: _Thread, sa: int, initiator: str, responder: str) -> None:
         spis = (initiator, responder)
-        if "er" not in thread.secrets or not thread.ike or spis in self._known:
+        proposal = self._proposals.get(sa, thread.ike)
+        if "er" not in thread.secrets or not proposal or spis in self._known:
             return
         self._known.add(spis)
-        encryption, integrity = _algorithms(thread.ike)
+        self._proposals.pop(sa, None)
+        encryption, integrity = _algorithms(proposal)
         secrets = {name: thread.secrets.pop(name, b"") for name in ("ei", "er", "ai", "ar")}
         self._on_keys(
             IkeKeys(

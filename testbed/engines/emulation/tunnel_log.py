@@ -71,10 +71,12 @@ _CAUSES: tuple[tuple[str, TunnelCause], ...] = (
     (r"constraint check failed: peer not authenticated by CA", "chain"),
     (r"no issuer certificate found", "chain"),
     (r"is not trusted|using untrusted intermediate certificate", "chain"),
-    (r"signature validation failed", "chain"),
+    # Of AUTH: the certificate is right, and the responder has not its key.
+    (r"signature validation failed", "other"),
     (r"received [A-Z_]+ notify", "peer"),
     (r"no trusted \S+ public key found for", "name"),
     (r"no matching peer config found", "name"),
+    (r"peer didn't accept", "proposal"),  # INVALID_KE_PAYLOAD, until charon gives it up
 )
 """What a failure's lines say, the strongest reason first."""
 

@@ -119,7 +119,13 @@ class NodeTunnels:
             await listing.ask_told("list-sas", "list-sa", {"ike": name}, sas)
         finally:
             listing.close()
-        return self._opened(name, sas[0][name], told, on_change)
+        sa = sas[0][name]
+        if "local-vips" not in sa:
+            self._abandon(charon, name)
+            line = "its CFG_REQUEST was passed over: there is no inner address"
+            sentence = sentence_of("peer", line, self._host.name, remote, profile.peer_name)
+            raise TunnelRefused("peer", sentence)
+        return self._opened(name, sa, told, on_change)
 
     async def _initiate(self, charon: Charon, name: str, told: list[Fields]) -> None:
         connection = await charon.connection()

@@ -24,7 +24,7 @@ from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Interface
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
-from testbed.topology import Topology, hardware_address, interface_name
+from testbed.topology import LOOPBACK, Topology, hardware_address, interface_name
 from testbed.trace.record import Clear
 from testbed.trace.trace import Trace
 
@@ -93,6 +93,11 @@ class EmulationWorld:
             (name, interface.name): interface.link
             for name, host in self._hosts.items()
             for interface in host.interfaces.values()
+        }
+        self._links |= {
+            (name, LOOPBACK): f"{name} itself"
+            for name, node in topology.nodes.items()
+            if node.settings.get("loopback")
         }
         self.capture = Capture(
             {n: self.network.nodes[n].namespace for n in topology.nodes} if captured else {},

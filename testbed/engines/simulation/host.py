@@ -21,7 +21,13 @@ from testbed.engines.simulation.stack import Stack
 from testbed.engines.simulation.streams import TcpEnds, TcpListener, TcpStream
 from testbed.engines.simulation.translation import Translator
 from testbed.engines.simulation.tunnels import Inner, NodeTunnels, OnKeys, TunnelEnds
-from testbed.engines.simulation.udp import UdpPort, UdpPorts, problem, require_address
+from testbed.engines.simulation.udp import (
+    UdpPort,
+    UdpPorts,
+    problem,
+    require_address,
+    require_any_address,
+)
 from testbed.engines.tls import Tap
 from testbed.host import (
     DatagramHandler,
@@ -220,9 +226,9 @@ class SimulatedHost(TunnelEnds):
             OSError: refused, unreachable, timed out.
         """
         self.require_power()
-        require_address(remote.address)
+        require_any_address(remote.address)
         if local is not None:
-            require_address(local)
+            require_any_address(local)
         stream = self._tcp.connection_to(remote, local)
         await stream.open()
         if tls is None:
@@ -247,7 +253,7 @@ class SimulatedHost(TunnelEnds):
             LocalError: `tls` has no identity, or one that cannot be used.
         """
         self.require_power()
-        require_address(local.address)
+        require_any_address(local.address)
         handshakes: Handshakes[TcpStream, Secured] | None = None
         if tls is not None:
             self._security.require(tls, server_side=True)

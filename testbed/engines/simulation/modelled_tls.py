@@ -296,7 +296,7 @@ class ModelledTlsStream:
         self._tell_end(outgoing=True)
         async with self._sending:
             await self._records.send(ALERT, _CLOSE_NOTIFY.encode())
-        await self._below.finish()  # type: ignore[attr-defined]
+        await self._below.finish()
 
     async def close(self) -> None:
         """Send close_notify and close the stream below; does not wait for the other's."""

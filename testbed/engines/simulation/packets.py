@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from ipaddress import ip_address
 
 from testbed.protocols.wire import Endpoint
 
@@ -18,7 +19,7 @@ ETHERNET_BROADCAST = "ff:ff:ff:ff:ff:ff"
 ANY_ADDRESS = "0.0.0.0"
 ANSWERS, ASKS = 2, 1
 
-_IPV4, _ARP = b"\x08\x00", b"\x08\x06"
+_IPV4, _ARP, _IPV6 = b"\x08\x00", b"\x08\x06", b"\x86\xdd"
 _DO_NOT_FRAGMENT, _MORE_FRAGMENTS = 0x4000, 0x2000
 NAMES = {ICMP: "icmp", TCP: "tcp", UDP: "udp"}
 
@@ -29,8 +30,8 @@ NETWORK_UNREACHABLE = 0
 
 @lru_cache(maxsize=65536)
 def address_octets(address: str) -> bytes:
-    """An IPv4 address as its four octets."""
-    return bytes(map(int, address.split(".")))
+    """An address as its four or sixteen octets."""
+    return ip_address(address).packed
 
 
 @lru_cache(maxsize=65536)
@@ -52,7 +53,7 @@ def checksum(data: bytes) -> int:
 
 @dataclass(slots=True)
 class Packet:
-    """An IPv4 packet, or a fragment of one.
+    """An IP packet, or a fragment of one; IPv6 is spoken on loopbacks only.
 
     Attributes:
         source: address.
@@ -87,7 +88,20 @@ class Packet:
         return self.more or self.offset > 0
 
     def encode(self) -> bytes:
-        """The octets from the IP header on (RFC 791, 3.1)."""
+        """The octets from the IP header on (RFC 791, 3.1; RFC 8200, 3)."""
+        if ":" in self.source:
+            return (
+                struct.pack(
+                    "!IHBB16s16s",
+                    6 << 28,
+                    len(self.payload),
+                    self.protocol,
+                    self.time_to_live,
+                    address_octets(self.source),
+                    address_octets(self.destination),
+                )
+                + self.payload
+            )
         flags = 0 if self.may_be_fragmented else _DO_NOT_FRAGMENT
         flags |= _MORE_FRAGMENTS if self.more else 0
         header = struct.pack(
@@ -156,9 +170,11 @@ def with_checksum(protocol: int, source: str, destination: str, octets: bytes) -
     """A UDP datagram or TCP segment with its checksum set, over the pseudo header."""
     place = 6 if protocol == UDP else 16
     blank = octets[:place] + b"\0\0" + octets[place + 2 :]
-    pseudo = struct.pack(
-        "!4s4sBBH", address_octets(source), address_octets(destination), 0, protocol, len(octets)
-    )
+    ends = address_octets(source) + address_octets(destination)
+    if len(ends) == 8:
+        pseudo = ends + struct.pack("!BBH", 0, protocol, len(octets))
+    else:  # RFC 8200, 8.1
+        pseudo = ends + struct.pack("!I3xB", len(octets), protocol)
     total = checksum(pseudo + blank)
     if protocol == UDP:
         total = total or 0xFFFF  # RFC 768: zero is transmitted as all ones
@@ -258,5 +274,7 @@ class Arp:
 
 def frame(destination: str, source: str, content: Packet | Arp) -> bytes:
     """An Ethernet frame."""
-    kind = _IPV4 if isinstance(content, Packet) else _ARP
+    kind = _ARP
+    if isinstance(content, Packet):
+        kind = _IPV6 if ":" in content.source else _IPV4
     return hardware_octets(destination) + hardware_octets(source) + kind + content.encode()

@@ -30,6 +30,10 @@ from testbed.engines.simulation.packets import (
 )
 from testbed.engines.simulation.translation import Translator
 from testbed.engines.simulation.tunnel_ways import MTU, TunnelWays
+from testbed.topology import LOOPBACK_ADDRESSES
+
+LOOPBACK_MTU = 32768
+"""Octets; less than Linux has, so that lengths of either IP fit in their fields."""
 
 REASSEMBLED_WITHIN_S = 30.0
 """RFC 791, 3.2 and Linux: what has not come whole by then is dropped."""
@@ -59,6 +63,7 @@ class Stack:
         raw: its ports below UDP and TCP, by protocol's number.
         deliver: who takes packets for this node, by protocol's number.
         reset: called with each TCP segment that nobody takes.
+        looped: called with each packet that the node sends to itself.
         heard: called with the quoted packet and the errno of an ICMP error about a packet of ours.
     """
 
@@ -70,6 +75,7 @@ class Stack:
         self.raw: dict[int, list[Any]] = {}
         self.deliver: dict[int, Deliver] = {}
         self.heard: Callable[[Packet, int], None] = lambda packet, number: None
+        self.looped: Callable[[Packet], None] = lambda packet: None
         self.reset: Callable[[Packet], None] = lambda packet: None
         self.has_power = True
         self._loop = loop
@@ -79,9 +85,11 @@ class Stack:
     # What the node is asked
 
     def is_own(self, address: str) -> bool:
-        """Whether one of its interfaces, or a tunnel, gives it the address."""
-        return address in self.tunnels.own or any(
-            each.holds(address) for each in self.interfaces.values()
+        """Whether its loopback, one of its interfaces, or a tunnel gives it the address."""
+        return (
+            address in LOOPBACK_ADDRESSES
+            or address in self.tunnels.own
+            or any(each.holds(address) for each in self.interfaces.values())
         )
 
     def route(self, destination: str) -> tuple[NetworkInterface, str] | None:
@@ -116,6 +124,8 @@ class Stack:
 
     def most_octets(self, destination: str) -> int:
         """The MTU of the first link towards a destination; where there are tunnels, theirs."""
+        if destination in LOOPBACK_ADDRESSES:
+            return LOOPBACK_MTU
         if self.tunnels.own or self.tunnels.others:
             return MTU
         way = self.route(destination)
@@ -129,6 +139,7 @@ class Stack:
             return False
         packet.identification = self._random.getrandbits(16)
         if interface is None and self.is_own(packet.destination):
+            self.looped(packet)
             self._loop.call_soon(self._returned, packet)
             return True
         if interface is None and self.tunnels.divert(packet):

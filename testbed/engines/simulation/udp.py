@@ -21,6 +21,7 @@ from testbed.engines.simulation.stack import Stack
 from testbed.errors import LocalError
 from testbed.host import DatagramHandler
 from testbed.protocols.wire import Endpoint
+from testbed.topology import LOOPBACK_ADDRESSES
 
 FIRST_PORT, LAST_PORT = 32768, 60999
 """What a kernel gives to whoever asks for any port."""
@@ -41,6 +42,15 @@ def require_address(address: str) -> str:
             f"{address!r} is no IPv4 address; look the name up first, on the node's own wire"
         )
     return address
+
+
+def require_any_address(address: str) -> str:
+    """The address itself, if it is one of either IP; only a loopback has one of IPv6.
+
+    Raises:
+        LocalError: it is none.
+    """
+    return address if address in LOOPBACK_ADDRESSES else require_address(address)
 
 
 def problem(number: int) -> OSError:

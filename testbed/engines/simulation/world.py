@@ -14,17 +14,19 @@ from testbed.engines.simulation.clock import MICROSECONDS, SimulationLoop
 from testbed.engines.simulation.epoch import EPOCH_S
 from testbed.engines.simulation.host import SimulatedHost
 from testbed.engines.simulation.links import Judge, Link, Station
+from testbed.engines.simulation.packets import Packet, frame
 from testbed.engines.simulation.security import ModelledSecurity, RealSecurity, Security
 from testbed.engines.simulation.tunnels import INTERFACE, LINK
 from testbed.engines.tls import Tap
 from testbed.host import Interface, World
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
-from testbed.topology import Topology, hardware_addresses, interface_name
+from testbed.topology import LOOPBACK, Topology, hardware_addresses, interface_name
 from testbed.trace.record import Clear, Frame
 from testbed.trace.trace import Trace
 
 _EPOCH_NS = EPOCH_S * 1_000_000_000
+_NO_HARDWARE = "00:00:00:00:00:00"
 
 _EXCHANGE_HOPS = 8
 RAW_IP = 101
@@ -114,6 +116,9 @@ class SimulationWorld:
             )
             for name, node in topology.nodes.items()
         }
+        for name, node in topology.nodes.items():
+            if node.settings.get("loopback"):
+                self._hosts[name].stack.looped = partial(self._looped, name)
 
     @property
     def hosts(self) -> Mapping[str, SimulatedHost]:
@@ -138,6 +143,14 @@ class SimulationWorld:
 
     def _received(self, link: str, station: Station, data: bytes) -> None:
         self.trace.arrived(Frame(self.now_ns, link, station.node, station.name, data))
+
+    def _looped(self, node: str, packet: Packet) -> None:
+        """What a node sends to itself, as Linux shows it on lo."""
+        octets = frame(_NO_HARDWARE, _NO_HARDWARE, packet)
+        told = Frame(self.now_ns, f"{node} itself", node, LOOPBACK, octets)
+        if not self._has_ended:
+            self.trace.add_frame(told)
+            self.trace.arrived(told)
 
     def _inner(self, node: str, packet: bytes, goes_in: bool) -> None:
         frame = Frame(self.now_ns, LINK, node, INTERFACE, packet, RAW_IP)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import Random
 
 from testbed.protocols.cwmp.rpc import Event
@@ -23,6 +24,7 @@ M_REBOOT = "M Reboot"
 M_SCHEDULE_INFORM = "M ScheduleInform"
 M_DOWNLOAD = "M Download"
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_EVENTS = 64
 """An Inform's Event array holds at most so many (TR-069 A.3.3.1)."""
 
@@ -131,3 +133,33 @@ def retry_wait_s(
 ) -> float:
     """How long to wait before the retry number `attempt`: drawn evenly from its window."""
     return random.uniform(*retry_window_s(attempt, minimum_s, multiplier))
+
+
+def periodic_wait_s(interval_s: float, reference: str, date: float | None) -> float:
+    """How long from `date` until the next periodic Inform.
+
+    TR-069, PeriodicInformTime: "Each Inform call MUST occur at this reference time plus or minus an
+    integer multiple of the PeriodicInformInterval"; the reference may be far in the past or future.
+    With the Unknown Time, or where the CPE has no time, it chooses its own: this moment.
+
+    Args:
+        interval_s: PeriodicInformInterval.
+        reference: PeriodicInformTime; without zone it is UTC.
+        date: what the CPE believes the date is, seconds since 1970 (UTC); None: it has no time.
+    """
+    moment = _moment(reference)
+    if moment is None or date is None:
+        return interval_s
+    return (moment - date) % interval_s or interval_s
+
+
+def _moment(text: str) -> float | None:
+    """Seconds since 1970 of a dateTime; None: the Unknown Time, or none."""
+    try:
+        read = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    if read.year == 1:
+        return None
+    aware = read.replace(tzinfo=UTC) if read.tzinfo is None else read
+    return (aware - _EPOCH).total_seconds()

@@ -68,13 +68,18 @@ class Envelope:
         return self.message.summary()
 
 
-def decode(body: bytes, most_octets: int = MOST_OCTETS) -> Envelope:
+def decode(body: bytes, most_octets: int = MOST_OCTETS, charset: str = "") -> Envelope:
     """Read one envelope.
+
+    Args:
+        body: the octets.
+        most_octets: refuse more than this.
+        charset: of a body that does not declare its own, as the Content-Type has it.
 
     Raises:
         DecodeError: the body cannot be cut into a message; says what was there instead.
     """
-    root = parse(body, "CWMP body", most_octets)
+    root = parse(body, "CWMP body", most_octets, charset=charset)
     return _Reader(root, body).envelope()
 
 

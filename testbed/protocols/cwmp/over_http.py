@@ -6,6 +6,7 @@ messages of a session; what the messages say is the session's business.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from random import Random
 
@@ -15,6 +16,7 @@ from testbed.protocols.http import HttpError, Request, Response, Url
 from testbed.protocols.http_auth import Credentials, answer, parse_challenges
 from testbed.protocols.http_cookies import CookieJar
 
+_CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([A-Za-z0-9._-]{1,40})""", re.IGNORECASE)
 CONTENT_TYPE = 'text/xml; charset="utf-8"'
 MOST_REDIRECTS = 5
 MOST_CHALLENGES = 2
@@ -51,7 +53,8 @@ def reply(envelope: Envelope | None, set_cookies: tuple[str, ...] = ()) -> Respo
 def envelope_in(message: Request | Response) -> Envelope | None:
     """The envelope that a message carries; None: its body is empty.
 
-    The Content-Type is not asked: devices send text/html, or nothing at all.
+    The Content-Type is not asked what it is, for devices send text/html, or nothing at all; only
+    its charset, where the body does not declare one.
 
     Raises:
         DecodeError: the body is no envelope; an `HttpError` tells the status to answer with.
@@ -59,7 +62,10 @@ def envelope_in(message: Request | Response) -> Envelope | None:
     coding = (message.header("Content-Encoding") or "identity").strip().lower()
     if coding not in ("", "identity"):
         raise HttpError(f"CWMP body: Content-Encoding {coding!r} is not read", 415)
-    return None if message.is_empty else decode(message.body)
+    if message.is_empty:
+        return None
+    found = _CHARSET.search(message.header("Content-Type") or "")
+    return decode(message.body, charset=found.group(1) if found else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,8 +189,9 @@ class DmClient:
 
     def _check_peer(self, message: Message, body: bytes, hmac_header: str) -> Packed | None:
         """Is it the server that the account names?  Only then its commands count."""
-        data, challenge = OK, None
+        data, judged = OK, False
         if self._peer is not None and not self._peer_accepted:
+            judged = True
             data = self._peer.judge(message, body, hmac_header)
             if data in (MISSING, INVALID):
                 if self._asked_peer:
@@ -198,13 +199,15 @@ class DmClient:
                     return None
                 self._asked_peer = True
             self._peer_accepted = data == ACCEPTED
-            challenge = self._peer.challenge(self._random)
+        refused = data in (MISSING, INVALID)
+        commands = [each for each in message.commands if each.name not in ("Status", "Results")]
+        if not refused and not commands and message.is_final:
+            self.outcome = "complete"
+            return None
+        # A new nonce only where the server will hear of it: the last word is the server's.
+        challenge = self._peer.challenge(self._random) if self._peer and judged else None
         answers = [header_status(message, "1", data, challenge)]
-        if data not in (MISSING, INVALID):
-            commands = [each for each in message.commands if each.name not in ("Status", "Results")]
-            if not commands and message.is_final:
-                self.outcome = "complete"
-                return None
+        if not refused:
             for command in commands:
                 answers += self._obey(message, command)
         return self._pack(answers)

@@ -7,6 +7,7 @@ that lost it is told by a challenge, once (OMA-TS-DM 1.2 security, 5.3).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -126,6 +127,17 @@ def header_status(message: Message, number: str, data: str, challenge: Meta | No
     )
 
 
-def numbered(commands: list[Command]) -> tuple[Command, ...]:
-    """The commands with CmdID 1, 2, 3 ..."""
-    return tuple(replace(each, number=str(n)) for n, each in enumerate(commands, 1))
+def numbered(commands: Sequence[Command], first: int = 1) -> tuple[Command, ...]:
+    """The commands with CmdID 1, 2, 3 ..., those inside others after them."""
+    found = []
+    for command in commands:
+        inner = numbered(command.inner, first + 1)
+        found.append(replace(command, number=str(first), inner=inner))
+        first += 1 + sum(1 for _ in _all(inner))
+    return tuple(found)
+
+
+def _all(commands: Sequence[Command]) -> Iterator[Command]:
+    for command in commands:
+        yield command
+        yield from _all(command.inner)

@@ -1,0 +1,58 @@
+"""A home behind a NAT, and an ACS with its STUN server on the Internet (TR-111 Part 2).
+
+device ---[ home ]--- gateway ---[ internet ]--- outer_dns, initial_hms, stun_server
+"""
+
+from __future__ import annotations
+
+from testbed.topology import Nat, Topology
+
+ACS = "acs.operator.example"
+STUN = "stun.operator.example"
+OTHER_PORT = 3479
+GATEWAY_NUMBER = 100
+"""Of the first gateway's outside address."""
+
+ZONE = f"""\
+{ACS}.    300 IN A 203.0.113.20
+{STUN}.   300 IN A 203.0.113.30
+"""
+
+
+def acs_with_stun(
+    homes: int = 1,
+    nat: Nat = Nat.MASQUERADE,
+    scheme: str = "https",
+    two_addresses: bool = True,
+) -> Topology:
+    """Homes with a LAN device each, whose ACS has a STUN server.
+
+    Args:
+        homes: how many.
+        nat: what each gateway does to packets that leave its home; `none` routes them, for one home
+            only: the servers know one way back.
+        scheme: of the ACS's URL: https, or http.
+        two_addresses: whether the STUN server has a second address, and a second port.
+    """
+    net = Topology(acs_with_stun.__doc__)
+    internet = net.link("internet", "203.0.113.0/24")
+    router = f"203.0.113.{GATEWAY_NUMBER}" if nat is Nat.NONE else None
+    net.node(
+        *("outer_dns", internet.at(53)),
+        role="dns_server",
+        router=router,
+        zone=ZONE,
+        origin="operator.example",
+    )
+    url = f"{scheme}://{ACS}/acs"
+    net.node("initial_hms", internet.at(20), role="hms", router=router, names=(ACS,), url=url)
+    addresses = [internet.at(30), *([internet.at(31)] if two_addresses else [])]
+    other_port = OTHER_PORT if two_addresses else None
+    net.node("stun_server", *addresses, router=router, names=(STUN,), other_port=other_port)
+    for home in net.repeat("home", homes):
+        lan = home.link("home", "192.168.1.0/24")
+        home.node(
+            "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
+        )
+        home.node("device", lan.by_dhcp(), hms_url=url)
+    return net
