@@ -6,6 +6,8 @@ hnb ---[ home ]--- gateway ---[ internet ]--- outer_dns, initial_hms, serving_hm
 
 from __future__ import annotations
 
+from typing import Any
+
 from testbed.roles.hms_policy import Area, Assignment
 from testbed.roles.hnb import Place
 from testbed.topology import Certificate, Link, Nat, Topology
@@ -113,19 +115,24 @@ def hms_on_internet(
         )
     net.node("serving_segw", internet.at(start + 50), role="bystander", names=(SERVING_SEGW,))
     net.node("north_segw", internet.at(start + 51), role="bystander", names=(NORTH_SEGW,))
+    url = f"{scheme}://{hms_host}/acs"
+    manager = serving if managed_gateway else None
+    hnb = {"hms_url": url, "place": PLACES[place], "clock": clock}
+    _homes(net, internet, homes, nat, manager, hnb)
+    return net
+
+
+def _homes(
+    net: Topology, internet: Link, homes: int, nat: Nat, manager: str | None, hnb: dict[str, Any]
+) -> None:
+    """The homes, each with its gateway and its HNB; the second stands in the north."""
     for number, home in enumerate(net.repeat("home", homes)):
         lan = home.link("home", "192.168.1.0/24")
         home.node(
             *("gateway", lan.at(1), internet.next_free()),
             nat=nat,
             dns_servers=("203.0.113.53",),
-            hms_url=serving if managed_gateway else None,
+            hms_url=manager,
         )
-        home.node(
-            "hnb",
-            lan.by_dhcp(),
-            hms_url=f"{scheme}://{hms_host}/acs",
-            place=IN_THE_NORTH if number == 1 else PLACES[place],
-            clock=clock,
-        )
-    return net
+        there = {"place": IN_THE_NORTH} if number == 1 else {}
+        home.node("hnb", lan.by_dhcp(), **{**hnb, **there})
