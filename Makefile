@@ -38,7 +38,7 @@ lint: set-up-test ## ruff and mypy only
 	@tests/everything.sh --lint
 
 bench: set-up-test ## measure: tables, and JSON in runs/bench/
-	@set -e; for program in $(filter-out bench/soak.py,$(wildcard bench/[a-z]*.py)); do \
+	@set -e; for program in $(filter-out bench/soak.py bench/single_faults.py,$(wildcard bench/[a-z]*.py)); do \
 		echo "== $$program"; .venv/bin/python $$program $(ARGS); done
 
 clean: ## remove what make made; results in runs/ stay

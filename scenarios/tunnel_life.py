@@ -52,6 +52,7 @@ async def tunnel_life(at: Stage) -> None:
     await segw.restart()
     await at.tells(hnb, "TUNNEL_UP", address="10.121.0.1")
     await at.sees(hnb, "->", hms, rpc.Inform, events=told(VALUE_CHANGE))
+    await at.sees(hnb, "<-", hms, rpc.InformResponse)  # from here on it knows the address
     await _is_reached(at, hnb, hms)
 
 

@@ -6,9 +6,11 @@ hnb ---[ home ]--- gateway ---[ internet ]--- outer_dns, initial_hms, serving_hm
 
 from __future__ import annotations
 
+from typing import Any
+
 from testbed.roles.hms_policy import Area, Assignment
 from testbed.roles.hnb import Place
-from testbed.topology import Certificate, Nat, Topology
+from testbed.topology import Certificate, Link, Nat, Topology
 
 INITIAL_HMS = "hms.operator.example"
 SERVING_HMS = "hms.south.operator.example"
@@ -32,7 +34,16 @@ IN_THE_SOUTH = Place(48.137, 11.575, (("26201", 4711, 815),))
 IN_THE_NORTH = Place(53.551, 9.993, (("26201", 4712, 816),))
 AT_SEA = Place(0.0, -30.0)
 
+FEW_HOMES = 100
+"""So many find a place in 203.0.113.0/24 (RFC 5737)."""
 PLACES = {"south": IN_THE_SOUTH, "north": IN_THE_NORTH, "sea": AT_SEA}
+
+
+def _internet(net: Topology, homes: int) -> tuple[Link, int]:
+    """The Internet with room for so many homes, and the number of 203.0.113.0 in it."""
+    if homes <= FEW_HOMES:
+        return net.link("internet", "203.0.113.0/24"), 0
+    return net.link("internet", "203.0.0.0/16"), 113 << 8
 
 
 def hms_on_internet(
@@ -62,16 +73,21 @@ def hms_on_internet(
         managed_gateway: whether the gateways are managed themselves, by the serving HMS.
     """
     net = Topology(hms_on_internet.__doc__)
-    internet = net.link("internet", "203.0.113.0/24")
+    internet, start = _internet(net, homes)
     initial, serving, north = (
         f"{scheme}://{host}/acs" for host in (INITIAL_HMS, SERVING_HMS, NORTH_HMS)
     )
-    net.node("outer_dns", internet.at(53), role="dns_server", zone=ZONE, origin="operator.example")
+    net.node(
+        *("outer_dns", internet.at(start + 53)),
+        role="dns_server",
+        zone=ZONE,
+        origin="operator.example",
+    )
     given = {"south": SOUTH_HNB_GW, "north": NORTH_HNB_GW}
     at_first = given if hnb_gw else {}
     net.node(
         "initial_hms",
-        internet.at(20),
+        internet.at(start + 20),
         role="hms",
         names=(INITIAL_HMS,),
         url=initial,
@@ -91,27 +107,32 @@ def hms_on_internet(
     ):
         assignment = Assignment(area, {"south": SOUTH, "north": NORTH}[area], hnb_gw=given[area])
         net.node(
-            *(name, internet.at(number)),
+            *(name, internet.at(start + number)),
             role="hms",
             names=(host,),
             url=url,
             assignments=() if hnb_gw else (assignment,),
         )
-    net.node("serving_segw", internet.at(50), role="bystander", names=(SERVING_SEGW,))
-    net.node("north_segw", internet.at(51), role="bystander", names=(NORTH_SEGW,))
+    net.node("serving_segw", internet.at(start + 50), role="bystander", names=(SERVING_SEGW,))
+    net.node("north_segw", internet.at(start + 51), role="bystander", names=(NORTH_SEGW,))
+    url = f"{scheme}://{hms_host}/acs"
+    manager = serving if managed_gateway else None
+    hnb = {"hms_url": url, "place": PLACES[place], "clock": clock}
+    _homes(net, internet, homes, nat, manager, hnb)
+    return net
+
+
+def _homes(
+    net: Topology, internet: Link, homes: int, nat: Nat, manager: str | None, hnb: dict[str, Any]
+) -> None:
+    """The homes, each with its gateway and its HNB; the second stands in the north."""
     for number, home in enumerate(net.repeat("home", homes)):
         lan = home.link("home", "192.168.1.0/24")
         home.node(
             *("gateway", lan.at(1), internet.next_free()),
             nat=nat,
             dns_servers=("203.0.113.53",),
-            hms_url=serving if managed_gateway else None,
+            hms_url=manager,
         )
-        home.node(
-            "hnb",
-            lan.by_dhcp(),
-            hms_url=f"{scheme}://{hms_host}/acs",
-            place=IN_THE_NORTH if number == 1 else PLACES[place],
-            clock=clock,
-        )
-    return net
+        there = {"place": IN_THE_NORTH} if number == 1 else {}
+        home.node("hnb", lan.by_dhcp(), **{**hnb, **there})

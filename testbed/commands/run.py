@@ -104,12 +104,12 @@ def run(
 
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
+    if engine == SIMULATION:
+        _refuse_in_simulation(players, shell_on_fail)
     if shell_on_fail and (jobs > 1 or not sys.stdin.isatty()):
         raise BadInput("--shell-on-fail needs a terminal and --jobs 1")
     named = out is not None
     out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).absolute()
-    if engine == SIMULATION:
-        _refuse_in_simulation(players, shell_on_fail)
     given = parse_settings(settings)
     if again is not None:
         if names or everything or given or nat or seed or faults or players:

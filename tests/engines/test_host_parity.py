@@ -1,4 +1,4 @@
-"""The emulated host offers exactly what `testbed.host` promises to roles; mypy checks the types."""
+"""Both engines offer exactly what `testbed.host` promises to roles; mypy checks the types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.ports import UdpPort
 from testbed.engines.emulation.programs import RunningProgram
 from testbed.engines.emulation.streams import TcpListener, TcpStream
+from testbed.engines.simulation import streams as simulated_streams
+from testbed.engines.simulation import udp as simulated_udp
+from testbed.engines.simulation.host import SimulatedHost
+from testbed.engines.simulation.modelled_tls import ModelledTlsStream
+from testbed.engines.simulation.tunnel_initiator import OpenTunnel
+from testbed.engines.simulation.tunnel_responder import Responder
+from testbed.engines.simulation.world import SimulationWorld
 from testbed.engines.tls import TlsStream
+from testbed.engines.tunnel_inside import InsideHost
 
 PAIRS = [
     (host.Host, EmulatedHost),
@@ -23,6 +31,15 @@ PAIRS = [
     (host.Timer, Call),
     (host.ProgramHost, EmulatedHost),
     (host.Program, RunningProgram),
+    (host.Host, SimulatedHost),
+    (host.Port, simulated_udp.UdpPort),
+    (host.Stream, simulated_streams.TcpStream),
+    (host.Stream, ModelledTlsStream),
+    (host.Listener, simulated_streams.TcpListener),
+    (host.Tunnel, OpenTunnel),
+    (host.TunnelListener, Responder),
+    (host.Host, InsideHost),
+    (host.World, SimulationWorld),
 ]
 
 

@@ -14,12 +14,20 @@ from testbed.simulate import simulate
 from testbed.trace.folder import load
 from tests.simulation.parity import first_difference, told
 
-SCENARIOS = list(load_scenarios())
+RACES = {
+    "tunnel_life/": "a charon that starts takes its time, and is asked once more meanwhile",
+    "tunnel_life/esp_rekey": "charon has the responder change the keys, the model the initiator",
+    "tunnel_life/ike_rekey": "likewise",
+    "tunnel_life/moved": "charon looks whether the old way is still there, and changes keys too",
+    "discovery_intranet/at_once": "who comes first gets the first inner address",
+}
+"""Where the arrows of two runs in the emulation, or of charon and its model, are not the same."""
+SCENARIOS = [name for name in load_scenarios() if f"{name}/" not in RACES]
 VARIANTS = [
     f"{scenario.name}/{variant}"
     for scenario in load_scenarios().values()
     for variant in scenario.variants
-    if variant
+    if variant and f"{scenario.name}/{variant}" not in RACES
 ]
 
 
@@ -53,6 +61,12 @@ def test_both_engines_say_the_same(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("title", VARIANTS)
 def test_both_engines_say_the_same_in_every_variant(title: str, tmp_path: Path) -> None:
     compare(tmp_path, title)
+
+
+def test_every_exception_is_a_scenario() -> None:
+    for title in RACES:
+        name, _, variant = title.partition("/")
+        find_scenario(name).find(variant)
 
 
 def test_one_other_word_is_a_difference() -> None:

@@ -100,7 +100,7 @@ class SimulationProcess:
 def launch(work: Callable[[TellParent], int]) -> SimulationProcess:
     """Start work in a fork of this process.
 
-    What it returns is its exit status (0 to 255); KeyboardInterrupt is status 130, an error of the
+    What it returns is its exit status (0 to 255); interrupted it is status 130, an error of the
     testbed its own status after the message `{"error": sentence}`, any other exception status 1
     after the message `{"crash": traceback}`.
     """
@@ -158,4 +158,5 @@ def _run(work: Callable[[TellParent], int], writer: int, blocked: set[int | sign
 
 
 def _interrupted(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    """Outside of the loop, which has a handler of its own, nothing is left to end in order."""
+    os._exit(EXIT_INTERRUPTED)

@@ -14,7 +14,8 @@ from testbed.engines.simulation.interfaces import NetworkInterface
 from testbed.engines.simulation.packets import ANY_ADDRESS, IP_HEADER_OCTETS, TCP, Packet
 from testbed.engines.simulation.segments import ACK, FIN, RST, SYN, Segment
 from testbed.engines.simulation.stack import Stack
-from testbed.engines.simulation.tcp import State, TcpConnection
+from testbed.engines.simulation.tcp import TcpConnection
+from testbed.engines.simulation.tcp_parts import State
 from testbed.engines.simulation.udp import FIRST_PORT, LAST_PORT, problem
 from testbed.protocols.wire import Endpoint
 

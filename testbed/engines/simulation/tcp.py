@@ -15,11 +15,10 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable
-from enum import Enum
 
 from testbed.engines.simulation.clock import SimulationLoop
 from testbed.engines.simulation.segments import ACK, FIN, PSH, RST, SYN, WINDOW_SCALE, Segment
-from testbed.engines.simulation.tcp_parts import Congestion, Incoming, RoundTrip
+from testbed.engines.simulation.tcp_parts import Congestion, Incoming, RoundTrip, State
 from testbed.protocols.wire import Endpoint
 
 BUFFER_OCTETS = 256 * 1024
@@ -32,16 +31,6 @@ CLOSED_WAIT_S = 60.0
 _DUPLICATES = 3
 _ALL_BITS = 0xFFFFFFFF
 _DEFAULT_SEGMENT = 536
-
-
-class State(Enum):
-    """How far the handshake is; what follows is told by the two streams' own ends."""
-
-    SYN_SENT = "SYN sent"
-    SYN_RECEIVED = "SYN received"
-    OPEN = "open"
-    TIME_WAIT = "time wait"
-    CLOSED = "closed"
 
 
 class TcpConnection:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from testbed.engines.simulation.clock import MICROSECONDS
 
 FIRST_TIMEOUT_S, LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 1.0, 0.2, 120.0
 FIRST_SEGMENTS = 10
 _UNBOUNDED = 1 << 30
 _FEWEST_SEGMENTS = 2
+
+
+class State(Enum):
+    """How far the handshake is; what follows is told by the two streams' own ends."""
+
+    SYN_SENT = "SYN sent"
+    SYN_RECEIVED = "SYN received"
+    OPEN = "open"
+    TIME_WAIT = "time wait"
+    CLOSED = "closed"
 
 
 class RoundTrip:

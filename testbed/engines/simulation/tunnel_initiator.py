@@ -28,7 +28,7 @@ from testbed.protocols.wire import Endpoint
 if TYPE_CHECKING:
     from testbed.engines.simulation.tunnels import NodeTunnels
 
-SPI_OCTETS = 8
+SPI_OCTETS, COOKIE_OCTETS = 8, 16
 _NOBODY = bytes(SPI_OCTETS)
 _SENTENCES: dict[TunnelCause, str] = {
     "no answer": "nobody answers there",
@@ -245,7 +245,7 @@ class Initiator:
                     await self._rekey_ike()
                     ike_due = host.now() + life.ike_rekey_s
                 elif life.dead_peer_s and dead <= now:
-                    await association.ask(names.INFORMATIONAL, [])
+                    await association.ask(names.INFORMATIONAL, self._places())
                 else:
                     association.said_s = now
                     self._owner.send(ike.NatKeepalive().encode(), association.remote)
@@ -311,15 +311,22 @@ class Initiator:
             self._outer = address
             self._owner.host.spawn(self._move(), f"moves the tunnel to {address}")
 
-    async def _move(self) -> None:
+    def _places(self) -> list[Payload]:
+        """Where both ends are, so that a NAT's new mapping is noticed (RFC 4555, 3.8)."""
+        if not (self._profile.life.mobile and self._is_behind_nat):
+            return []
         association = self.association
         spis = (association.side.initiator_spi, association.side.responder_spi)
         here = Endpoint(self._outer, ike.NAT_PORT)
-        payloads = [
-            Notify(messages.UPDATE_ADDRESSES),
+        return [
             Notify(messages.NAT_SOURCE, messages.nat_digest(*spis, here)),
             Notify(messages.NAT_DESTINATION, messages.nat_digest(*spis, association.remote)),
         ]
+
+    async def _move(self) -> None:
+        association = self.association
+        cookie = Notify(messages.COOKIE2, self._owner.random.randbytes(COOKIE_OCTETS))
+        payloads = [Notify(messages.UPDATE_ADDRESSES), *self._places(), cookie]
         try:
             await association.ask(names.INFORMATIONAL, payloads)
         except NoAnswer:

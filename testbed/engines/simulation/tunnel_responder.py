@@ -233,6 +233,7 @@ class Responding:
         answer: list[Payload] = []
         if any(each.protocol == names.ESP_PROTOCOL for each in deletes):
             answer = [Delete(names.ESP_PROTOCOL, 4, deletes[0].spis)]
+        answer += [each for each in message.every(Notify) if each.number == messages.COOKIE2]
         association.answer(message, answer, in_clear=False)
         ends_all = any(each.protocol == names.IKE_PROTOCOL for each in deletes)
         if ends_all and self._next_side is not None:

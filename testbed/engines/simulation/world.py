@@ -28,6 +28,7 @@ from testbed.trace.trace import Trace
 _EPOCH_NS = EPOCH_S * 1_000_000_000
 _NO_HARDWARE = "00:00:00:00:00:00"
 
+_EXCHANGE_HOPS = 8
 RAW_IP = 101
 """pcap's number of frames without a link layer."""
 MODELLED = {
@@ -208,9 +209,15 @@ class SimulationWorld:
         self._hosts[node].set_link(interface, up)
 
     async def flush(self) -> None:
-        """Wait until all that is on the wires by now has arrived."""
-        last_us = max((link.last_arrival_us for link in self.links.values()), default=0)
-        await asyncio.sleep(max(0, last_us - self._loop.now_us) / MICROSECONDS)
+        """Wait until all that is on the wires by now has arrived, and what it brings about at once.
+
+        What is answered to that, and so on, is waited for a few times: enough for an exchange.
+        """
+        for _ in range(_EXCHANGE_HOPS):
+            last_us = max((link.last_arrival_us for link in self.links.values()), default=0)
+            if last_us <= self._loop.now_us:
+                return
+            await asyncio.sleep((last_us - self._loop.now_us) / MICROSECONDS)
 
     def finish(self) -> None:
         """Nothing more comes."""
