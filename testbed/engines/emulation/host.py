@@ -188,6 +188,7 @@ class EmulatedHost(TunnelEnds, Translates):
             bound.close()
             raise
         self._ports[port] = None
+        self.listens(port.local.port, interface)
         return port
 
     def forget(self, port: UdpPort) -> None:
