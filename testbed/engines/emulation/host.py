@@ -184,6 +184,7 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates):
             bound.close()
             raise
         self._ports[port] = None
+        self.listens(port.local.port, interface)
         return port
 
     async def raw(self, protocol: int, handler: DatagramHandler, local: str = "0.0.0.0") -> Port:
