@@ -34,7 +34,7 @@ class Street:
     number: int = 0
 
     @classmethod
-    async def build(cls, wires: Wires, nat: Nat) -> Street:
+    async def build(cls, wires: Wires, nat: Nat, watches: bool = False) -> Street:
         """Wire it, translate, and bind every port."""
         wires.nodes("hnb", "device", "gateway", "server")
         wires.wire("home", ("hnb", f"{HNB}/24"), ("gateway", "192.168.1.1/24"))
@@ -46,6 +46,7 @@ class Street:
         wires.netlinks["server"].set_default_route(OUTSIDE[0])  # for what is not translated
         hosts = {name: wires.host(name) for name in ("hnb", "device", "gateway", "server")}
         street = cls(hosts["gateway"], hosts)
+        street.gateway.watches_bindings = watches
         street.gateway.translate(nat, ["eth0", "eth2"], "eth1", OUTSIDE[1 : nat.addresses])
         for endpoint in (*INSIDES, *REMOTES):
             await street.bind(endpoint)

@@ -330,6 +330,7 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates):
     def let_go(self) -> None:
         """The lab ends: close the ports, and leave all else to the end of the namespaces."""
         self._tunnels.hear()
+        self.end_watch()
         for port in list(self._ports):
             port.close()
 
