@@ -104,6 +104,11 @@ def engine_settings(given: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def asks_for_nat(nat: str | None, given: Mapping[str, str]) -> bool:
+    """Whether the user says what gateways do: by a kind, or by a knob such as a lifetime."""
+    return nat is not None or any(each == "nat" or each.startswith(NAT_PREFIX) for each in given)
+
+
 def _change_links(topology: Topology, given: Mapping[str, str]) -> None:
     """Give every link, or the one that is named, the qualities that the user asks for.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import BadInput, unknown
-from testbed.settings import engine_settings
+from testbed.settings import asks_for_nat, engine_settings
 from testbed.topology import Topology
 from testbed.trace.trace import Trace
 
@@ -85,7 +85,15 @@ def make_world(
         return SimulationWorld(topology, trace, plan.seed, real_tls, key_log)
     from testbed.engines.emulation.world import EmulationWorld
 
-    return EmulationWorld(topology, trace, plan.seed, key_log, plan.cast, logs=plan.folder / "logs")
+    return EmulationWorld(
+        topology,
+        trace,
+        plan.seed,
+        key_log,
+        plan.cast,
+        logs=plan.folder / "logs",
+        bindings=asks_for_nat(plan.nat, plan.settings),
+    )
 
 
 def modelled_by(world: Any) -> Mapping[str, str]:

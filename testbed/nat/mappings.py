@@ -88,15 +88,15 @@ class Mappings:
         if mapping is not None and mapping.keys[key] <= now:
             del self._by_key[key], mapping.keys[key]
             mapping = None
+        mapping = self._recent(inside, remote, now) or mapping or self._make(inside, now)
         if mapping is None:
-            mapping = self._recent(inside, remote, now) or self._make(inside, now)
-            if mapping is None:
-                return Reason.NO_PORT
+            return Reason.NO_PORT
         session = self._session(mapping, remote, now)
         lifetime_s = self._lifetime(mapping, session, remote, now, asks_for_long)
-        self._by_key[key] = mapping
         refreshes = self._nat.refresh.by_outbound or asks_for_long
-        self._put_off(mapping, key, remote, now + lifetime_s, now, refreshes)
+        owner = self._by_key.setdefault(key, mapping)
+        own_key = key if owner is mapping else None
+        self._put_off(mapping, own_key, remote, now + lifetime_s, now, refreshes)
         session.last = now
         return mapping.outside
 
@@ -113,9 +113,8 @@ class Mappings:
             lifetime_s = self._lifetime(mapping, session, remote, now, False)
             key = (mapping.inside, self._map(remote))
             owner = self._by_key.setdefault(key, mapping)
-            self._put_off(
-                mapping, key if owner is mapping else None, remote, now + lifetime_s, now, True
-            )
+            own_key = key if owner is mapping else None
+            self._put_off(mapping, own_key, remote, now + lifetime_s, now, True)
         session.answered = True
         if not mapping.answered:
             mapping.answered = True
@@ -185,7 +184,10 @@ class Mappings:
         session = mapping.sessions.get(remote)
         if session is None or now - session.last >= self._longest_s:
             session = mapping.sessions[remote] = _Session(now)
-            self._by_session[mapping.inside, remote] = mapping
+        pair = (mapping.inside, remote)
+        other = self._by_session.get(pair)
+        if other is None or now - other.sessions[remote].last >= RECENT_S:
+            self._by_session[pair] = mapping
         return session
 
     def _lifetime(

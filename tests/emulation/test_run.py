@@ -259,7 +259,7 @@ async def start(self):
 testbed.roles.hnb.Hnb.start = start
 """
 NO_NFT = """
-import os, testbed.engines.emulation.nat_rules as rules
+import os, testbed.engines.emulation.forwarding as rules
 rules._SYSTEM_FOLDERS, os.environ["PATH"] = "/nowhere", "/usr/bin:/bin"
 """
 SLOW = """

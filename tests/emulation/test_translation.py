@@ -7,7 +7,7 @@ import errno
 
 import pytest
 
-from testbed.engines.emulation.nat_rules import forget_bindings
+from testbed.engines.emulation.forwarding import forget_bindings
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 from tests.emulation.wires import (

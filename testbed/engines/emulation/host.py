@@ -184,6 +184,7 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates):
             bound.close()
             raise
         self._ports[port] = None
+        self.listens(port.local.port, interface)
         return port
 
     async def raw(self, protocol: int, handler: DatagramHandler, local: str = "0.0.0.0") -> Port:
@@ -329,6 +330,7 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates):
     def let_go(self) -> None:
         """The lab ends: close the ports, and leave all else to the end of the namespaces."""
         self._tunnels.hear()
+        self.end_watch()
         for port in list(self._ports):
             port.close()
 

@@ -1,176 +1,413 @@
-"""What a gateway does to packets that it forwards: the kernel's forwarding and its nftables rules.
+"""A NAT's behaviour as nftables rules: the text of one table that replaces what was there.
 
-The rules of one node are one table, loaded and replaced as a whole or not at all.
+The kernel's own NAT is one kind (masquerade).  For all others the bindings live in nftables maps
+with timeouts, and connection tracking, whose entries are made to last a second, only rewrites
+packets.  `NatTable` behaves the same; tests hold the two side by side.
+
+Maps and sets, each a second time as `..._long` where there is a second lifetime:
+    out        inside endpoint (and what the mapping depends on) to outside endpoint
+    in         outside endpoint to inside endpoint
+    taken_N    ports of the N-th outside address that are in use
+    permitted  outside endpoint with the remotes that its filter lets in
+    paired_N   insides that have the N-th outside address
+    answered, known, young   (outside, remote) pairs, for two stages
+    refused    packets that found no way, for the trace
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import struct
-import subprocess
 from collections.abc import Sequence
 
-from testbed.engines.emulation.namespace import Namespace
-from testbed.errors import BadInput, LocalError, MissingFeature
-from testbed.topology import Nat
+from testbed.engines.emulation.rule_texts import Ends, allotment, chain, dynamic
+from testbed.errors import BadInput
+from testbed.nat.supply import PORTS, REBINDING_STEP
+from testbed.topology import (
+    Dependence,
+    Hairpinning,
+    Nat,
+    Pooling,
+    Ports,
+    Rebinding,
+    Udp,
+)
 
-_TABLE = "ip testbed_nat"
+TABLE = "ip testbed_nat"
 # To name a table makes it, so that the deletion after it cannot fail.
-_EMPTY = f"table {_TABLE}\ndelete table {_TABLE}\n"
-_SYSTEM_FOLDERS = "/usr/sbin:/sbin"
-# linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
-_NETLINK_NETFILTER = 12
-_CONNTRACK_DELETE = 1 << 8 | 2
-_REQUEST, _ACK = 1, 4
+EMPTY = f"table {TABLE}\ndelete table {TABLE}\n"
+_ENDPOINT = "ipv4_addr . inet_service"
+_LONG_MARK = "0x2"
+_CONFLICT_PORTS = 1000
+"""How many ports are there for conflicts where ports are kept: a long list loads slowly."""
 
 
-def rules(nat: Nat, inside: Sequence[str], outside: str) -> str:
+def rules(
+    nat: Nat,
+    inside: Sequence[str],
+    outside: str,
+    addresses: Sequence[str] = (),
+    generation: int = 0,
+) -> str:
     """The node's whole table, as `nft -f` takes it; it replaces what was there.
 
     Args:
         nat: the kind.
         inside: interfaces whose packets are translated.
         outside: the interface by which they leave.
+        addresses: its outside addresses; masquerade and what does not translate need none.
+        generation: how many times the gateway has rebound its flows.
 
     Raises:
-        BadInput: there is no inside, or outside is part of it.
+        BadInput: there is no inside, outside is part of it, or an outside address is missing.
     """
     if not inside or outside in inside:
         raise BadInput(
             f"translation needs inside interfaces other than the outside one: "
             f"inside is {', '.join(inside) or 'none'}, outside is {outside}"
         )
-    if nat is Nat.NONE:
-        return _EMPTY
-    names = ", ".join(f'"{name}"' for name in inside)
-    # Packets that conntrack cannot place (a segment of a connection that it has forgotten) are not
-    # translated and would leave with an inside address.  From outside there is no way in but by a
-    # translation: no one may address the inside directly.
-    return (
-        f"{_EMPTY}"
-        f"table {_TABLE} {{\n"
-        "  chain forward {\n"
-        "    type filter hook forward priority filter; policy accept;\n"
-        f'    oifname "{outside}" ct state invalid drop\n'
-        f'    iifname "{outside}" ct state != {{ established, related }} drop\n'
-        "  }\n"
-        "  chain postrouting {\n"
-        "    type nat hook postrouting priority srcnat; policy accept;\n"
-        f'    iifname {{ {names} }} oifname "{outside}" masquerade\n'
-        "  }\n"
-        "}\n"
-    )
+    if nat.filtering is None:
+        return EMPTY
+    if nat.translates and nat.ports is not Ports.OVERLOADING and len(addresses) < nat.addresses:
+        raise BadInput(
+            f"NAT {nat.name} needs {nat.addresses} addresses on {outside}, and there are "
+            f"{len(addresses)}"
+        )
+    body = _Table(nat, inside, outside, addresses[: nat.addresses], generation).text()
+    return f"{EMPTY}table {TABLE} {{\n{body}}}\n"
 
 
-class Forwarding:
-    """One node's forwarding, off until `apply`.
+class _Table:
+    """Writes one table."""
 
-    Args:
-        namespace: the node's.
-    """
+    def __init__(
+        self,
+        nat: Nat,
+        inside: Sequence[str],
+        outside: str,
+        addresses: Sequence[str],
+        generation: int,
+    ) -> None:
+        self.nat = nat
+        self.maps = nat.ports is not Ports.OVERLOADING
+        self.addresses = list(addresses)
+        self.moved = 0
+        if nat.rebinding is Rebinding.ADDRESS:
+            self.addresses = [addresses[generation % len(addresses)]]
+        if nat.rebinding is Rebinding.PORT:
+            self.moved = generation
+        self.inner = "iifname { " + ", ".join(f'"{name}"' for name in inside) + " }"
+        self.outer_in, self.outer_out = f'iifname "{outside}"', f'oifname "{outside}"'
+        self.leaving = f"{self.inner} {self.outer_out}"
+        self.turning = f"{self.inner} {self.inner.replace('iifname', 'oifname')}"
+        self.lifetimes = {"": nat.lifetime_s}
+        if nat.long_lifetime_s is not None and self.maps:
+            self.lifetimes["_long"] = nat.long_lifetime_s
+        self.permits = nat.filtering is not Dependence.ENDPOINT_INDEPENDENT or not nat.translates
 
-    def __init__(self, namespace: Namespace) -> None:
-        self._namespace = namespace
-        self._has_rules = False
-        self._forwards = False
+    def text(self) -> str:
+        """Sets, maps and chains."""
+        parts = [self._sets(), self._ways_in(), self._forward()]
+        if self.maps:
+            parts.append(self._learning())
+            if self.nat.translates:
+                parts += [self._guard(), self._destination()]
+        parts.append(self._source())
+        return "".join(parts)
 
-    def apply(self, nat: Nat, inside: Sequence[str], outside: str) -> None:
-        """Forward between the node's interfaces, and translate what leaves by `outside`.
+    # Sets and maps
 
-        Raises:
-            BadInput: there is no inside, or outside is part of it.
-            MissingFeature: no `nft` on this machine, or no nftables NAT in its kernel.
-        """
-        text = rules(nat, inside, outside)
-        if nat is not Nat.NONE or self._has_rules:
-            _load(self._namespace, text)
-            self._has_rules = nat is not Nat.NONE
-        self.route()
+    def _sets(self) -> str:
+        told = dynamic("set refused", f"{_ENDPOINT} . {_ENDPOINT}", 10.0)
+        told += "  set listens {\n    type inet_service\n    elements = { 500, 4500 }\n  }\n"
+        if not self.maps:
+            return told
+        told += (
+            "  ct timeout brief {\n    protocol udp\n    l3proto ip\n"
+            "    policy = { unreplied : 1, replied : 1 }\n  }\n"
+        )
+        for suffix, lifetime_s in self.lifetimes.items():
+            if self.permits:
+                kind = _ENDPOINT + _kind_of(self.nat.filtering)
+                told += dynamic(f"set permitted{suffix}", kind, lifetime_s)
+            if self.nat.translates:
+                kind = f"{_ENDPOINT}{_kind_of(self.nat.mapping)} : {_ENDPOINT}"
+                told += dynamic(f"map out{suffix}", kind, lifetime_s)
+                told += dynamic(f"map in{suffix}", f"{_ENDPOINT} : {_ENDPOINT}", lifetime_s)
+                for number in range(len(self.addresses)):
+                    told += dynamic(f"set taken_{number}{suffix}", "inet_service", lifetime_s)
+        if self.nat.confirmed_lifetime_s is not None:
+            pair = f"{_ENDPOINT} . {_ENDPOINT}"
+            longest_s = self.nat.confirmed_lifetime_s
+            told += dynamic("set answered", pair, longest_s)
+            told += dynamic("set known", pair, longest_s)
+            told += dynamic("set young", pair, 2.0)
+        if self._is_paired:
+            for number in range(len(self.addresses)):
+                told += dynamic(f"set paired_{number}", "ipv4_addr", 86_400.0)
+        return told
 
-    def route(self) -> None:
-        """Forward between the node's interfaces; what is translated stays as it is.
+    @property
+    def _is_paired(self) -> bool:
+        return self.maps and self.nat.pooling is Pooling.PAIRED and len(self.addresses) > 1
 
-        Raises:
-            MissingFeature: the machine's settings cannot be written.
-        """
-        _set_forwarding(self._namespace, True)
-        self._forwards = True
+    # From outside
 
-    def rebind(self) -> None:
-        """Forget every binding."""
-        forget_bindings(self._namespace)
-
-    def remove(self) -> None:
-        """Forward nothing; forget rules and bindings, as a gateway does that loses power."""
-        if self._forwards:
-            _set_forwarding(self._namespace, False)
-            self._forwards = False
-        if self._has_rules:
-            _load(self._namespace, _EMPTY)
-            self._has_rules = False
-            forget_bindings(self._namespace)
-
-
-def forget_bindings(namespace: Namespace) -> None:
-    """Empty the node's conntrack table.
-
-    Raises:
-        MissingFeature: the kernel has no conntrack netlink.
-    """
-    request = struct.pack("=IHHIIBBH", 20, _CONNTRACK_DELETE, _REQUEST | _ACK, 1, 0, 0, 0, 0)
-    try:
-        with namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as asking:
-            asking.send(request)
-            number = -struct.unpack_from("=i", asking.recv(4096), 16)[0]
-    except OSError as error:
-        number = error.errno or 0
-    if number:
-        raise MissingFeature(
-            f"{namespace.name}: the kernel cannot empty the NAT's table ({os.strerror(number)}); "
-            "it needs nf_conntrack_netlink (modprobe nf_conntrack_netlink, as root)"
+    def _ways_in(self) -> str:
+        """What reaches the gateway itself, and where a packet ends that finds no way."""
+        refused = chain(
+            "refused", ["update @refused { ip saddr . udp sport . ip daddr . udp dport }", "drop"]
+        )
+        # A packet that nobody waits for would leave an entry behind that takes the port away from
+        # the next flow of an inside; so it is dropped before connection tracking keeps it.
+        return refused + chain(
+            "input",
+            [
+                f"{self.outer_in} meta l4proto udp ct state new udp dport != @listens goto refused",
+                # Without hairpinning an inside's packet to an outside endpoint ends here.
+                *(
+                    f"{self.inner} ip daddr {address} udp dport != @listens ct state new drop"
+                    for address in self.addresses
+                ),
+            ],
+            "filter hook input priority filter",
         )
 
-
-def _set_forwarding(namespace: Namespace, forwards: bool) -> None:
-    with namespace:
-        try:
-            with open("/proc/sys/net/ipv4/ip_forward", "w") as setting:
-                setting.write("1" if forwards else "0")
-        except OSError as error:
-            raise MissingFeature(
-                f"{namespace.name}: cannot set net.ipv4.ip_forward ({error.strerror}); "
-                "the lab needs a /proc/sys that it may write"
-            ) from None
-
-
-def _nft() -> str:
-    found = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}")
-    if found is None:
-        raise MissingFeature(
-            "the program nft is not on this machine, and NAT needs it (apt install nftables)"
+    def _guard(self) -> str:
+        """Before translation: filters look at outside endpoints."""
+        at_gate = [
+            f"{self.outer_in} ip daddr {address} udp dport @taken_{number}{suffix} goto mapped"
+            for number, address in enumerate(self.addresses)
+            for suffix in self.lifetimes
+        ]
+        key = "ip daddr . udp dport" + _value_of(self.nat.filtering, Ends.SOURCE)
+        lets_in = [f"{key} @permitted{suffix} goto admitted" for suffix in self.lifetimes]
+        mapped = [*lets_in, "goto refused"] if self.permits else ["goto admitted"]
+        admitted = self._marks_of_inbound()
+        if self.nat.refresh.by_inbound:
+            for suffix, when in self._by_mark():
+                if self.permits:
+                    admitted.append(f"{when}update @permitted{suffix} {{ {key} }}")
+                admitted += [
+                    f"{when}ip daddr {address} update @taken_{number}{suffix} {{ udp dport }}"
+                    for number, address in enumerate(self.addresses)
+                ]
+        return (
+            chain("admitted", admitted)
+            + chain("mapped", mapped)
+            + chain("guard", at_gate, "filter hook prerouting priority dstnat - 10")
         )
-    return found
+
+    def _marks_of_inbound(self) -> list[str]:
+        """Two stages: a packet later than two seconds after the first, once there was an answer."""
+        if self.nat.confirmed_lifetime_s is None:
+            return []
+        pair = "ip daddr . udp dport . ip saddr . udp sport"
+        return [
+            f"{pair} @answered {pair} != @young meta mark set {_LONG_MARK}",
+            f"update @known {{ {pair} }}",
+            f"update @answered {{ {pair} }}",
+        ]
+
+    def _destination(self) -> str:
+        found = [
+            f"{self.outer_in} meta l4proto udp dnat ip to ip daddr . udp dport map @in{suffix}"
+            for suffix in self.lifetimes
+        ]
+        if self.nat.hairpinning is not Hairpinning.OFF:
+            own = "{ " + ", ".join(self.addresses) + " }"
+            found += [
+                f"{self.inner} ip daddr {own} meta l4proto udp "
+                f"dnat ip to ip daddr . udp dport map @in{suffix}"
+                for suffix in self.lifetimes
+            ]
+        return chain("destination", found, "nat hook prerouting priority dstnat")
+
+    # Through
+
+    def _forward(self) -> str:
+        lines = []
+        if self.nat.udp is not Udp.PASSED:
+            lines.append(f"{self.leaving} udp dport != 53 goto blocked")
+        # Packets that conntrack cannot place (a segment of a connection that it has forgotten) are
+        # not translated and would leave with an inside address.
+        lines.append(f"{self.outer_out} ct state invalid drop")
+        if self.maps:
+            lines.append('meta l4proto udp ct timeout set "brief"')
+            lines += self._marks_of_binding_requests()
+            lines += self._inbound() if self.nat.translates else self._firewall()
+        # From outside there is no way in but by a translation: no one may address the inside
+        # directly.
+        lines.append(f"{self.outer_in} meta l4proto udp ct state new goto refused")
+        lines.append(f"{self.outer_in} ct state != {{ established, related }} drop")
+        blocked = ["update @refused { ip saddr . udp sport . ip daddr . udp dport }"]
+        rejects = self.nat.udp is Udp.REJECTED
+        blocked.append("reject with icmp admin-prohibited" if rejects else "drop")
+        return chain("blocked", blocked) + chain(
+            "forward", lines, "filter hook forward priority filter"
+        )
+
+    def _marks_of_binding_requests(self) -> list[str]:
+        """A STUN Binding Request with TR-111's CONNECTION-REQUEST-BINDING, wherever it stands."""
+        if self.nat.binding_request_lifetime_s is None:
+            return []
+        # @th counts bits from the UDP header on: 8 octets of it, then STUN's header of 20.
+        return [
+            f"{self.leaving} meta l4proto udp udp length >= {offset + 8} @th,64,16 0x0001 "
+            f"@th,{offset * 8},64 0xc001001464736c66 meta mark set {_LONG_MARK}"
+            for offset in range(28, 257, 4)
+        ]
+
+    def _inbound(self) -> list[str]:
+        """Accept what was translated; refresh by it."""
+        lines = []
+        if self.nat.refresh.by_inbound:
+            part = _value_of(self.nat.mapping, Ends.SOURCE)
+            here = "ip daddr . udp dport"
+            for suffix, when in self._by_mark():
+                for direction in ("reply", "original"):
+                    there = f"ct {direction} ip daddr . ct {direction} proto-dst"
+                    begin = f"{self.outer_in} meta l4proto udp ct direction {direction} {when}"
+                    lines += [
+                        f"{begin}update @out{suffix} {{ {here}{part} : {there} }}",
+                        f"{begin}update @in{suffix} {{ {there} : {here} }}",
+                    ]
+        lines.append(f"{self.outer_in} meta l4proto udp ct status dnat accept")
+        return lines
+
+    def _firewall(self) -> list[str]:
+        key = "ip daddr . udp dport" + _value_of(self.nat.filtering, Ends.SOURCE)
+        lines = []
+        for suffix in self.lifetimes:
+            lets_in = f"{self.outer_in} meta l4proto udp {key} @permitted{suffix}"
+            if self.nat.refresh.by_inbound:
+                lines.append(f"{lets_in} update @permitted{suffix} {{ {key} }} accept")
+            lines.append(f"{lets_in} accept")
+        lines.append(f"{self.outer_in} meta l4proto udp goto refused")
+        return lines
+
+    # To outside
+
+    def _source(self) -> str:
+        if not self.nat.translates:
+            return ""
+        if not self.maps:
+            return chain(
+                "postrouting",
+                [f"{self.leaving} masquerade"],
+                "nat hook postrouting priority srcnat",
+            )
+        key = "ip saddr . udp sport" + _value_of(self.nat.mapping, Ends.ORIGINAL)
+        choose = [f"snat ip to {key} map @out{suffix}" for suffix in self.lifetimes]
+        count = len(self.addresses)
+        if self._is_paired:
+            choose += [f"ip saddr @paired_{number} goto to_{number}" for number in range(count)]
+        turns = ", ".join(f"{number} : goto to_{number}" for number in range(count))
+        choose.append(f"numgen inc mod {count} vmap {{ {turns} }}" if count > 1 else "goto to_0")
+        lines = [f"{self.leaving} meta l4proto udp goto choose"]
+        if self.nat.hairpinning is Hairpinning.EXTERNAL:
+            lines.append(f"{self.turning} meta l4proto udp ct status dnat goto choose")
+        lines.append(f"{self.leaving} snat ip to {self.addresses[0]}")
+        return (
+            "".join(self._allotment(number) for number in range(count))
+            + chain("choose", [f"meta l4proto udp {line}" for line in choose])
+            + chain("postrouting", lines, "nat hook postrouting priority srcnat")
+        )
+
+    def _allotment(self, number: int) -> str:
+        """A new mapping of the N-th outside address."""
+        nat = self.nat
+        lines = []
+        is_free = " ".join(f"udp sport != @taken_{number}{suffix}" for suffix in self.lifetimes)
+        keeps = nat.ports is Ports.PRESERVING and self.moved == 0
+        if keeps:
+            # With its port named: else the kernel looks for another flow of the same inside first,
+            # also among those that have ended and that it has not cleared away yet.
+            lines.append(f"{is_free} snat ip to {self.addresses[number]} : udp sport")
+        few = keeps and nat.mapping is Dependence.ENDPOINT_INDEPENDENT
+        lines.append(
+            allotment(
+                self.addresses[number],
+                nat.ports is Ports.RANDOM,
+                self.moved * REBINDING_STEP,
+                _CONFLICT_PORTS if few else PORTS,
+            )
+        )
+        return chain(f"to_{number}", lines)
+
+    # What is learnt of packets that leave
+
+    def _learning(self) -> str:
+        operation = "update" if self.nat.refresh.by_outbound else "add"
+        inside = "ct original ip saddr . ct original proto-src"
+        answers = "ct reply ip saddr . ct reply proto-src"
+        text = ""
+        for name, ends, who in (
+            ("asks", Ends.ORIGINAL, inside),
+            ("answers", Ends.DESTINATION, answers),
+        ):
+            for suffix in self.lifetimes:
+                verb = "update" if suffix and self.nat.confirmed_lifetime_s is None else operation
+                text += chain(f"{name}{suffix}", self._learn(verb, suffix, ends, who))
+        lines = (
+            []
+            if self.nat.confirmed_lifetime_s is None
+            else [f"{self.outer_out} meta l4proto udp jump stage"]
+        )
+        ways = [self.leaving]
+        if self.nat.hairpinning is Hairpinning.EXTERNAL:
+            ways.append(f"{self.turning} ct status snat")
+        for way in ways:
+            for direction, name in (("original", "asks"), ("reply", "answers")):
+                begin = f"{way} meta l4proto udp ct direction {direction}"
+                for suffix, when in reversed(self._by_mark()):
+                    lines.append(f"{begin} {when}goto {name}{suffix}")
+        if self.nat.confirmed_lifetime_s is not None:
+            pair = "ip saddr . udp sport . ip daddr . udp dport"
+            text += chain(
+                "stage",
+                [
+                    f"{pair} != @known add @young {{ {pair} }}",
+                    f"update @known {{ {pair} }}",
+                    f"{pair} @answered {pair} != @young meta mark set {_LONG_MARK}",
+                ],
+            )
+        return text + chain("learn", lines, "filter hook postrouting priority srcnat + 50")
+
+    def _learn(self, verb: str, suffix: str, ends: Ends, inside: str) -> list[str]:
+        here = "ip saddr . udp sport"
+        lines = []
+        if self.nat.translates:
+            part = _value_of(self.nat.mapping, ends)
+            lines += [
+                f"meta l4proto udp {verb} @out{suffix} {{ {inside}{part} : {here} }}",
+                f"meta l4proto udp {verb} @in{suffix} {{ {here} : {inside} }}",
+            ]
+            for number, address in enumerate(self.addresses):
+                lines.append(f"ip saddr {address} {verb} @taken_{number}{suffix} {{ udp sport }}")
+                if self._is_paired:
+                    host = inside.partition(" . ")[0]
+                    lines.append(f"ip saddr {address} update @paired_{number} {{ {host} }}")
+        if self.permits:
+            part = _value_of(self.nat.filtering, ends)
+            lines.append(f"{verb} @permitted{suffix} {{ {here}{part} }}")
+        return lines
+
+    def _by_mark(self) -> list[tuple[str, str]]:
+        """Which sets a packet's passing goes into, and how its mark says so."""
+        if len(self.lifetimes) == 1:
+            return [("", "")]
+        return [("", f"meta mark != {_LONG_MARK} "), ("_long", f"meta mark {_LONG_MARK} ")]
 
 
-def _load(namespace: Namespace, text: str) -> None:
-    program = _nft()
-    with namespace:  # the process is born inside; it is waited for outside
-        process = subprocess.Popen(
-            [program, "-f", "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    _, complaint = process.communicate(text)
-    if process.returncode == 0:
-        return
-    first = complaint.strip().splitlines()[0] if complaint.strip() else "no reason given"
-    if "not supported" in complaint or "No such file" in complaint:
-        raise MissingFeature(
-            f"{namespace.name}: this kernel lacks what NAT needs of nftables: {first} "
-            "(modprobe nft_masq nft_nat nft_chain_nat, as root)"
-        )
-    raise LocalError(f"{namespace.name}: nft refused the rules: {first}")
+def _kind_of(dependence: Dependence | None) -> str:
+    """The key's further types."""
+    if dependence is Dependence.ADDRESS:
+        return " . ipv4_addr"
+    return f" . {_ENDPOINT}" if dependence is Dependence.ADDRESS_AND_PORT else ""
+
+
+def _value_of(dependence: Dependence | None, ends: Ends) -> str:
+    """The key's further values, of a packet's remote."""
+    address, port = ends.value
+    if dependence is Dependence.ADDRESS:
+        return f" . {address}"
+    return f" . {address} . {port}" if dependence is Dependence.ADDRESS_AND_PORT else ""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from testbed.engines.emulation import tunnel_settings
-from testbed.engines.emulation.nat_rules import Forwarding
+from testbed.engines.emulation.forwarding import Forwarding
 from testbed.engines.emulation.netlink import Netlink
 from testbed.engines.emulation.tunnel_daemon import INTERFACE, Charon, CharonDied, Timers
 from testbed.engines.emulation.tunnel_ends import (

@@ -43,6 +43,7 @@ class EmulationWorld:
         captured: whether frames come into the trace; without, only events do, and nothing slows a
             flood of packets down (a prompt's iperf).
         logs: folder of the logs of what the world itself starts (charon); None: none are kept.
+        bindings: whether gateways tell what becomes of their bindings.
 
     Attributes:
         key_log: the secrets of all TLS connections, in NSS key log form, once the world has
@@ -58,6 +59,7 @@ class EmulationWorld:
         foreign: Collection[str] = (),
         captured: bool = True,
         logs: Path | None = None,
+        bindings: bool = False,
     ) -> None:
         self.topology = topology
         self.trace = trace
@@ -89,6 +91,8 @@ class EmulationWorld:
             )
             for name in topology.nodes
         }
+        for host in self._hosts.values():
+            host.watches_bindings = bindings
         self._links = {
             (name, interface.name): interface.link
             for name, host in self._hosts.items()

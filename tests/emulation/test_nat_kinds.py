@@ -1,0 +1,109 @@
+"""The kernel's NAT is what its kind says, and what `NatTable` says, packet for packet."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from testbed.protocols.wire import Endpoint
+from testbed.topology import (
+    KINDS,
+    Dependence,
+    Nat,
+    Ports,
+    Rebinding,
+    Refresh,
+    find_nat,
+)
+from tests.emulation.street import HNB, INSIDES, REMOTES, Street, Twin
+from tests.emulation.wires import Wires, on_wires
+from tests.test_nat import NINE
+
+pytestmark = pytest.mark.emulation
+
+TRANSLATING = [
+    each
+    for each in KINDS.values()
+    if each.filtering is not None and each.carrier is None and each.rebinding is Rebinding.NEVER
+]
+
+
+@pytest.mark.parametrize(("kind", "maps", "filters"), NINE)
+@on_wires
+async def test_each_of_the_nine_kinds_maps_and_filters_in_the_kernel_as_its_name_says(
+    wires: Wires, kind: str, maps: tuple[bool, ...], filters: tuple[bool, ...]
+) -> None:
+    street = await Street.build(wires, find_nat(kind))
+    hnb, one = INSIDES[0], REMOTES[0]
+    outside = await street.came(street.send(hnb, one), one)
+
+    let_in = []
+    for remote in REMOTES:
+        data = street.send(remote, outside)
+        await street.drained(HNB, remote.address)
+        let_in.append(street.has(data, hnb) == remote)
+    again = await street.came(street.send(INSIDES[1], one), one)
+    same = [
+        await street.came(street.send(INSIDES[1], remote), remote) == again
+        for remote in REMOTES[1:]
+    ]
+
+    assert tuple(let_in) == filters
+    assert tuple(same) == maps
+
+
+@pytest.mark.parametrize("kind", TRANSLATING, ids=str)
+@pytest.mark.parametrize("seed", [1, 2])
+@on_wires
+async def test_kernel_and_table_agree_on_every_packet(wires: Wires, kind: Nat, seed: int) -> None:
+    """Packets to and fro at random, close together."""
+    street = await Street.build(wires, kind)
+    twin = Twin(street, kind)
+    await play(twin, Random(seed), packets=30, pauses_s=(0.0,))
+
+    assert not twin.differences, "\n".join(twin.differences)
+
+
+async def play(twin: Twin, random: Random, packets: int, pauses_s: tuple[float, ...]) -> None:
+    last: dict[Endpoint, Endpoint] = {}
+    for _ in range(packets):
+        await twin.street.until(twin.street.now() + random.choice(pauses_s))
+        inside, remote = random.choice(INSIDES), random.choice(REMOTES)
+        if inside in last and random.random() < 0.5:
+            await twin.inbound(remote, last[inside])
+        else:
+            seen = await twin.outbound(inside, remote)
+            if seen is not None:
+                last[inside] = seen
+
+
+BRIEF = [
+    Nat(
+        name=f"{mapping.value},{filtering.value},{refresh.value}",
+        mapping=mapping,
+        filtering=filtering,
+        refresh=refresh,
+        ports=ports,
+        lifetime_s=1.0,
+    )
+    for mapping in Dependence
+    for filtering in Dependence
+    for refresh, ports in (
+        (Refresh.OUTBOUND, Ports.CONTIGUOUS),
+        (Refresh.INBOUND, Ports.CONTIGUOUS),
+        (Refresh.BOTH, Ports.PRESERVING),
+    )
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BRIEF, ids=str)
+@on_wires
+async def test_kernel_and_table_agree_while_bindings_come_and_go(wires: Wires, kind: Nat) -> None:
+    """Packets to and fro at random, with pauses that let bindings of a second die."""
+    twin = Twin(await Street.build(wires, kind), kind)
+
+    await play(twin, Random(kind.name), packets=24, pauses_s=(0.0, 0.0, 0.4, 1.3))
+
+    assert not twin.differences, "\n".join(twin.differences)
