@@ -170,7 +170,7 @@ async def _perform(
     if outcome.kind not in ("interrupted", "unsupported"):
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
     (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
-    _write_run_json(plan, topology, outcome)
+    _write_run_json(plan, topology, outcome, world.versions)
     tell({"outcome": outcome.to_json()})
     return outcome.status
 
@@ -324,7 +324,9 @@ def _notes(plan: Plan) -> dict[str, object]:
     }
 
 
-def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
+def _write_run_json(
+    plan: Plan, topology: Topology, outcome: Outcome, started: Mapping[str, str]
+) -> None:
     text = json.dumps(
         {
             "scenario": plan.scenario,
@@ -351,7 +353,7 @@ def _write_run_json(plan: Plan, topology: Topology, outcome: Outcome) -> None:
             "drops": outcome.drops,
             "records": outcome.records,
             "seconds": round(outcome.seconds, 6),
-            "versions": versions(),
+            "versions": {**versions(), **started},
         },
         indent=2,
     )
