@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 
-from testbed.cli import COMMANDS
+from testbed.cli import COMMANDS, cli
 from testbed.registry import load_scenarios, load_topologies
 from tests.whats_here import DOCUMENT, ROOT, written
 
@@ -20,6 +21,21 @@ SAMPLE = re.compile(
 def test_every_module_is_told_of() -> None:
     """`python -m tests.whats_here` writes the tables anew."""
     assert written(ROOT) == (ROOT / DOCUMENT).read_text()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_command_line_page_has_the_options_of_the_help(command: str) -> None:
+    """Those of its heading and of the table below, neither more nor less."""
+    text = (ROOT / "docs/command_line.md").read_text()
+    section = re.search(rf"^## (testbed {command}\b.*?)(?=^## |\Z)", text, re.M | re.S)
+    assert section, f"testbed {command} has no section"
+    heading, _, body = section[1].partition("\n")
+    rows = re.findall(r"^\| `(--[a-z-]+)", body, re.MULTILINE)
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    options = {name for each in found.params for name in each.opts if name.startswith("--")}
+
+    assert {*re.findall(r"--[a-z-]+", heading), *rows} == options
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ import testbed
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = [
-    *("provision/packages.sh", "provision/venv.sh", "tests/everything.sh", ".ci/run"),
+    *("provision/packages.sh", "provision/venv.sh", "tests/everything.sh"),
+    *(".ci/run", ".ci/nightly"),
     *("vm/guest.sh", "vm/make_image.sh", "vm/tree.sh"),
 ]
 MARK = "put here by the HNB testbed while apt runs"
@@ -53,7 +55,7 @@ def test_a_script_is_executable_and_its_syntax_is_right(script: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["run", "test", "vm-test", "soak", "lint", "bench", "clean", "help"]
+    "target", ["run", "test", "vm-test", "soak", "nightly", "lint", "bench", "clean", "help"]
 )
 def test_make_knows_the_target_and_tells_of_it(target: str) -> None:
     make = ["make", "--no-print-directory", "-C", ROOT]
@@ -64,9 +66,57 @@ def test_make_knows_the_target_and_tells_of_it(target: str) -> None:
     assert re.search(rf"^make {target} +\w", told, re.MULTILINE)
 
 
-@pytest.mark.parametrize("target", ["test", "vm-test"])
-def test_continuous_integration_runs_make(target: str) -> None:
-    assert re.search(rf"^ *make {target}$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+def test_continuous_integration_runs_the_test() -> None:
+    assert re.search(r"^make test$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+
+
+@pytest.fixture
+def a_night(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs .ci/nightly in a folder where everything that it calls ends with a wanted status."""
+
+    def run(soak: int = 0, packages: int = 0, vm: int = 0) -> subprocess.CompletedProcess[str]:
+        ends = {"make": soak, "provision/packages.sh": packages, "provision/venv.sh": 0}
+        for name, status in {**ends, ".venv/bin/python": vm}.items():
+            program = tmp_path / name
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.write_text(f'#!/bin/sh\necho "called: {name} $*"\nexit {status}\n')
+            program.chmod(0o755)
+        (tmp_path / ".ci").mkdir(exist_ok=True)
+        shutil.copy(ROOT / ".ci/nightly", tmp_path / ".ci/nightly")
+        path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        return subprocess.run(
+            [tmp_path / ".ci/nightly"], env=path, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+LEFT_OUT = "the VM test is left out"
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "is_left_out"),
+    [
+        ({}, 0, False),
+        ({"soak": 2}, 1, False),
+        ({"vm": 1}, 1, False),
+        ({"vm": 2}, 1, False),
+        ({"packages": 3}, 0, True),
+        ({"vm": 3}, 0, True),
+        ({"soak": 2, "packages": 3}, 1, True),
+    ],
+)
+def test_a_night_fails_by_what_fails_and_not_by_what_a_machine_lacks(
+    a_night: Callable[..., subprocess.CompletedProcess[str]],
+    ends: dict[str, int],
+    status: int,
+    is_left_out: bool,
+) -> None:
+    done = a_night(**ends)
+
+    assert "called: make soak" in done.stdout
+    assert ("called: .venv/bin/python -m vm" in done.stdout) == ("packages" not in ends)
+    assert (done.returncode, LEFT_OUT in done.stdout) == (status, is_left_out)
 
 
 def test_vagrant_provisions_by_the_project_s_own_scripts() -> None:

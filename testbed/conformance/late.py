@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from testbed.conformance.reading import (
-    Contact,
-    connection_of,
-    contacts,
-    events_of,
-    is_address,
-    lookups,
-    plain_name,
-)
-from testbed.conformance.sessions import Discovery
+from testbed.conformance.reading import Contact, connection_of, contacts, events_of
+from testbed.conformance.sessions import Discovery, addresses_of
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
@@ -31,25 +23,6 @@ def contacts_after_done(trace: Trace, discovery: Discovery) -> Iterator[Contact]
     for contact in contacts(trace, discovery.hnb):
         if discovery.done.number < contact.record.number < discovery.last:
             yield contact
-
-
-def is_served_by(trace: Trace, discovery: Discovery, contact: Contact) -> bool:
-    """Whether a contact is with somebody whom the serving set names."""
-    values = discovery.values
-    hosts = (plain_name(values.segw or ""), values.hms_host, plain_name(values.hnb_gw or ""))
-    return any(contact.address in addresses_of(trace, discovery, each) for each in hosts if each)
-
-
-def addresses_of(trace: Trace, discovery: Discovery, host: str) -> set[str]:
-    """The addresses that a host is known by: itself, or what answers have said."""
-    if is_address(host):
-        return {host}
-    return {
-        address
-        for lookup in lookups(trace, discovery.hnb)
-        if lookup.name == host
-        for address in lookup.addresses
-    }
 
 
 def is_shared(trace: Trace, discovery: Discovery) -> bool:

@@ -14,12 +14,16 @@ from typing import NamedTuple
 from testbed.conformance.index import index_of, remembered
 from testbed.conformance.reading import (
     INITIAL_HMS,
+    Contact,
     contacts,
     events_of,
     hnbs,
     host_of,
+    is_address,
     is_one_of,
     is_serving,
+    lookups,
+    plain_name,
 )
 from testbed.protocols import http
 from testbed.protocols.cwmp import rpc
@@ -302,10 +306,38 @@ def registration(trace: Trace, discovery: Discovery) -> Record | None:
     signs = [each.turns[0] for each in discovery.later[:1]]
     informed = discovery.sessions[0].turns[0].number if discovery.sessions else discovery.last
     for contact in contacts(trace, discovery.hnb):
-        if is_serving(contact.node) and informed < contact.record.number < discovery.last:
+        if not informed < contact.record.number < discovery.last:
+            continue
+        if is_serving(contact.node) or _goes_where_it_was_sent(trace, discovery, contact):
             signs.append(contact.record)
             break
     return min(signs, key=lambda each: each.number, default=None)
+
+
+def is_served_by(trace: Trace, discovery: Discovery, contact: Contact) -> bool:
+    """Whether a contact is with somebody whom the serving set names."""
+    values = discovery.values
+    hosts = (plain_name(values.segw or ""), values.hms_host, plain_name(values.hnb_gw or ""))
+    return any(contact.address in addresses_of(trace, discovery, each) for each in hosts if each)
+
+
+def addresses_of(trace: Trace, discovery: Discovery, host: str) -> set[str]:
+    """The addresses that a host is known by: itself, or what answers have said."""
+    if is_address(host):
+        return {host}
+    return {
+        address
+        for lookup in lookups(trace, discovery.hnb)
+        if lookup.name == host
+        for address in lookup.addresses
+    }
+
+
+def _goes_where_it_was_sent(trace: Trace, discovery: Discovery, contact: Contact) -> bool:
+    """Whether an HNB turns to somebody of its serving set once it has it, as a trace shows it that
+    does not know who is who.  What goes through a tunnel that is there opens nothing."""
+    is_late = discovery.done is not None and contact.record.number > discovery.done.number
+    return is_late and contact.kind != "ESP" and is_served_by(trace, discovery, contact)
 
 
 def redirections(discovery: Discovery) -> set[str]:

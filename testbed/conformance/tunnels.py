@@ -102,6 +102,15 @@ class Attempt:
                 return each
         return None
 
+    def may_have_ended_before(self, number: int) -> bool:
+        """Whether something that no key opens, and that may have deleted the tunnel, comes before
+        that record."""
+        return any(
+            isinstance(each.message, ike.Informational) and not each.message.is_opened
+            for each in self.said
+            if each.number < number
+        )
+
 
 @remembered
 def attempts(trace: Trace, node: str) -> list[Attempt]:

@@ -51,6 +51,7 @@ class Addresses:
         self._links_of: dict[tuple[str, str], str] = {}
         self._of_address: dict[str, list[Holding]] = {}
         self._peers: dict[tuple[str, str], str] = {}
+        self._behind: dict[tuple[str, str], str] = {}
         self._of_interface: dict[tuple[str, str], list[Holding]] = {}
 
     @property
@@ -145,8 +146,10 @@ class Addresses:
         """The receiver on a link without link-layer addresses, such as a tunnel's inside.
 
         The member that holds the address; where none does, the other end of the sender's tunnel, or
-        the only other member.
+        the member that was the last to send from that address, or the only other member.
         """
+        if source is not None and sender in self._members.get(link, ()):
+            self._behind[link, source] = sender
         if address is not None:
             for holding in self.holders(address, time_ns):
                 if self._links_of.get((holding.node, holding.interface)) == link:
@@ -154,5 +157,8 @@ class Addresses:
         peer = self._peers.get((link, source or ""))
         if peer is not None and peer != sender:
             return peer
+        behind = self._behind.get((link, address or ""))
+        if behind is not None and behind != sender:
+            return behind
         others = [node for node in self._members.get(link, ()) if node != sender]
         return others[0] if len(others) == 1 else None

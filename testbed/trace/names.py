@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.errors import BadInput, DecodeError
-from testbed.trace.dissect import ARP, cut_link
+from testbed.trace.dissect import ARP, ETHERNET, cut_link
 from testbed.trace.packets import decode_arp
 from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
@@ -65,6 +65,9 @@ class Names:
             each: (node, "", links[0] if len(links) == 1 else "") for each, node in known.items()
         }
         trace.set_nodes(places, {(node, ""): each for node, each in self.addresses.items()})
+        for frame in frames:
+            if frame.node and frame.link_type != ETHERNET:  # who else may be meant there
+                trace.addresses.join(frame.node, frame.interface, frame.link)
         trace.set_roles(self.roles)
         trace.decoders.register_web(*sorted(self.web_ports))
         return trace

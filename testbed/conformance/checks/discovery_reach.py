@@ -171,10 +171,17 @@ def hms_is_reached_by_its_name(trace: Trace) -> Iterator[Finding]:
         asked = hms_lookups(trace, discovery)
         reached = connections_before_done(trace, discovery)
         for connection in reached:
-            yield _judge_address(connection, asked, factory)
+            if asked or factory is not None or _is_named(connection):
+                yield _judge_address(connection, asked, factory)
         if asked and not reached and not any(each.addresses for each in asked):
             last = asked[-1]
             yield ok(last.answer or last.query, "no address, and nobody is contacted")
+
+
+def _is_named(connection: Connection) -> bool:
+    """Whether the client says whom it wants; of a URL with an address it says nothing."""
+    hello = connection.hello()
+    return hello is not None and bool(hello.message.server_name)
 
 
 def _wrong_lookups(trace: Trace, discovery: Discovery) -> Iterator[Finding]:

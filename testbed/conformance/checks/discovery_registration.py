@@ -11,26 +11,24 @@ from collections.abc import Iterator
 
 from testbed.conformance.check import check
 from testbed.conformance.early import is_by_tunnel, public_discoveries, tunnelled_discoveries
-from testbed.conformance.late import (
-    addresses_of,
-    contacts_after_done,
-    is_served_by,
-    is_shared,
-    marker_of,
-)
+from testbed.conformance.late import contacts_after_done, is_shared, marker_of
 from testbed.conformance.reading import (
     INITIAL_HMS,
     connection_of,
     contacts,
     is_one_of,
     is_serving,
+    plain_name,
 )
 from testbed.conformance.sessions import (
     Discovery,
     Session,
+    addresses_of,
     all_discoveries,
+    is_served_by,
     serving_set,
 )
+from testbed.conformance.tunnels import attempts
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
@@ -141,6 +139,10 @@ def serving_hms_may_be_another_or_the_same(trace: Trace) -> Iterator[Finding]:
         first, whom = session.turns[0], session.acs or "somebody unknown"
         if _is_with_serving(trace, discovery, session):
             yield ok(first, f"with {whom}, as set")
+        elif _could_be_with_serving(trace, discovery, session):
+            continue
+        elif _tried_the_serving_segw(trace, discovery, session):
+            continue  # and nobody was there: it discovers again
         else:
             yield fault(first, f"with {whom}, {discovery.values.hms_url} was set")
 
@@ -229,3 +231,26 @@ def _is_with_serving(trace: Trace, discovery: Discovery, session: Session) -> bo
     connection = connection_of(trace, session.cpe, session.turns[0])
     wanted = addresses_of(trace, discovery, discovery.values.hms_host)
     return connection is not None and connection.address in wanted
+
+
+def _could_be_with_serving(trace: Trace, discovery: Discovery, session: Session) -> bool:
+    """Whether nothing seen says where the HMS that was set is, and the session is not again where
+    the set came from."""
+    if addresses_of(trace, discovery, discovery.values.hms_host) or discovery.session is None:
+        return False
+    ends = [connection_of(trace, each.cpe, each.turns[0]) for each in (discovery.session, session)]
+    first, then = (None if each is None else each.address for each in ends)
+    return first is None or first != then
+
+
+def _tried_the_serving_segw(trace: Trace, discovery: Discovery, session: Session) -> bool:
+    """Whether the HNB has tried the SeGW that was set before that session, without success."""
+    assert discovery.done is not None
+    first, last = discovery.done.number, session.turns[0].number
+    known = addresses_of(trace, discovery, plain_name(discovery.values.segw or ""))
+    tried = [
+        each
+        for each in attempts(trace, discovery.hnb)
+        if first < each.begun.number < last and each.address in known
+    ]
+    return bool(tried) and not any(each.is_up for each in tried)

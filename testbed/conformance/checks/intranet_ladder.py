@@ -14,7 +14,7 @@ from testbed.conformance.early import (
     out_of_order,
     tunnelled_discoveries,
 )
-from testbed.conformance.late import contacts_after_done, is_served_by, is_shared, marker_of
+from testbed.conformance.late import contacts_after_done, is_shared, marker_of
 from testbed.conformance.reading import (
     INITIAL_HMS,
     Lookup,
@@ -25,7 +25,7 @@ from testbed.conformance.reading import (
     lookups,
     plain_name,
 )
-from testbed.conformance.sessions import Discovery, registration
+from testbed.conformance.sessions import Discovery, is_served_by, registration
 from testbed.conformance.tunnels import is_inside
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc

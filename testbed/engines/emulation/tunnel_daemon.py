@@ -152,9 +152,11 @@ class Charon:
         commands: the connection for what is done at once.
         is_running: whether it takes commands.
         skew_s: by how much its date is ahead of the true one.
+        version: strongSwan's.
     """
 
     commands: Vici
+    version: str
 
     def __init__(
         self,
@@ -241,6 +243,7 @@ class Charon:
             self._connections.append(await self.connection())
         self.commands = self._connections[0]
         await self._connections[1].register(*_EVENTS)
+        self.version = (await self.commands.ask("version"))["version"].decode()
 
     async def live(self) -> int:
         """Hear its events until it ends; gives its exit status."""

@@ -40,11 +40,13 @@ class TunnelGround:
         logs: folder of the charons' logs; None: none are kept.
         esp: who does ESP.
         on_keys: told the keys of every security association.
+        versions: of the programs that the tunnels are made by, by name, once they run.
     """
 
     logs: Path | None = None
     esp: Esp = Esp.USER
     on_keys: OnKeys = field(default=_nobody)
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 class OpenTunnel:

@@ -249,6 +249,7 @@ class NodeTunnels:
             self._charon = charon
             try:
                 await charon.start(self._host.namespace, self._netlink, timers, skew_s)
+                self._ground.versions["strongSwan"] = charon.version
             except BaseException:
                 self.end()
                 raise

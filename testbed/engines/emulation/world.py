@@ -48,6 +48,7 @@ class EmulationWorld:
     Attributes:
         key_log: the secrets of all TLS connections, in NSS key log form, once the world has
             stopped.
+        versions: of what it has started itself (strongSwan), by name.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class EmulationWorld:
         self.network = Network(topology)
         self.network.start()
         ground = TunnelGround(logs, topology.esp, self._keys_told)
+        self.versions: Mapping[str, str] = ground.versions
         self._hosts: dict[str, EmulatedHost] = {
             name: EmulatedHost(
                 name,
