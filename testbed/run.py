@@ -172,11 +172,9 @@ async def _perform(
     if outcome.kind not in ("interrupted", "unsupported"):
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
     (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
-<<<<<<< HEAD
-    _write_run_json(plan, topology, outcome, modelled_by(world), _last_step(stage))
-=======
-    _write_run_json(plan, topology, outcome, world.versions)
->>>>>>> perf
+    _write_run_json(
+        plan, topology, outcome, modelled_by(world), _last_step(stage), versions_of(world)
+    )
     tell({"outcome": outcome.to_json()})
     return outcome.status
 
@@ -341,15 +339,12 @@ def _notes(plan: Plan) -> dict[str, object]:
 
 
 def _write_run_json(
-<<<<<<< HEAD
     plan: Plan,
     topology: Topology,
     outcome: Outcome,
     modelled: Mapping[str, str],
     last_step: int | None,
-=======
-    plan: Plan, topology: Topology, outcome: Outcome, started: Mapping[str, str]
->>>>>>> perf
+    started: Mapping[str, str],
 ) -> None:
     text = json.dumps(
         {
@@ -379,11 +374,7 @@ def _write_run_json(
             "records": outcome.records,
             "last_step": last_step,
             "seconds": round(outcome.seconds, 6),
-<<<<<<< HEAD
-            "versions": versions(plan.engine),
-=======
-            "versions": {**versions(), **started},
->>>>>>> perf
+            "versions": {**versions(plan.engine), **started},
         },
         indent=2,
     )

@@ -102,6 +102,12 @@ def modelled_by(world: Any) -> Mapping[str, str]:
     return told
 
 
+def versions_of(world: Any) -> Mapping[str, str]:
+    """The programs of others that this world has started, as they told their versions."""
+    told: Mapping[str, str] = getattr(world, "versions", {})
+    return told
+
+
 def watch_for_deadlock(loop: asyncio.AbstractEventLoop) -> asyncio.Future[str]:
     """A future that gets the reason when nothing will happen any more; only virtual time knows."""
     stuck: asyncio.Future[str] = loop.create_future()
