@@ -43,7 +43,14 @@ from testbed.trace.folder import RunWriter
 from testbed.trace.ladder import LadderPrinter, Line
 from testbed.trace.ladder_svg import draw_svg
 from testbed.trace.trace import Trace
-from testbed.worlds import SIMULATION, make_world, modelled_by, runner, watch_for_deadlock
+from testbed.worlds import (
+    SIMULATION,
+    make_world,
+    modelled_by,
+    runner,
+    versions_of,
+    watch_for_deadlock,
+)
 
 KEY_LOG = Path("keys", "tls.log")
 """The secrets of a run's TLS connections, in its folder; the capture has them too."""
