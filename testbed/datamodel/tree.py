@@ -26,6 +26,7 @@ from testbed.datamodel.values import (
     ModelFault,
     Name,
     Refusal,
+    is_child,
 )
 from testbed.datamodel.values import Value as Value
 from testbed.errors import BadInput, unknown
@@ -36,6 +37,9 @@ MOST_INSTANCES = 256
 
 class Tree:
     """The parameters of one device.
+
+    Attributes:
+        held: parameters whose changes are not told yet, though they are to be.
 
     Args:
         model: what there is.
@@ -48,6 +52,7 @@ class Tree:
     def __init__(self, model: Model, factory: Mapping[str, str] | None = None) -> None:
         self.model = model
         self.factory = dict(factory or {})
+        self.held: set[str] = set()
         self._serial = 0
         self.reset()
 
@@ -143,7 +148,7 @@ class Tree:
         return tuple(
             Change(self._shown(path), self.notification(path) is Notification.ACTIVE, serial)
             for path, serial in sorted(self._changes.items(), key=lambda item: item[1])
-            if self.notification(path) is not Notification.OFF
+            if path not in self.held and self.notification(path) is not Notification.OFF
         )
 
     def told(self, changes: Iterable[Change]) -> None:
@@ -195,7 +200,7 @@ class Tree:
             *(Name(each, self._definition(each).writable) for each in self._below(path)),
         ]
         if next_level:
-            found = [each for each in found if self._is_child(path, each.path)]
+            found = [each for each in found if is_child(path, each.path)]
         return tuple(sorted(found, key=lambda each: each.path))
 
     def set(self, values: Sequence[Value], key: str = "") -> tuple[str, ...]:
@@ -363,11 +368,6 @@ class Tree:
 
     def _table_writable(self, table: str) -> bool:
         return self.model.objects[f"{template(table)}{INSTANCE}."].writable
-
-    @staticmethod
-    def _is_child(path: str, candidate: str) -> bool:
-        rest = candidate[len(path) :].removesuffix(".")
-        return bool(rest) and "." not in rest
 
     def _refuse(self, value: Value, accepted: dict[str, str]) -> Refusal | None:
         """Why a value cannot be set; None: it can, and `accepted` has it in its one spelling."""

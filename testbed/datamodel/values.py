@@ -83,3 +83,9 @@ class ModelFault(PeerError):
         super().__init__(sentence)
         self.code = code
         self.refusals = tuple(refusals)
+
+
+def is_child(path: str, candidate: str) -> bool:
+    """Whether a candidate below `path` is one level below it, and no deeper."""
+    rest = candidate[len(path) :].removesuffix(".")
+    return bool(rest) and "." not in rest

@@ -43,6 +43,12 @@ class CpeOwner:
         """A session is over.  A text: it counts as failed nevertheless, for this cause."""
         return None
 
+    def parameters_set(self) -> None:
+        """The ACS has set parameters; they hold from now on."""
+
+    def changes_told(self, paths: Iterable[str]) -> None:
+        """The ACS has accepted an Inform that tells it of changes of these parameters."""
+
     def reboot(self) -> None:
         """The ACS wants the box to start anew."""
 
@@ -147,6 +153,10 @@ class Cpe:
         """An event occurs, and with it a session is due."""
         self._happened(code, command_key)
         self._wake.set()
+
+    def is_known(self) -> None:
+        """The ACS of its URL was told "0 BOOTSTRAP" in a former life."""
+        self._bootstrapped = self.setting("URL")
 
     def start_over(self) -> None:
         """The ACS is to be told "0 BOOTSTRAP" again: what it did not provide is still lacking."""
@@ -275,6 +285,7 @@ class Cpe:
                 if isinstance(event, Accepted):
                     self.queue.delivered(events)
                     self.tree.told(changes)
+                    self.owner.changes_told([each.value.path for each in changes])
                     self._bootstrapped = url
 
         try:
@@ -308,6 +319,8 @@ class Cpe:
                 served.append(Served(envelope.message, answer))
                 if not isinstance(answer, rpc.Fault):
                     self._after.append(envelope.message)
+                    if isinstance(envelope.message, rpc.SetParameterValues):
+                        self.owner.parameters_set()
             case Answered(request, response):
                 self.transfers.answered(request, response)
             case Failed(error):

@@ -18,7 +18,7 @@ from testbed.engines.emulation.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
 from testbed.engines.emulation.configured import Configured
 from testbed.engines.emulation.handshakes import Handshakes
-from testbed.engines.emulation.interfaces import announce, await_ready
+from testbed.engines.emulation.interfaces import Neighbours, announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.nat_rules import Forwarding
 from testbed.engines.emulation.netlink import Netlink
@@ -59,7 +59,7 @@ Taps = Callable[[str, Endpoint, Endpoint, bool], Tap | None]
 gives who is told its clear octets."""
 
 
-class EmulatedHost(TunnelEnds):
+class EmulatedHost(TunnelEnds, Neighbours):
     """One node.  Fits `testbed.host.Host`; make it inside the loop that is to serve it.
 
     It has power from the start.  Interfaces, static addresses and routes are the network's work.
