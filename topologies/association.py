@@ -11,10 +11,9 @@ from typing import Any
 
 from testbed.roles.associations import AssociationPolicy
 from testbed.roles.manageable import ProbePolicy
-from testbed.topology import Nat, Topology
+from testbed.topology import Attachment, Link, Nat, Topology
 
 ACS, OTHER_ACS = "203.0.113.21", "203.0.113.22"
-QUICK = ProbePolicy(interval_s=0.5, attempts=2, answer_within_s=0.2)
 DEVICE_CLASS, GATEWAY_CLASS = "Phone", "Gateway"
 
 
@@ -32,7 +31,10 @@ def managed_home(
     device_class: str = DEVICE_CLASS,
     gateway_class: str = GATEWAY_CLASS,
     same_serial: bool = False,
-    proxy: bool = False,
+    is_known: bool = True,
+    other_acs: bool = False,
+    abroad: bool = False,
+    probe_interval_s: float = 30.0,
     nat: Nat = Nat.MASQUERADE,
 ) -> Topology:
     """A managed gateway with managed devices behind it, and their ACS.
@@ -51,7 +53,11 @@ def managed_home(
         device_class: product class of the devices; "": they have none.
         gateway_class: of the gateways, likewise; that of the second one ends with 2.
         same_serial: whether the devices differ in product class alone.
-        proxy: whether a stranger's box stands in the LAN.
+        is_known: whether the devices' ACS was told "0 BOOTSTRAP" before the run.
+        other_acs: whether there is another ACS, which manages nobody at first.
+        abroad: whether the first device is not at home, but elsewhere in the Internet, and a box at
+            home (`proxy`) speaks for it.
+        probe_interval_s: between the gateways' rounds of ARP requests; 0: none are sent.
         nat: what the gateway does to packets that leave the home.
     """
     net = Topology(managed_home.__doc__)
@@ -65,8 +71,9 @@ def managed_home(
     acs: dict[str, Any] = {"role": "hms", "associates": True, "associations": policy}
     net.node("serving_hms", internet.at(21), url=f"http://{ACS}/acs", **acs)
     device_acs = ACS
-    if uncoupled:
+    if uncoupled or other_acs:
         net.node("other_hms", internet.at(22), url=f"http://{OTHER_ACS}/acs", **acs)
+    if uncoupled:
         device_acs = OTHER_ACS
     home = net.link("home", lan)
     for number in range(gateways):
@@ -78,7 +85,7 @@ def managed_home(
             hms_url=f"http://{ACS}/acs",
             serial_number="GW1",
             product_class=f"{gateway_class}{number + 1 if number else ''}",
-            probes=QUICK,
+            probes=ProbePolicy(probe_interval_s, attempts=2, answer_within_s=0.2),
         )
     for number in range(devices):
         suffix = str(number + 1) if number else ""
@@ -88,15 +95,21 @@ def managed_home(
         }
         net.node(
             f"device{suffix}",
-            home.at(50 + number) if static else home.by_dhcp(),
+            _place(number, home, internet, static, abroad),
             role="device",
             router=str(home.subnet[1]) if static else None,
             hms_url=f"http://{device_acs}/acs",
-            is_known=True,
+            is_known=is_known,
             **settings,
         )
     if plain_client:
         net.node("plain_client", home.by_dhcp(), role="device")
-    if proxy:
-        net.node("proxy", home.by_dhcp(), role="bystander")
+    if abroad:
+        net.node("proxy", home.by_dhcp(), role="device")
     return net
+
+
+def _place(number: int, home: Link, internet: Link, static: bool, abroad: bool) -> Attachment:
+    if abroad and number == 0:
+        return internet.at(50)
+    return home.at(50 + number) if static else home.by_dhcp()

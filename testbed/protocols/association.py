@@ -6,6 +6,7 @@ sub-options of other codes, are passed over (AMB-P1-10).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from testbed.protocols.dhcp.options import Option, VendorIdentity, vendor_identity
@@ -16,6 +17,8 @@ DEVICE_CODES = (1, 2, 3)
 """Sub-options of a Device Identity: OUI, serial number, product class (Table 1)."""
 GATEWAY_CODES = (4, 5, 6)
 """Sub-options of a Gateway Identity, in the same order."""
+
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class Identity:
 
     def __str__(self) -> str:
         return f"{self.oui}/{self.serial_number}/{self.product_class}"
+
+    @property
+    def fits_xml(self) -> bool:
+        """Whether CWMP can carry it: XML 1.0 has no NUL and few other control characters."""
+        return _NOT_XML.search(str(self)) is None
 
 
 NOBODY = Identity()

@@ -163,6 +163,8 @@ class ManageableDevices:
             return "its OUI is not six upper-case hexadecimal digits"
         if max(len(identity.serial_number), len(identity.product_class)) > LONGEST:
             return f"its serial number or product class has more than {LONGEST} characters"
+        if not identity.fits_xml:
+            return "it holds a character that CWMP cannot carry"
         if len(self.tree.rows(self.table)) >= MOST_INSTANCES:
             return "the table is full"
         return None

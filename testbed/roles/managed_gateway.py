@@ -73,6 +73,11 @@ class ManagedGateway(ManagedBox, Gateway):
         self.devices.admitted = identities
         self.host.tell("STAGED", admitted=[str(each) for each in identities])
 
+    def call_itself(self, identity: Identity) -> None:
+        """Tell devices another identity than its own from now on."""
+        self.devices.gateway = identity
+        self.host.tell("STAGED", gateway_identity=str(identity))
+
     def set_probes(self, **changes: Any) -> None:
         """Change how connectivity is detected; holds from the next round."""
         self.devices.probes = dataclasses.replace(self.devices.probes, **changes)
