@@ -6,10 +6,10 @@ sub-options of other codes, are passed over (AMB-P1-10).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from testbed.protocols.dhcp.options import Option, VendorIdentity, vendor_identity
+from testbed.protocols.markup import illegal_character
 
 DSL_FORUM = 3561
 """Its enterprise number at IANA, decimal."""
@@ -17,8 +17,6 @@ DEVICE_CODES = (1, 2, 3)
 """Sub-options of a Device Identity: OUI, serial number, product class (Table 1)."""
 GATEWAY_CODES = (4, 5, 6)
 """Sub-options of a Gateway Identity, in the same order."""
-
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Identity:
     @property
     def fits_xml(self) -> bool:
         """Whether CWMP can carry it: XML 1.0 has no NUL and few other control characters."""
-        return _NOT_XML.search(str(self)) is None
+        return illegal_character(str(self)) is None
 
 
 NOBODY = Identity()

@@ -9,6 +9,7 @@ keeps active notifications of the table's size as rare as the ACS wants them (AM
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class ManageableDevices:
         for number in self.tree.rows(self.table):
             self.tree.remove_row(self.table, number)
         if self.probes.interval_s > 0:
+            self.host.tell("PROBES", **dataclasses.asdict(self.probes))
             self._probing = self.host.spawn(self._probe(), f"{self.host.name} probes its LAN")
 
     def stop(self) -> None:
