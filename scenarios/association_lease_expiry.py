@@ -12,14 +12,12 @@ from topologies.association import managed_home
 async def association_lease_expiry(at: Stage) -> None:
     """The cable is pulled until the lease is over; then the device comes back."""
     device, gateway, acs = at.device, at.gateway, at.serving_hms
-    device.set_dhcp(**IMPATIENT)
+    device.set_dhcp(**IMPATIENT, attempts=3)
     await settled(at, device, gateway, acs)
     device.unplug()
     await table_read(at, gateway, acs)
-    start = at.cursor
-    await at.tells(device, "GATEWAY", identity=None)
-    at.cursor = start
-    await at.tells(gateway, "UNLISTED", identity=str(device.identity))
+    await at.tells(device, "EXPIRED")
+    await at.tells(device, "FAILED", step="1")  # by now the lease is over at the gateway, too
     await table_read(at, gateway, acs)
     device.plug()
     await at.tells(device, "CONNECTED")
@@ -44,9 +42,8 @@ async def release(at: Stage) -> None:
     await settled(at, device, gateway, acs)
     device.release()
     await at.sees(device, "->", gateway, dhcp.Release)
-    await at.tells(gateway, "UNLISTED", identity=str(device.identity))
     await table_read(at, gateway, acs)
     device.power_off()
     device.power_on()
-    await at.tells(gateway, "LISTED", identity=str(device.identity))
+    await at.tells(device, "CONNECTED")
     await notified(at, device, acs)

@@ -34,6 +34,7 @@ def managed_home(
     is_known: bool = True,
     other_acs: bool = False,
     abroad: bool = False,
+    late: bool = False,
     probe_interval_s: float = 30.0,
     nat: Nat = Nat.MASQUERADE,
 ) -> Topology:
@@ -57,6 +58,7 @@ def managed_home(
         other_acs: whether there is another ACS, which manages nobody at first.
         abroad: whether the first device is not at home, but elsewhere in the Internet, and a box at
             home (`proxy`) speaks for it.
+        late: whether there is a device besides, `late`, that nobody manages and that may come later.
         probe_interval_s: between the gateways' rounds of ARP requests; 0: none are sent.
         nat: what the gateway does to packets that leave the home.
     """
@@ -104,6 +106,8 @@ def managed_home(
         )
     if plain_client:
         net.node("plain_client", home.by_dhcp(), role="device")
+    if late:
+        net.node("late", home.by_dhcp(), role="device")
     if abroad:
         net.node("proxy", home.by_dhcp(), role="device")
     return net

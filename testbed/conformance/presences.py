@@ -141,7 +141,7 @@ def found_within_ns(trace: Trace, gateway: str) -> int | None:
     for told in events_of(trace, gateway, "PROBES"):
         fields = told.message.fields
         asking_s = fields["attempts"] * fields["answer_within_s"]
-        return round((fields["interval_s"] + asking_s) * 1e9) + TOLERANCE_NS
+        return int((float(fields["interval_s"]) + asking_s) * 1e9) + TOLERANCE_NS
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from testbed.conformance.associations import (
     BOOTSTRAP,
@@ -247,11 +248,9 @@ def changes_are_notified(trace: Trace) -> Iterator[Finding]:
     "0 BOOTSTRAP" stands for it where the ACS is new to the device: then all is.
     """
     for device in managed_devices(trace):
-        if (
-            _sets_attributes(trace, device)
-            and _url_changed(trace, device, trace.records[-1]) is None
-        ):
-            continue
+        moved = _url_changed(trace, device, trace.records[-1])
+        if _sets_attributes(trace, device) and moved is None:
+            continue  # the ACS does not want to be told
         told = dict.fromkeys(ELEMENTS, "")
         owed_all = owed_info(trace, device)
         for place, owed in enumerate(owed_all):
@@ -307,7 +306,7 @@ def lease_end_discards_all(trace: Trace) -> Iterator[Finding]:
     """
     for device in managed_devices(trace):
         owed_all = owed_info(trace, device)
-        for ended, after in zip(owed_all, owed_all[1:], strict=False):
+        for ended, after in pairwise(owed_all):
             is_end = ended.cause != "the DHCPACK says so"
             if not is_end or not isinstance(after.record.message, dhcp.Ack) or not after.identity:
                 continue
