@@ -8,7 +8,7 @@ from testbed.scenario import Stage, scenario
 from topologies.association import managed_home
 
 
-@scenario(managed_home, step_s=10, lease_s=2)
+@scenario(managed_home, step_s=10, lease_s=2, learns_by="notification")
 async def association_lease_expiry(at: Stage) -> None:
     """The cable is pulled until the lease is over; then the device comes back."""
     device, gateway, acs = at.device, at.gateway, at.serving_hms

@@ -58,7 +58,7 @@ def managed_home(
         other_acs: whether there is another ACS, which manages nobody at first.
         abroad: whether the first device is not at home, but elsewhere in the Internet, and a box at
             home (`proxy`) speaks for it.
-        late: whether there is a device besides, `late`, that nobody manages and that may come later.
+        late: whether there is one more device, `late`, that nobody manages.
         probe_interval_s: between the gateways' rounds of ARP requests; 0: none are sent.
         nat: what the gateway does to packets that leave the home.
     """
