@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from testbed.conformance.associations import (
@@ -89,7 +90,8 @@ def active_notification_is_granted(trace: Trace) -> Iterator[Finding]:
                 yield fault(call.answer, f"{gateway} refuses: {refusal}")
                 continue
             reads = attributes_read(trace, gateway, COUNT)
-            after = [(r, value) for r, value in reads if r.number > call.call.number]
+            until = _next_set(trace, gateway, call)
+            after = [(r, value) for r, value in reads if call.call.number < r.number < until]
             for record, value in after:
                 if value == ACTIVE:
                     yield ok(record, "2 is read back")
@@ -97,6 +99,16 @@ def active_notification_is_granted(trace: Trace) -> Iterator[Finding]:
                     yield fault(record, f"{gateway} accepts 2, and then it is {value}")
             if not after:
                 yield ok(call.answer)
+
+
+def _next_set(trace: Trace, gateway: str, before: Call) -> int:
+    """Where the ACS wants another notification of the table's size."""
+    later = [
+        call.call.number
+        for call, change in sets_of(trace, gateway)
+        if change.name == COUNT and call.call.number > before.call.number
+    ]
+    return min(later, default=len(trace.records))
 
 
 @check("TR111-1.2.1-G7")
@@ -168,7 +180,7 @@ def notifications_keep_their_distance(trace: Trace) -> Iterator[Finding]:
         if since is None or limit == 0:
             continue
         told = [each for each in told_counts(trace, gateway) if each[0].number > since.number]
-        for (before, _), (record, number) in zip(told, told[1:], strict=False):
+        for (before, _), (record, number) in itertools.pairwise(told):
             gap_ns = record.time_ns - before.time_ns
             if gap_ns + CLOCK_NS < limit:
                 yield fault(
