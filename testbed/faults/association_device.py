@@ -18,10 +18,6 @@ from testbed.roles.managed_device import ManagedDevice
 
 DISCOVER, INFORM = "association_discover/", "association_inform/"
 EDGE = "association_edge_identity/"
-    "association_discover/",
-    "association_inform/",
-    "association_edge_identity/",
-)
 CODE = dhcp.Code.VENDOR_IDENTITY
 Values = list[tuple[int, bytes]]
 
