@@ -437,6 +437,15 @@ class FakeHost:
     def set_default_route(self, router: str | None) -> None:
         self.default_route = router
 
+    async def reaches(self, interface: str, address: str, within_s: float) -> bool:
+        found = self.network.owner(address)
+        is_there = found is not None and found[0].carrier(found[1]) and self.carrier(interface)
+        if is_there and address not in self.network.silent:
+            await asyncio.sleep(2 * self.network.delay_s)
+            return True
+        await asyncio.sleep(within_s)
+        return False
+
     def carrier(self, interface: str) -> bool:
         return interface not in self._down
 

@@ -173,6 +173,10 @@ class InsideHost:
         """
         raise Unsupported(f"{self.name}: what has the inner address goes through the tunnel")
 
+    async def reaches(self, interface: str, address: str, within_s: float) -> bool:
+        """Nobody answers: a tunnel has no ARP."""
+        return False
+
     def carrier(self, interface: str) -> bool:
         """Whether the tunnel is up."""
         return interface in self.interfaces and self._is_up()

@@ -151,6 +151,10 @@ class Host(Protocol):
     def set_default_route(self, router: str | None) -> None:
         """Send what is for nobody near to `router`; None: no default route."""
 
+    async def reaches(self, interface: str, address: str, within_s: float) -> bool:
+        """Whether somebody on the interface's link answers an ARP request for that address."""
+        ...
+
     def carrier(self, interface: str) -> bool:
         """Whether the interface's link is up."""
         ...

@@ -170,6 +170,10 @@ class Cpe:
         self._happened(code, command_key)
         self._wake.set()
 
+    def is_known(self) -> None:
+        """The ACS of its URL was told "0 BOOTSTRAP" in a former life."""
+        self._bootstrapped = self.setting("URL")
+
     def start_over(self) -> None:
         """The ACS is to be told "0 BOOTSTRAP" again: what it did not provide is still lacking."""
         self._bootstrapped = None

@@ -20,6 +20,8 @@ INTERFACE = "eth0"
 class Device(Role):
     """DHCP on its only interface; then resolves `first_name`, where it has one.
 
+    Where the interface has a static address, DHCP is an INFORM about that.
+
     Attributes:
         dhcp_policy: may be changed before power is given.
         lan: its connectivity.
@@ -34,7 +36,9 @@ class Device(Role):
         self.dhcp_policy = dhcp.ClientPolicy(host_name=node.name)
         self.resolver_policy = dns.ResolverPolicy()
         self.lan = LanConnectivity(
-            host, INTERFACE, self.dhcp_policy, self._lease_changed, self.mend_of("dhcp")
+            *(host, INTERFACE, self.dhcp_policy, self._lease_changed, self.mend_of("dhcp")),
+            on_ack=self.acknowledged,
+            static_address=node.address,
         )
         self._contact: asyncio.Task[None] | None = None
 
@@ -58,6 +62,9 @@ class Device(Role):
     def release(self) -> None:
         """Give the address back."""
         self.lan.release()
+
+    def acknowledged(self, ack: dhcp.Message) -> None:
+        """A DHCP server has answered by an ACK that is taken."""
 
     def _lease_changed(self, lease: dhcp.Lease | None) -> None:
         if self._contact is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from ipaddress import IPv4Interface
 from typing import Any
 
@@ -54,12 +55,12 @@ class Gateway(Role):
     async def start(self) -> None:
         """Power is on: translate, lease, forward."""
         self.host.translate(self.nat, [INSIDE], OUTSIDE, self.node.pool)
-        self.server = dhcp.DhcpServer(self.dhcp_policy)
+        self.server = dhcp.DhcpServer(self.dhcp_policy, self.answer_options)
         self._drive = await Drive.open(
             self.server,
             self.host,
             Endpoint("0.0.0.0", SERVER_PORT),
-            self._happened,
+            self.happened,
             self.mend_of("dhcp"),
             interface=INSIDE,
             broadcast=True,
@@ -81,8 +82,15 @@ class Gateway(Role):
         self.dhcp_policy = dataclasses.replace(self.dhcp_policy, **changes)
         if self.server is not None:
             self.server.policy = self.dhcp_policy
+        # Told, so that a judge does not blame it for what the scenario makes it do.
+        self.host.tell("STAGED", **{name: str(value) for name, value in changes.items()})
 
-    def _happened(self, event: dhcp.ServerEvent) -> None:
+    def answer_options(self, request: dhcp.Message) -> Sequence[dhcp.Option]:
+        """More options for the answer to a DISCOVER, REQUEST or INFORM."""
+        return ()
+
+    def happened(self, event: dhcp.ServerEvent) -> None:
+        """The DHCP server reports."""
         match event:
             case dhcp.Malformed(error, source):
                 self.host.tell("MALFORMED", source=str(source), error=str(error))

@@ -31,6 +31,7 @@ from testbed.protocols.http_auth import Nonces
 from testbed.protocols.http_cookies import parse_cookies
 from testbed.protocols.http_gate import Gate, Turned
 from testbed.protocols.wire import Endpoint
+from testbed.roles.associations import AssociationPolicy, Associations
 from testbed.roles.connection_request import request_connection
 from testbed.roles.hms_policy import Area, Assignment, HmsPolicy
 from testbed.roles.http_server import Dropped, HttpLimits, HttpServer
@@ -89,13 +90,16 @@ class _HmsSession:
 class Hms(Role):
     """Serves CWMP on the node's first address.
 
-    Settings of the node: `url` (its own; https with `identity`), `roots`, `assignments`.
+    Settings of the node: `url` (its own; https with `identity`), `roots`, `assignments`,
+    `associates` (it keeps which device is behind which gateway, TR-111 Part 1), `associations` (its
+    policy for that).
 
     Attributes:
         url: what HNBs are told to use.
         assignments: the first that fits an HNB's place holds; none at all: no HNB is told anything.
         policy: may be changed while it runs (`set_policy`).
         devices: every CPE that has been here, by serial number.
+        associations: which device is behind which gateway.
     """
 
     def __init__(self, host: Host, node: Node) -> None:
@@ -108,6 +112,9 @@ class Hms(Role):
         self._sessions: dict[str, _HmsSession] = {}
         self._wanted: dict[str, list[tuple[rpc.Rpc, asyncio.Future[rpc.Rpc]]]] = {}
         self._gate: Gate | None = None
+        self.associations = Associations(
+            host, node.settings.get("associations", AssociationPolicy()), self.call_cpe
+        )
         self._server = HttpServer(host, self._answer, LIMITS, self.mend_of("http"))
 
     # What scenarios ask of it.
@@ -138,6 +145,10 @@ class Hms(Role):
         future: asyncio.Future[rpc.Rpc] = asyncio.get_running_loop().create_future()
         self._wanted.setdefault(serial_number, []).append((request, future))
         return future
+
+    def call_cpe(self, who: rpc.DeviceId, request: rpc.Rpc) -> asyncio.Future[rpc.Rpc]:
+        """As `call`, of the one CPE of this whole identity: a serial number may have several."""
+        return self.call(str(who), request)
 
     async def request_connection(self, serial_number: str, username: str, password: str) -> int:
         """Ask a CPE for a session, by TCP; the HTTP status of its answer.
@@ -330,7 +341,10 @@ class Hms(Role):
             return
         for call in calls:
             session.machine.call(call)
-        session.calls = self._wanted.pop(serial, [])
+        if self.node.settings.get("associates"):
+            self.associations.informed(device)
+        whole = str(inform.device_id)
+        session.calls = [*self._wanted.pop(serial, []), *self._wanted.pop(whole, [])]
         for request, _ in session.calls:
             session.machine.call(request)
 
@@ -391,8 +405,8 @@ class Hms(Role):
         """A session is over; calls that nobody answered wait for the next one."""
         self._sessions.pop(session.cookie, None)
         if session.calls and session.device is not None:
-            serial = session.device.device_id.serial_number
-            self._wanted[serial] = [*session.calls, *self._wanted.get(serial, [])]
+            whole = str(session.device.device_id)
+            self._wanted[whole] = [*session.calls, *self._wanted.get(whole, [])]
         if cause is not None:
             who = session.device.device_id.serial_number if session.device else None
             self.host.tell("SESSION_LOST", serial_number=who, cause=cause)

@@ -25,6 +25,8 @@ class LanConnectivity:
         policy: the client's timers and options.
         mend: the faults at work on what it sends.
         on_lease: called with each new lease that brings an address, and with None when it is gone.
+        on_ack: called with every ACK that is taken, before `on_lease`.
+        static_address: the interface's own; it is only told about (DHCPINFORM), never asked for.
     """
 
     def __init__(
@@ -34,12 +36,16 @@ class LanConnectivity:
         policy: dhcp.ClientPolicy,
         on_lease: Callable[[dhcp.Lease | None], None],
         mend: Mend[dhcp.Message] | None = None,
+        on_ack: Callable[[dhcp.Message], None] | None = None,
+        static_address: str | None = None,
     ) -> None:
         self.host = host
         self.interface = interface
         self.policy = policy
         self.lease: dhcp.Lease | None = None
         self._on_lease = on_lease
+        self._on_ack = on_ack
+        self._static_address = static_address
         self._mend = mend
         self._drive: Drive[dhcp.Message, dhcp.ClientEvent] | None = None
         self._client: dhcp.DhcpClient | None = None
@@ -59,7 +65,10 @@ class LanConnectivity:
         )
         self.host.on_carrier(self._carrier)
         if self.host.carrier(self.interface):
-            self._client.start(self.host.now())
+            if self._static_address is None:
+                self._client.start(self.host.now())
+            else:
+                self._client.inform(self.host.now(), self._static_address)
             self._drive.flush()
 
     def stop(self) -> None:
@@ -82,11 +91,17 @@ class LanConnectivity:
         if up:
             self._client.restart(self.host.now())
             self._drive.flush()
+        elif self._static_address is not None and self.lease is not None:
+            # What an INFORM has brought has no lease to end with (AMB-P1-07).
+            self.lease = None
+            self._on_lease(None)
 
     def _happened(self, event: dhcp.ClientEvent) -> None:
         match event:
             case events.Bound(lease) | events.Renewed(lease):
                 self._leased(lease, renewed=isinstance(event, events.Renewed))
+            case events.Informed(lease):
+                self._informed(lease)
             case events.Refused(message):
                 self.host.tell("REFUSED", by=message.server_identifier)
                 self._gone("refused")
@@ -102,8 +117,13 @@ class LanConnectivity:
                 self.host.tell("PASSED_OVER", reason=reason)
             case dhcp.Malformed(error, source):
                 self.host.tell("MALFORMED", source=str(source), error=str(error))
-            case _:
-                pass
+
+    def _informed(self, lease: dhcp.Lease) -> None:
+        self.lease = lease
+        self.host.tell("INFORMED", address=lease.address, dns_servers=list(lease.dns_servers))
+        if self._on_ack is not None:
+            self._on_ack(lease.ack)
+        self._on_lease(lease)
 
     def _leased(self, lease: dhcp.Lease, renewed: bool) -> None:
         before, self.lease = self.lease, lease
@@ -118,6 +138,8 @@ class LanConnectivity:
             dns_servers=list(lease.dns_servers),
             lease_s=lease.lease_s,
         )
+        if self._on_ack is not None:
+            self._on_ack(lease.ack)
         if not (renewed and same):
             self._on_lease(lease)
 

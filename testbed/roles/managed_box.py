@@ -6,6 +6,7 @@ HNB, LAN device and managed gateway share it; how it gets connected is each one'
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,8 @@ class ManagedBox(Role, CpeOwner):
 
     Settings of the node: `hms_url` (its ACS; without one it stays silent), `serial_number`,
     `roots`, `identity`, `moment` (the date at the run's start), `clock` ("1970": it has never
-    learnt what the date is), `udp_connection_request_port`.
+    learnt what the date is), `oui` and `product_class` (of its label), `is_known` (its ACS was told
+    "0 BOOTSTRAP" before the run), `udp_connection_request_port`.
 
     Attributes:
         label: who it is.
@@ -55,7 +57,12 @@ class ManagedBox(Role, CpeOwner):
         super().__init__(host, node)
         self.resolver_policy = dns.ResolverPolicy()
         settings = node.settings
-        self.label = self.make_label(settings.get("serial_number") or node.name.upper())
+        label = self.make_label(settings.get("serial_number") or node.name.upper())
+        self.label = dataclasses.replace(
+            label,
+            oui=settings.get("oui", label.oui),
+            product_class=settings.get("product_class", label.product_class),
+        )
         self.tree = self.make_tree()
         self._moment: float | None = settings.get("moment")
         self._switched_on_at = host.now()
@@ -64,6 +71,8 @@ class ManagedBox(Role, CpeOwner):
         trust = Trust(profile, self.date if self._is_in_1970 else None)
         has_date = self._is_in_1970 or self._moment is not None
         self.cpe = Cpe(host, self.tree, self, trust, self.mend_of, self.date if has_date else None)
+        if settings.get("is_known"):
+            self.cpe.is_known()
         self.connection_requests = ConnectionRequestListener(
             host, self._credentials, self._allowed, self.cpe.requested
         )

@@ -5,16 +5,41 @@ The HNB is one with a discovery of its own on top.
 
 from __future__ import annotations
 
+import dataclasses
+
 from testbed.datamodel.definitions import device_model, device_summary
 from testbed.datamodel.tree import Tree
+from testbed.errors import BadInput
+from testbed.host import Host
 from testbed.protocols import dhcp
+from testbed.protocols.association import NOBODY, Identity, device_option, gateway_in
+from testbed.protocols.wire import Endpoint
 from testbed.roles.cpe_http import Resolve
 from testbed.roles.device import INTERFACE, Device
 from testbed.roles.managed_box import ManagedBox
+from testbed.topology import Node
 
 
 class ManagedDevice(ManagedBox, Device):
-    """A device with a CWMP client.  It stays silent where its node's settings name no ACS."""
+    """A device with a CWMP client.  It stays silent where its node's settings name no ACS.
+
+    With an ACS it tells who it is in its DHCP requests (TR-111 Part 1), and keeps in GatewayInfo
+    who its gateway is.
+    """
+
+    def __init__(self, host: Host, node: Node) -> None:
+        super().__init__(host, node)
+        if self.cpe.setting("URL"):
+            told = device_option(self.identity)
+            self.lan.policy = self.dhcp_policy = dataclasses.replace(
+                self.dhcp_policy, vendor_identity=told.value
+            )
+
+    @property
+    def identity(self) -> Identity:
+        """Who it is, as TR-111 knows it."""
+        label = self.label
+        return Identity(label.oui, label.serial_number, label.product_class)
 
     def make_tree(self) -> Tree:
         """Its parameters as it leaves the factory; boxes of another kind have others."""
@@ -29,13 +54,72 @@ class ManagedDevice(ManagedBox, Device):
     def _lease_changed(self, lease: dhcp.Lease | None) -> None:
         super()._lease_changed(lease)
         if lease is None:
+            self.note_gateway(NOBODY)
             self.loses_its_way()
+
+    def acknowledged(self, ack: dhcp.Message) -> None:
+        """An ACK says who the gateway is; one that does not clears what was known (AMB-P1-05)."""
+        self.note_gateway(gateway_in(ack.vendor_identity) or NOBODY)
+
+    def tell_identity(self, value: bytes | None, *options: dhcp.Option) -> None:
+        """Tell something else in option 125, or nothing there, and these options besides."""
+        self.set_dhcp(vendor_identity=value, options=options)
+        # Told, so that a judge does not blame it for what the scenario makes it do.
+        self.host.tell("STAGED", vendor_identity=None if value is None else value.hex())
+
+    def tell_identity_in(self, kind: type[dhcp.Message]) -> None:
+        """Tell who it is in DHCP messages of that kind alone."""
+
+        def leave_out(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+            if isinstance(message, kind):
+                return [message]
+            kept = [each for each in message.options if each.code != dhcp.Code.VENDOR_IDENTITY]
+            return [dataclasses.replace(message, options=tuple(kept))]
+
+        self.mend_of("dhcp").message.append(leave_out)
+        self.host.tell("STAGED", vendor_identity=kind.WORD)
+
+    def note_gateway(self, gateway: Identity) -> None:
+        """Record the gateway's identity; the ACS is told of a change (1.2.2)."""
+        info = f"{self.tree.model.root}GatewayInfo."
+        if f"{info}SerialNumber" not in self.tree:
+            return  # an HNB under the other root
+        before = self._gateway_info()
+        if not gateway.fits_xml:
+            reason = "it holds a character that CWMP cannot carry"
+            self.host.tell("NOT_RECORDED", identity=str(gateway), reason=reason)
+            gateway = NOBODY
+        for name, text in (
+            ("ManufacturerOUI", gateway.oui),
+            ("SerialNumber", gateway.serial_number),
+            ("ProductClass", gateway.product_class),
+        ):
+            try:
+                self.tree.assign(f"{info}{name}", text)
+            except BadInput as error:  # longer than the parameter: what it was is not true either
+                self.tree.assign(f"{info}{name}", "")
+                self.host.tell("NOT_RECORDED", parameter=name, reason=str(error))
+        after = self._gateway_info()
+        if after != before:
+            self.host.tell("GATEWAY", identity=str(after) if after else None)
+        self.cpe.changed()
+
+    def _gateway_info(self) -> Identity:
+        info = f"{self.tree.model.root}GatewayInfo."
+        names = ("ManufacturerOUI", "SerialNumber", "ProductClass")
+        return Identity(*(self.tree.value(f"{info}{name}") for name in names))
 
     async def first_contact(self, lease: dhcp.Lease) -> None:
         """What the box does as soon as it is connected."""
         await super().first_contact(lease)
         self.note_address(lease)
         self.reaches(lease.address, self.resolver_for(lease))
+
+    def go_online(self) -> None:
+        """Turn to the ACS from a static address without having heard of a DHCP server."""
+        address = self.host.address_of(INTERFACE) or ""
+        self.can_be_asked_at(address)
+        self.reaches(address, self.resolver_at(()))
 
     def note_address(self, lease: dhcp.Lease, reached_at: str | None = None) -> None:
         """Bring what the tree says of the LAN interface up to date.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.engines.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
 from testbed.engines.emulation.configured import Configured
-from testbed.engines.emulation.interfaces import announce, await_ready
+from testbed.engines.emulation.interfaces import Neighbours, announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
 from testbed.engines.emulation.ports import (
@@ -51,7 +51,7 @@ Crashed = Callable[[str, BaseException], None]
 """Called with node and error: a defect of its role."""
 
 
-class EmulatedHost(StreamEnds, TunnelEnds, Translates):
+class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
     """One node.  Fits `testbed.host.Host`; make it inside the loop that is to serve it.
 
     It has power from the start.  Interfaces, static addresses and routes are the network's work.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from contextlib import suppress
 
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.packets import ETHERTYPE_ARP, arp_announcement
+from testbed.engines.emulation.packets import (
+    ETHERTYPE_ARP,
+    answers_arp,
+    arp_announcement,
+    arp_request,
+)
 from testbed.engines.emulation.ports import close_aside
 
 _READY_TRIES = 1000
@@ -38,3 +44,34 @@ def await_ready(netlink: Netlink, interface: str) -> None:
         if state.ready or not state.carrier:
             return
         os.sched_yield()
+
+
+class Neighbours:
+    """What of a host has to do with who is near."""
+
+    namespace: Namespace
+    loop: asyncio.AbstractEventLoop
+    _netlink: Netlink
+
+    async def reaches(self, interface: str, address: str, within_s: float) -> bool:
+        """Whether somebody on the interface's link answers an ARP request for that address.
+
+        The kernel's own table is not asked: it believes for half a minute what it once learnt.
+        """
+        own = next((each for each, _ in self._netlink.addresses(interface)), None)
+        if own is None:
+            return False
+        request = arp_request(self._netlink.link(interface).hardware_address, own, address)
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        asking = self.namespace.socket(socket.AF_PACKET, kind)
+        try:
+            asking.bind((interface, ETHERTYPE_ARP))
+            asking.sendto(request, (interface, ETHERTYPE_ARP, 0, 0, _ETHERNET_BROADCAST))
+            async with asyncio.timeout(within_s):
+                while True:
+                    if answers_arp(await self.loop.sock_recv(asking, 64), address):
+                        return True
+        except OSError:  # no answer in time (TimeoutError is one), or the interface is down
+            return False
+        finally:
+            close_aside(asking)

@@ -86,7 +86,18 @@ def arp_announcement(hardware_address: str, address: str) -> bytes:
 
     From the ARP header on; it is to be sent to the link's broadcast address.
     """
+    return arp_request(hardware_address, address, address)
+
+
+def arp_request(hardware_address: str, address: str, wanted: str) -> bytes:
+    """The ARP request of the holder of `address` for the hardware address of `wanted` (RFC 826)."""
     ethernet, protocol = 1, ETHERTYPE_IPV4
     mine = bytes.fromhex(hardware_address.replace(":", ""))
-    held = IPv4Address(address).packed
-    return struct.pack("!HHBBH6s4s6s4s", ethernet, protocol, 6, 4, 1, mine, held, bytes(6), held)
+    held, asked = IPv4Address(address).packed, IPv4Address(wanted).packed
+    return struct.pack("!HHBBH6s4s6s4s", ethernet, protocol, 6, 4, 1, mine, held, bytes(6), asked)
+
+
+def answers_arp(packet: bytes, wanted: str) -> bool:
+    """Whether an ARP packet is the answer of the holder of `wanted`."""
+    reply = packet[6:8] == b"\x00\x02"
+    return len(packet) >= 28 and reply and packet[14:18] == IPv4Address(wanted).packed

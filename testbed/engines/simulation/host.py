@@ -312,6 +312,10 @@ class SimulatedHost(TunnelEnds):
         self.stack.router = router
         self.tunnels.outer_changed()
 
+    async def reaches(self, interface: str, address: str, within_s: float) -> bool:
+        """Whether somebody on the interface's link answers an ARP request for that address."""
+        return await self.stack.interfaces[interface].has_neighbour(address, within_s)
+
     def _address_changed(self, interface: str, address: str | None) -> None:
         self.tell("ADDRESS", interface=interface, address=address)
         self._udp.forget_addresses()

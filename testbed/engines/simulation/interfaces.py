@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -80,6 +81,7 @@ class NetworkInterface:
         self._unreachable = unreachable
         self._known: dict[str, tuple[str, int]] = {}
         self._waiting: dict[str, _Waiting] = {}
+        self._asking: dict[str, asyncio.Future[None]] = {}
         link.attach(self)
 
     @property
@@ -181,7 +183,26 @@ class NetworkInterface:
         later_us = self._loop.now_us + round(ARP_WITHIN_S * MICROSECONDS)
         self._loop.call_at_us(later_us, self._ask, address, waiting)
 
+    async def has_neighbour(self, address: str, within_s: float) -> bool:
+        """Whether somebody on the link answers for the address now, whatever is known of it."""
+        if self.address is None:
+            return False
+        answered = self._asking.setdefault(address, asyncio.get_running_loop().create_future())
+        asked = Arp(ASKS, self.hardware_address, self.address, NOBODY, address)
+        self.link.send(self, ETHERNET_BROADCAST, asked)
+        try:
+            async with asyncio.timeout(within_s):
+                await asyncio.shield(answered)
+        except TimeoutError:
+            return False
+        finally:
+            self._asking.pop(address, None)
+        return True
+
     def _take_arp(self, arp: Arp) -> None:
+        answered = self._asking.get(arp.sender)
+        if arp.operation == ANSWERS and answered is not None and not answered.done():
+            answered.set_result(None)
         is_for_us = self.holds(arp.target)
         if arp.sender in self._known or arp.sender in self._waiting or is_for_us:
             self._learn(arp.sender, arp.sender_hardware)

@@ -1,0 +1,143 @@
+"""A device tells its gateway who it is while it gets its address (TR-111 Part 1, Figure 1)."""
+
+from __future__ import annotations
+
+from scenarios.association_steps import (
+    COUNT,
+    INFO,
+    TABLE,
+    associated,
+    gateway_ready,
+    leased,
+    names,
+    notified,
+    settled,
+    table_read,
+    told,
+)
+from testbed.protocols import dhcp
+from testbed.protocols.cwmp import rpc
+from testbed.protocols.cwmp.delivery import BOOTSTRAP, CONNECTION_REQUEST, VALUE_CHANGE
+from testbed.protocols.http import Request
+from testbed.scenario import Stage, scenario
+from topologies.association import managed_home
+
+
+@scenario(managed_home, step_s=10)
+async def association_discover(at: Stage) -> None:
+    """The gateway lists the device, the device knows its gateway, and the ACS believes both."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    attributes = acs.call(device.label.serial_number, rpc.GetParameterAttributes((INFO,)))
+    values = acs.call(device.label.serial_number, rpc.GetParameterValues((INFO,)))
+    await gateway_ready(at, gateway, acs)
+    await table_read(at, gateway, acs)
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
+    await at.tells(gateway, "LISTED", identity=str(device.identity))  # 5
+    await at.sees(device, "->", acs, rpc.Inform, events=told(VALUE_CHANGE))  # 6, 7
+    await at.sees(acs, "->", gateway, Request, method="GET")  # 9
+    await at.sees(gateway, "->", acs, rpc.Inform, events=told(CONNECTION_REQUEST))  # 10
+    await at.sees(acs, "->", gateway, rpc.GetParameterValues, names=TABLE)  # 11
+    await at.sees(gateway, "->", acs, rpc.GetParameterValuesResponse)
+    await associated(at, device, gateway, acs)  # 12
+    await attributes
+    await values
+
+
+@association_discover.variant("dhcp_only")
+async def dhcp_only(at: Stage) -> None:
+    """Figure 1 as far as DHCP goes: what programs without CWMP can be held to."""
+    device, gateway = at.device, at.gateway
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
+    await at.tells(device, "CONNECTED")
+
+
+@association_discover.variant("factory_fresh", is_known=False)
+async def factory_fresh(at: Stage) -> None:
+    """The device has never met its ACS: "0 BOOTSTRAP" says that all is new, GatewayInfo too."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
+    serial = names(f"{INFO}SerialNumber")
+    await at.sees(device, "->", acs, rpc.Inform, events=told(BOOTSTRAP), parameters=serial)  # 7
+    await associated(at, device, gateway, acs)  # 12
+
+
+@association_discover.variant("notified", learns_by="notification")
+async def by_notification(at: Stage) -> None:
+    """The ACS has asked for notifications: it needs no Connection Request."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    await at.sees(gateway, "->", acs, rpc.SetParameterAttributesResponse)
+    await at.sees(gateway, "->", acs, rpc.GetParameterValuesResponse)
+    at.never(acs, "->", gateway, Request, method="GET")
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
+    start = at.cursor
+    count = names(COUNT, "1")
+    await at.sees(gateway, "->", acs, rpc.Inform, events=told(VALUE_CHANGE), parameters=count)  # 8
+    await at.sees(acs, "->", gateway, rpc.GetParameterValues, names=TABLE)  # 11
+    at.cursor = start
+    await notified(at, device, acs)  # 7
+    at.cursor = start
+    await associated(at, device, gateway, acs)  # 12
+
+
+@association_discover.variant("uncoupled", uncoupled=True)
+async def uncoupled(at: Stage) -> None:
+    """The device has an ACS of its own, which knows nothing of the gateway: nothing comes of it."""
+    device, gateway, acs = at.device, at.gateway, at.other_hms
+    await gateway_ready(at, gateway, at.serving_hms)
+    at.never(acs, "->", gateway, Request, method="GET")
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
+    await notified(at, device, acs)  # 7
+    await at.tells(acs, "GATEWAY_UNKNOWN", device=str(device.identity))
+    await at.sees(device, "<-", acs, rpc.InformResponse)
+
+
+@association_discover.variant("plain_client", plain_client=True)
+async def plain_client(at: Stage) -> None:
+    """A client that nobody manages is leased an address and gets no entry."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    at.plain_client.power_on()
+    await at.sees(at.plain_client, "<-", gateway, dhcp.Ack)
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
+    await associated(at, device, gateway, acs)  # 12
+
+
+@association_discover.variant("renewal", lease_s=2)
+async def renewal(at: Stage) -> None:
+    """The lease is renewed by unicast: both identities are told again, the entry stays one."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await settled(at, device, gateway, acs)
+    leased_to = device.lan.lease.address
+    await at.sees(device, "->", gateway, dhcp.Request, client_address=leased_to)
+    await at.sees(device, "<-", gateway, dhcp.Ack)
+    await table_read(at, gateway, acs)
+
+
+@association_discover.variant("first_in_request")
+async def first_in_request(at: Stage) -> None:
+    """A device that tells who it is in its REQUEST only is listed all the same."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    device.tell_identity_in(dhcp.Request)
+    device.power_on()
+    await at.tells(gateway, "LISTED", identity=str(device.identity))
+    await associated(at, device, gateway, acs)
+
+
+@association_discover.variant("first_in_discover")
+async def first_in_discover(at: Stage) -> None:
+    """A device that tells who it is in its DISCOVER only is listed all the same."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    device.tell_identity_in(dhcp.Discover)
+    device.power_on()
+    await at.tells(gateway, "LISTED", identity=str(device.identity))
+    await associated(at, device, gateway, acs)

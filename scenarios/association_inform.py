@@ -1,0 +1,38 @@
+"""A device that has its address by other means asks by DHCPINFORM (TR-111 Part 1, Figure 2)."""
+
+from __future__ import annotations
+
+from scenarios.association_steps import (
+    INFO,
+    associated,
+    gateway_ready,
+    names_a_device,
+    names_a_gateway,
+    notified,
+)
+from testbed.protocols import dhcp
+from testbed.protocols.cwmp import rpc
+from testbed.scenario import Stage, scenario
+from topologies.association import managed_home
+
+
+@scenario(managed_home, step_s=10, static=True)
+async def association_inform(at: Stage) -> None:
+    """The address is private, and fixed."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    at.never(device, "->", gateway, dhcp.Discover)
+    at.never(device, "->", gateway, dhcp.Request)
+    reading = acs.call(device.label.serial_number, rpc.GetParameterValues((INFO,)))
+    device.power_on()
+    await at.sees(device, "->", gateway, dhcp.Inform, vendor_identity=names_a_device)  # 1
+    await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)  # 2
+    await at.tells(gateway, "LISTED", identity=str(device.identity))  # 5
+    await notified(at, device, acs)  # 7
+    await associated(at, device, gateway, acs)  # 12
+    await reading
+
+
+association_inform.variant("public", static=True, lan="198.51.100.0/24")(
+    association_inform.variants[""].function
+)

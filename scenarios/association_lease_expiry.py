@@ -1,0 +1,49 @@
+"""What ends with a lease: the entry at the gateway, and GatewayInfo in the device (TR-111 1.2)."""
+
+from __future__ import annotations
+
+from scenarios.association_steps import IMPATIENT, notified, settled, table_read
+from testbed.protocols import dhcp
+from testbed.scenario import Stage, scenario
+from topologies.association import managed_home
+
+
+@scenario(managed_home, step_s=10, lease_s=2, learns_by="notification")
+async def association_lease_expiry(at: Stage) -> None:
+    """The cable is pulled until the lease is over; then the device comes back."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    device.set_dhcp(**IMPATIENT, attempts=3)
+    await settled(at, device, gateway, acs)
+    device.unplug()
+    await table_read(at, gateway, acs)
+    await at.tells(device, "EXPIRED")
+    await at.tells(device, "FAILED", step="1")  # by now the lease is over at the gateway, too
+    await table_read(at, gateway, acs)
+    device.plug()
+    await at.tells(device, "CONNECTED")
+    await notified(at, device, acs)
+
+
+@association_lease_expiry.variant("renewals", lease_s=2)
+async def renewals(at: Stage) -> None:
+    """The lease is renewed again and again: the entry stays, and is the same one."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await settled(at, device, gateway, acs)
+    for _ in range(2):
+        await at.sees(device, "->", gateway, dhcp.Request)
+        await at.tells(device, "RENEWED")
+        await table_read(at, gateway, acs)
+
+
+@association_lease_expiry.variant("release", lease_s=600)
+async def release(at: Stage) -> None:
+    """The device gives its address back, and gets it again later."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await settled(at, device, gateway, acs)
+    device.release()
+    await at.sees(device, "->", gateway, dhcp.Release)
+    await table_read(at, gateway, acs)
+    device.power_off()
+    device.power_on()
+    await at.tells(device, "CONNECTED")
+    await notified(at, device, acs)

@@ -1,0 +1,76 @@
+"""How often a gateway tells its ACS that its table has another size (TR-111 1.2.1)."""
+
+from __future__ import annotations
+
+from scenarios.association_steps import COUNT, gateway_ready, names, told
+from testbed.protocols.cwmp import rpc
+from testbed.protocols.cwmp.delivery import VALUE_CHANGE
+from testbed.scenario import Stage, scenario
+from topologies.association import managed_home
+
+
+async def _counts(at: Stage, value: str) -> None:
+    """The gateway tells that number."""
+    count = names(COUNT, value)
+    await at.sees(
+        *(at.gateway, "->", at.serving_hms, rpc.Inform),
+        events=told(VALUE_CHANGE),
+        parameters=count,
+    )
+
+
+async def _prepared(at: Stage) -> None:
+    """The ACS has set limit and notification, and read both back."""
+    acs, gateway = at.serving_hms, at.gateway
+    serial = gateway.label.serial_number
+    acs.call(serial, rpc.GetParameterAttributes((COUNT,)))
+    limit = "InternetGatewayDevice.ManagementServer.ManageableDeviceNotificationLimit"
+    acs.call(serial, rpc.GetParameterValues((limit,)))
+    await gateway_ready(at, gateway, acs)
+    await at.sees(gateway, "->", acs, rpc.SetParameterAttributesResponse)
+
+
+@scenario(managed_home, step_s=10, devices=3, learns_by="notification", limit_s=2)
+async def association_notification_limit(at: Stage) -> None:
+    """Three devices come at once: one notification now, one at the window's end with the total."""
+    await _prepared(at)
+    at.device.power_on()
+    await _counts(at, "1")
+    at.device2.power_on()
+    await at.tells(at.gateway, "LISTED", entries=2)
+    at.device3.power_on()
+    await at.tells(at.gateway, "LISTED", entries=3)
+    await _counts(at, "3")
+    at.device3.release()
+    await at.tells(at.gateway, "UNLISTED", entries=2)
+    await _counts(at, "2")
+    await at.sees(at.gateway, "->", at.serving_hms, rpc.GetParameterValuesResponse)
+
+
+@association_notification_limit.variant("no_limit", devices=3, learns_by="notification", limit_s=0)
+async def no_limit(at: Stage) -> None:
+    """The limit is 0: every change is told at once."""
+    await _prepared(at)
+    for number, device in enumerate((at.device, at.device2, at.device3), start=1):
+        device.power_on()
+        await _counts(at, str(number))
+    at.device3.release()
+    await _counts(at, "2")
+    await at.sees(at.gateway, "->", at.serving_hms, rpc.GetParameterValuesResponse)
+
+
+@association_notification_limit.variant(
+    "comes_and_goes", devices=3, learns_by="notification", limit_s=2
+)
+async def comes_and_goes(at: Stage) -> None:
+    """A device comes and goes within the window: the next notification is of the next one."""
+    await _prepared(at)
+    at.device.power_on()
+    await _counts(at, "1")
+    at.device2.power_on()
+    await at.tells(at.gateway, "LISTED", entries=2)
+    at.device2.release()
+    await at.tells(at.gateway, "UNLISTED", entries=1)
+    at.device3.power_on()
+    await _counts(at, "2")
+    await at.sees(at.gateway, "->", at.serving_hms, rpc.GetParameterValuesResponse)

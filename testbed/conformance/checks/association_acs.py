@@ -1,0 +1,401 @@
+"""What an ACS makes of a device's claim to be behind a gateway (TR-111 Part 1, 1.1, 1.2.3, 1.3).
+
+What it keeps is seen on no wire: it tells ASSOCIATED, ASSOCIATION_KEPT and ASSOCIATION_REFUSED.
+What it does before is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbed.conformance.associations import (
+    BOOTSTRAP,
+    COUNT,
+    VALUE_CHANGE,
+    Claim,
+    TableRead,
+    acks_to,
+    acss,
+    answers,
+    claims,
+    connection_requests,
+    decisions,
+    device_in_record,
+    devices,
+    event_codes,
+    gateway_in_record,
+    gateway_of,
+    gateways,
+    requests,
+    table_reads,
+    values_seen,
+)
+from testbed.conformance.check import check
+from testbed.conformance.reading import staged
+from testbed.conformance.sessions import sessions
+from testbed.conformance.verdict import Finding, fault, ok
+from testbed.protocols import dhcp
+from testbed.protocols.cwmp import rpc
+from testbed.trace.record import Record
+from testbed.trace.trace import Trace
+
+DECISIONS = ("ASSOCIATED", "ASSOCIATION_KEPT", "ASSOCIATION_REFUSED")
+
+
+def _fields(record: Record) -> dict[str, object]:
+    return dict(record.message.fields)
+
+
+def _validates(record: Record) -> bool:
+    """Whether an association is said to be validated; an ACS may be told not to."""
+    return bool(_fields(record).get("validated"))
+
+
+def claim_of(trace: Trace, acs: str, decision: Record) -> Claim | None:
+    """The last claim of that device to that ACS before a decision."""
+    who = _fields(decision).get("device")
+    found = [
+        each
+        for each in claims(trace)
+        if each.acs == acs and str(each.who) == who and each.record.number < decision.number
+    ]
+    return found[-1] if found else None
+
+
+def _associated(trace: Trace) -> Iterator[tuple[str, Record, Claim | None]]:
+    """Every association that is said to be validated, with the claim that it decides."""
+    for acs in acss(trace):
+        for record in decisions(trace, acs, "ASSOCIATED"):
+            if _validates(record):
+                yield acs, record, claim_of(trace, acs, record)
+
+
+def read_for(trace: Trace, acs: str, decision: Record) -> TableRead | None:
+    """The last reading of the claimed gateway's table before a decision."""
+    for node in gateways(trace):
+        reads = [
+            each
+            for each in table_reads(trace, node)
+            if each.session.acs == acs and each.record.number < decision.number
+        ]
+        if reads and _named(trace, node, acs) == _fields(decision).get("gateway"):
+            return reads[-1]
+    return None
+
+
+def _named(trace: Trace, node: str, acs: str) -> str | None:
+    for session in sessions(trace, node):
+        if session.acs == acs and session.inform is not None:
+            who = session.inform.find(rpc.Inform)
+            if who is not None:
+                told = who.device_id
+                return f"{told.oui}/{told.serial_number}/{told.product_class}"
+    return None
+
+
+def _decision_after(trace: Trace, claim: Claim, *names: str) -> Record | None:
+    """What the ACS decides of a claim before the next claim of the same device."""
+    later = [
+        each.record.number
+        for each in claims(trace)
+        if each.device == claim.device and each.record.number > claim.record.number
+    ]
+    until = min(later, default=len(trace.records))
+    if claim.acs is None:
+        return None
+    return next(
+        (
+            each
+            for each in decisions(trace, claim.acs, *names)
+            if claim.record.number < each.number < until
+            and _fields(each).get("device") == str(claim.who)
+        ),
+        None,
+    )
+
+
+@check("TR111-1.1-1", needs=("uncoupled",), observed="told")
+def only_one_acs_associates(trace: Trace) -> Iterator[Finding]:
+    """Where one ACS manages both, it associates them; an ACS that does not know the gateway
+    neither associates nor refuses.
+
+    Violation: an ACS that has never had the gateway decides.  PASS needs uncoupled ACSs.
+    """
+    for claim in claims(trace):
+        if not claim.gateway or claim.acs is None:
+            continue
+        known = gateway_of(trace, claim.gateway, claim.acs)
+        made = _decision_after(trace, claim, "ASSOCIATED", "ASSOCIATION_REFUSED")
+        if known is not None:
+            yield from [ok(made, f"{claim.acs} manages both")] if made is not None else []
+        elif made is None:
+            yield ok(claim.record, f"{claim.acs} knows no such gateway, and says nothing")
+        elif made.message.name == "ASSOCIATION_REFUSED" or _validates(made):
+            yield fault(made, f"{claim.acs} has never met {claim.gateway}, and decides")
+
+
+@check("TR111-1.1.1-2", observed="told")
+def gateways_are_told_apart(trace: Trace) -> Iterator[Finding]:
+    """An association is with the gateway of the whole identity that was claimed.
+
+    Violation: another one, or none though that gateway lists the device.
+    """
+    for claim in claims(trace):
+        made = _decision_after(trace, claim, "ASSOCIATED", "ASSOCIATION_KEPT")
+        if made is None:
+            continue
+        if _fields(made).get("gateway") == str(claim.gateway):
+            yield ok(made, str(claim.gateway))
+        else:
+            said = f"{claim.device} claims {claim.gateway}"
+            yield fault(made, f"{said}, associated is {_fields(made).get('gateway')}")
+
+
+@check("TR111-1.2-S3", observed="told")
+def claim_is_cross_checked(trace: Trace) -> Iterator[Finding]:
+    """Before it associates, the ACS has read the gateway's table.
+
+    Violation: associated from the device's claim alone.
+    """
+    for acs, record, claim in _associated(trace):
+        read = read_for(trace, acs, record)
+        if read is None:
+            yield fault(record, f"{acs} has never read the table of {_fields(record)['gateway']}")
+        elif claim is not None:
+            yield ok(record, f"read at record {read.record.number}")
+
+
+@check("TR111-1.2.3-A0", observed="told")
+def device_speaks_first(trace: Trace) -> Iterator[Finding]:
+    """The device's Inform with GatewayInfo comes before any decision.
+
+    Violation: a decision without one, or the ACS asks the device for GatewayInfo.
+    """
+    for acs in acss(trace):
+        for record in decisions(trace, acs, *DECISIONS):
+            claim = claim_of(trace, acs, record)
+            if claim is None:
+                who = _fields(record).get("device")
+                yield fault(record, f"{acs} decides of {who}, which has told of no gateway")
+            else:
+                yield ok(record, f"told at record {claim.record.number}")
+
+
+@check("TR111-1.2.3-A1", observed="told")
+def same_gateway_again_needs_nothing(trace: Trace) -> Iterator[Finding]:
+    """The gateway that is associated already is claimed again: no question, nothing stored.
+
+    Violation: a Connection Request to it, or another ASSOCIATED.
+    """
+    prior: dict[tuple[str | None, str], object] = {}
+    for claim in claims(trace):
+        key = claim.acs, claim.device
+        made = _decision_after(trace, claim, *DECISIONS)
+        same = prior.get(key) == str(claim.gateway) and bool(claim.gateway)
+        if same and claim.acs is not None:
+            asked = _asked_after(trace, claim)
+            if asked is not None:
+                yield fault(asked, f"{claim.acs} asks {claim.gateway}, which is known already")
+            elif made is not None and made.message.name != "ASSOCIATION_KEPT":
+                yield fault(made, f"{claim.acs} stores {claim.gateway} again")
+            else:
+                yield ok(claim.record, f"{claim.gateway} is known")
+        elif not same and made is not None and made.message.name == "ASSOCIATION_KEPT":
+            yield fault(made, f"{claim.acs} overlooks that {claim.gateway} is another gateway")
+        if made is not None and made.message.name == "ASSOCIATED":
+            prior[key] = _fields(made).get("gateway")
+
+
+def _asked_after(trace: Trace, claim: Claim) -> Record | None:
+    """A Connection Request to the claimed gateway after a claim."""
+    node = gateway_of(trace, claim.gateway, claim.acs)
+    if node is None or claim.acs is None:
+        return None
+    asked = connection_requests(trace, claim.acs, node)
+    return next((each for each in asked if each.number > claim.record.number), None)
+
+
+@check("TR111-1.2.3-A2", observed="told")
+def validation_comes_before_the_update(trace: Trace) -> Iterator[Finding]:
+    """Another gateway: Inform, validation, update, in this order; a claim that fails changes
+    nothing.
+
+    Violation: the update is told and the last table read since the claim, or read last before it,
+    does not list the device; a refusal that does not keep what was known.
+    """
+    prior: dict[tuple[str, str], str] = {}
+    for acs in acss(trace):
+        for record in decisions(trace, acs, "ASSOCIATED", "ASSOCIATION_REFUSED", "DISSOCIATED"):
+            fields = _fields(record)
+            key = acs, str(fields["device"])
+            if record.message.name == "ASSOCIATED":
+                if _validates(record):
+                    read = read_for(trace, acs, record)
+                    if read is None:
+                        yield fault(record, f"{acs} updates before it has validated")
+                    else:
+                        yield ok(record, f"validated by record {read.record.number}")
+                prior[key] = str(fields["gateway"])
+            elif record.message.name == "DISSOCIATED":
+                prior.pop(key, None)
+            elif fields.get("kept") == prior.get(key):
+                yield ok(record, f"keeps {fields.get('kept')}")
+            else:
+                yield fault(record, f"{acs} keeps {fields.get('kept')}, not {prior.get(key)}")
+
+
+@check("TR111-1.2.3-A3", observed="told")
+def all_elements_have_to_match(trace: Trace) -> Iterator[Finding]:
+    """Valid is what one entry of the indicated gateway's table holds, in all elements (AMB-P1-09).
+
+    Violation: associated though no entry equals the DeviceId; refused though one does.
+    """
+    for acs in acss(trace):
+        for record in decisions(trace, acs, "ASSOCIATED", "ASSOCIATION_REFUSED"):
+            claim, read = claim_of(trace, acs, record), read_for(trace, acs, record)
+            if claim is None or read is None:
+                continue
+            is_listed, accepts = claim.who in read.listed, record.message.name == "ASSOCIATED"
+            if accepts and not _validates(record):
+                continue
+            listed = ", ".join(map(str, read.listed)) or "nobody"
+            if is_listed == accepts:
+                yield ok(record, f"{claim.who}; listed: {listed}")
+            else:
+                said = "associates" if accepts else "refuses"
+                yield fault(record, f"{acs} {said} {claim.who}; the table lists {listed}")
+
+
+@check("TR111-1.2.3-A4", observed="told")
+def table_is_fresh(trace: Trace) -> Iterator[Finding]:
+    """The table comes from a session that the ACS has asked for, or that tells of its size; and no
+    change was told since.
+
+    Violation: associated by a table that is older than the last notification of its size.
+    """
+    for acs, record, _ in _associated(trace):
+        read = read_for(trace, acs, record)
+        if read is None:
+            yield fault(record, f"{acs} has no table to validate by")
+            continue
+        newer = [
+            seen.record
+            for seen in values_seen(trace, read.session.cpe)
+            if COUNT in seen.values
+            and seen.session is not read.session
+            and VALUE_CHANGE in event_codes(seen.session)
+            and read.record.number < seen.record.number < record.number
+        ]
+        codes = event_codes(read.session)
+        if newer:
+            yield fault(record, f"record {newer[0].number} tells of a change after the reading")
+        else:
+            yield ok(record, f"read in a session of {', '.join(codes)}")
+
+
+@check("TR111-1.2.4-F1", observed="told")
+def ladder_runs_in_order(trace: Trace) -> Iterator[Finding]:
+    """Figure 1: DISCOVER, OFFER, REQUEST, ACK with identities, the device's Inform, the reading of
+    the table, the association.
+
+    Violation: one is missing before the next; an option is missing; the Inform comes before the
+    ACK.
+    """
+    for device in devices(trace):
+        asked = [
+            each for each in requests(trace, device) if isinstance(each.message, dhcp.Discover)
+        ]
+        made = [
+            (acs, record, claim)
+            for acs, record, claim in _associated(trace)
+            if claim is not None and claim.device == device
+        ]
+        for acs, record, claim in made[:1] if asked else []:
+            assert claim is not None
+            yield _judge_ladder(trace, device, acs, record, claim)
+        if asked and not made:
+            yield from _unfinished(trace, device)
+
+
+def _unfinished(trace: Trace, device: str) -> Iterator[Finding]:
+    """Nothing came of it; whether an option was missing on the way."""
+    for ack in acks_to(trace, device)[:1]:
+        missing = _missing_option(trace, device, ack)
+        if missing is not None and any(gateways(trace)):
+            yield fault(missing, f"{missing.message.WORD} without identity")
+
+
+def _missing_option(trace: Trace, device: str, ack: Record) -> Record | None:
+    client = ack.message.hardware_address
+    for record in requests(trace, device):
+        if record.number < ack.number and device_in_record(record) is None:
+            return record
+    for gateway in gateways(trace):
+        for answer, _ in answers(trace, gateway):
+            mine = answer.message.hardware_address == client and answer.number <= ack.number
+            if mine and gateway_in_record(answer) is None:
+                return answer
+    return None
+
+
+def _judge_ladder(trace: Trace, device: str, acs: str, made: Record, claim: Claim) -> Finding:
+    acks = [each for each in acks_to(trace, device) if each.number < claim.record.number]
+    if not acks:
+        return fault(claim.record, f"{device} informs of its gateway before any DHCPACK")
+    missing = _missing_option(trace, device, acks[0])
+    if missing is not None:
+        return fault(missing, f"{missing.message.WORD} without identity")
+    session = next((each for each in sessions(trace, device) if claim.record in each.turns), None)
+    codes = event_codes(session) if session is not None else ()
+    if not {VALUE_CHANGE, BOOTSTRAP} & set(codes):
+        return fault(claim.record, f"{device} tells its gateway with the events {codes}")
+    read = read_for(trace, acs, made)
+    if read is None:
+        return fault(made, f"{acs} associates without a reading of the table")
+    return ok(
+        made, f"ACK {acks[0].number}, Inform {claim.record.number}, read {read.record.number}"
+    )
+
+
+@check("TR111-1.3-S1", observed="told")
+def tampering_is_detected(trace: Trace) -> Iterator[Finding]:
+    """An identity that was changed on its way comes to no association; an ACS that does not
+    validate says so.
+
+    Violation: associated as valid though the identity in DHCP is not the sender's own.
+    """
+    tampered = [each for each in gateways(trace) if staged(trace, each, "gateway_identity")]
+    tampered += [
+        each
+        for each in dict.fromkeys(claim.device for claim in claims(trace))
+        if staged(trace, each, "vendor_identity")
+    ]
+    if not tampered:
+        return
+    for acs in acss(trace):
+        for record in decisions(trace, acs, "ASSOCIATED", "ASSOCIATION_REFUSED", "GATEWAY_UNKNOWN"):
+            if record.message.name != "ASSOCIATED":
+                yield ok(record, f"{acs} does not associate")
+            elif _validates(record):
+                yield fault(record, f"{acs} associates, though {tampered[0]}'s identity is changed")
+            else:
+                yield ok(record, f"{acs} does not validate, and says so: unprotected")
+
+
+@check("TR111-1.3-S2", needs=("proxy", "proxy_filtered"), observed="told")
+def filter_is_the_only_defence(trace: Trace) -> Iterator[Finding]:
+    """A box at home can speak for a device elsewhere: it associates, unless the gateway's owner has
+    not admitted that device.
+
+    Violation: associated though the owner's filter leaves the device out.
+    """
+    for acs in acss(trace):
+        for record in decisions(trace, acs, "ASSOCIATED", "ASSOCIATION_REFUSED"):
+            claim = claim_of(trace, acs, record)
+            if claim is None or acks_to(trace, claim.device):
+                continue  # it was at home itself
+            filters = [each for each in gateways(trace) if staged(trace, each, "admitted")]
+            if record.message.name == "ASSOCIATED" and filters:
+                yield fault(record, f"{filters[0]} does not admit {claim.who}; it is associated")
+            else:
+                yield ok(record, f"{record.message.name}, filter {'on' if filters else 'off'}")

@@ -1,0 +1,348 @@
+"""GatewayInfo of a device: what it records, empties, discards and tells (TR-111 Part 1, 1.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from testbed.conformance.associations import (
+    BOOTSTRAP,
+    ELEMENTS,
+    INFO,
+    VALUE_CHANGE,
+    Owed,
+    Seen,
+    acks_to,
+    event_codes,
+    gateway_in_record,
+    info_in,
+    managed_devices,
+    owed_at,
+    owed_info,
+    parts,
+    values_seen,
+)
+from testbed.conformance.check import check
+from testbed.conformance.sessions import Session, sessions
+from testbed.conformance.verdict import Finding, fault, ok
+from testbed.protocols import dhcp
+from testbed.protocols.cwmp import rpc
+from testbed.trace.record import Record
+from testbed.trace.trace import Trace
+
+ACTIVE = 2
+
+
+def _seen(trace: Trace) -> Iterator[tuple[str, Seen, Owed, dict[str, str]]]:
+    """Each time that a device tells of its GatewayInfo, with what it has to be."""
+    for device in managed_devices(trace):
+        for seen in values_seen(trace, device):
+            info = info_in(seen.values)
+            owed = owed_at(trace, device, seen.record.number)
+            if info and owed is not None:
+                yield device, seen, owed, info
+
+
+def _compared(trace: Trace, *names: str) -> Iterator[Finding]:
+    for device, seen, owed, info in _seen(trace):
+        wanted = parts(owed.identity)
+        for name in names:
+            if name not in info:
+                continue
+            if info[name] == wanted[name]:
+                yield ok(seen.record, f"{name} is {info[name]!r}")
+            else:
+                yield fault(
+                    seen.record,
+                    f"{device}: {name} is {info[name]!r}, {owed.cause}: {wanted[name]!r} "
+                    f"(record {owed.record.number})",
+                )
+
+
+@check("TR111-1.2.2-D2")
+def identity_of_the_ack_is_recorded(trace: Trace) -> Iterator[Finding]:
+    """GatewayInfo is what the last ACK says, all of it (AMB-P1-02)."""
+    yield from _compared(trace, *ELEMENTS)
+
+
+@check("TR111-1.2.2-D2a")
+def oui_is_recorded(trace: Trace) -> Iterator[Finding]:
+    """GatewayInfo.ManufacturerOUI is sub-option 4."""
+    yield from _compared(trace, ELEMENTS[0])
+
+
+@check("TR111-1.2.2-D2b")
+def serial_number_is_recorded(trace: Trace) -> Iterator[Finding]:
+    """GatewayInfo.SerialNumber is sub-option 5."""
+    yield from _compared(trace, ELEMENTS[1])
+
+
+@check("TR111-1.2.2-D2c")
+def product_class_is_recorded(trace: Trace) -> Iterator[Finding]:
+    """GatewayInfo.ProductClass is sub-option 6, empty where there is none."""
+    yield from _compared(trace, ELEMENTS[2])
+
+
+@check("TR111-1.2.2-D2d")
+def offers_are_borne_and_the_ack_counts(trace: Trace) -> Iterator[Finding]:
+    """An OFFER with option 125 is taken; what is recorded is the ACK's (AMB-P1-02).
+
+    Violation: no REQUEST follows such OFFERs; another OFFER's identity is told.
+    """
+    for device in managed_devices(trace):
+        own = trace.hardware_addresses(device)
+        offers = [
+            each
+            for each in trace.records
+            if isinstance(each.message, dhcp.Offer) and each.message.hardware_address in own
+        ]
+        offered = {gateway_in_record(each): each for each in offers if gateway_in_record(each)}
+        acked = {gateway_in_record(each) for each in acks_to(trace, device)}
+        if offers and offered and not acks_to(trace, device):
+            yield fault(offers[-1], f"{device} takes none of the OFFERs with option 125")
+        for seen in values_seen(trace, device) if offered else ():
+            info = info_in(seen.values)
+            if not info:
+                continue
+            wrong = [
+                each
+                for each in offered
+                if each is not None
+                and each not in acked
+                and all(parts(each)[name] == value for name, value in info.items())
+                and not any(
+                    ack is not None and all(parts(ack)[n] == v for n, v in info.items())
+                    for ack in acked
+                )
+            ]
+            if wrong:
+                yield fault(seen.record, f"{device} tells {wrong[0]}, which was only offered")
+            elif any(info.values()):
+                yield ok(seen.record)
+
+
+@check("TR111-1.2.2-D3")
+def missing_element_is_emptied(trace: Trace) -> Iterator[Finding]:
+    """What an ACK does not say becomes empty, whatever it was (AMB-P1-05).
+
+    Violation: the next session lacks the change, or an old value is told.
+    """
+    for device in managed_devices(trace):
+        before = None
+        for owed in owed_info(trace, device):
+            if not isinstance(owed.record.message, dhcp.Ack):
+                before = owed
+                continue
+            had = parts(before.identity) if before is not None else {}
+            for name, value in parts(owed.identity).items():
+                if value:
+                    continue
+                yield from _emptied(trace, device, owed, name, bool(had.get(name)))
+            before = owed
+
+
+def _emptied(
+    trace: Trace, device: str, owed: Owed, name: str, was_there: bool
+) -> Iterator[Finding]:
+    later = [each for each in values_seen(trace, device) if each.record.number > owed.record.number]
+    for seen in later:
+        value = info_in(seen.values).get(name)
+        if owed_at(trace, device, seen.record.number) != owed:
+            return
+        if value:
+            yield fault(seen.record, f"{device}: {name} is {value!r}, the ACK has none")
+            return
+        if value == "":
+            yield ok(seen.record, f"{name} is empty")
+            return
+    if was_there and later:
+        yield fault(later[-1].record, f"{device} does not tell that {name} is empty now")
+    elif later and any(info_in(each.values) for each in later):
+        yield ok(later[-1].record, f"{name} stays empty")
+
+
+# Attributes.
+
+
+def _attributes(trace: Trace) -> Iterator[tuple[str, Session, Record, dict[str, int]]]:
+    """What devices answer of GatewayInfo's notification, by full names."""
+    for device in managed_devices(trace):
+        for session in sessions(trace, device):
+            for _, answer in session.calls(rpc.GetParameterAttributes):
+                told = answer.find(rpc.GetParameterAttributesResponse) if answer else None
+                if told is None or answer is None:
+                    continue
+                found = {each.name: each.notification for each in told.parameters}
+                found = {name: each for name, each in found.items() if name.startswith(INFO)}
+                if found:
+                    yield device, session, answer, found
+
+
+def _sets_attributes(trace: Trace, device: str) -> list[Record]:
+    return [
+        call.call
+        for session in sessions(trace, device)
+        for call in session.calls(rpc.SetParameterAttributes)
+        if call.done and INFO in str(call.call.find(rpc.SetParameterAttributes))
+    ]
+
+
+@check("TR111-1.2.2-D4")
+def notification_is_active_by_default(trace: Trace) -> Iterator[Finding]:
+    """Where no ACS has set anything else, all of GatewayInfo is notified actively."""
+    for device, _, answer, found in _attributes(trace):
+        if any(each.number < answer.number for each in _sets_attributes(trace, device)):
+            continue
+        yield _all_active(device, answer, found)
+
+
+@check("TR111-1.2.2-D5")
+def default_comes_back_with_another_url(trace: Trace) -> Iterator[Finding]:
+    """After the ACS URL was set to another value, notification is active again."""
+    for device, session, answer, found in _attributes(trace):
+        changed = _url_changed(trace, device, answer)
+        again = [each.number for each in _sets_attributes(trace, device)]
+        if changed is None or any(changed.number < number < answer.number for number in again):
+            continue
+        if session.turns[0].number > changed.number:
+            yield _all_active(device, answer, found)
+
+
+def _url_changed(trace: Trace, device: str, before: Record) -> Record | None:
+    for session in sessions(trace, device):
+        record = session.acknowledged(
+            lambda values: any(each.name.endswith("ManagementServer.URL") for each in values)
+        )
+        if record is not None and record.number < before.number:
+            return record
+    return None
+
+
+def _all_active(device: str, answer: Record, found: dict[str, int]) -> Finding:
+    off = [name for name, each in found.items() if each != ACTIVE]
+    missing = [name for name in ELEMENTS if f"{INFO}{name}" not in found]
+    if off:
+        return fault(answer, f"{device}: notification of {off[0]} is {found[off[0]]}, not {ACTIVE}")
+    if missing:
+        return fault(answer, f"{device} has no GatewayInfo.{missing[0]}")
+    return ok(answer)
+
+
+# Telling.
+
+
+def _change_told(trace: Trace, device: str, since: Record, until: Record | None) -> Seen | None:
+    """The first Inform with GatewayInfo after a record."""
+    for seen in values_seen(trace, device):
+        number = seen.record.number
+        is_inform = seen.record.find(rpc.Inform) is not None
+        if number > since.number and is_inform and info_in(seen.values):
+            return seen if until is None or number < until.number else None
+    return None
+
+
+@check("TR111-1.2.2-D6")
+def changes_are_notified(trace: Trace) -> Iterator[Finding]:
+    """A change makes an Inform with "4 VALUE CHANGE" that lists what has changed, and only that.
+
+    "0 BOOTSTRAP" stands for it where the ACS is new to the device: then all is.
+    """
+    for device in managed_devices(trace):
+        moved = _url_changed(trace, device, trace.records[-1])
+        if _sets_attributes(trace, device) and moved is None:
+            continue  # the ACS does not want to be told
+        told = dict.fromkeys(ELEMENTS, "")
+        owed_all = owed_info(trace, device)
+        for place, owed in enumerate(owed_all):
+            following = owed_all[place + 1].record if place + 1 < len(owed_all) else None
+            changed = [name for name, each in parts(owed.identity).items() if each != told[name]]
+            if not isinstance(owed.record.message, dhcp.Ack):
+                continue  # without an address it can tell nobody
+            seen = _change_told(trace, device, owed.record, following)
+            came_back = place > 0 and not owed_all[place - 1].identity
+            if seen is not None:
+                yield _judge_change(device, seen, changed, came_back)
+                told |= info_in(seen.values)
+            elif changed and _had_session(trace, device, owed.record, following):
+                yield fault(owed.record, f"{device} does not notify that {changed[0]} has changed")
+        yield from _told_without_change(trace, device)
+
+
+def _judge_change(device: str, seen: Seen, changed: list[str], came_back: bool) -> Finding:
+    codes = event_codes(seen.session)
+    missing = [name for name in changed if name not in info_in(seen.values)]
+    if VALUE_CHANGE not in codes and BOOTSTRAP not in codes:
+        return fault(seen.record, f"{device} tells GatewayInfo, and the events are {codes}")
+    if missing:
+        return fault(seen.record, f"{device} does not list {missing[0]}, which has changed")
+    if not changed and not came_back:
+        return fault(seen.record, f"{device} notifies, and nothing has changed")
+    return ok(seen.record, ", ".join(changed) or "discarded and recorded again")
+
+
+def _had_session(trace: Trace, device: str, since: Record, until: Record | None) -> bool:
+    return any(
+        each.accepted
+        and each.turns[0].number > since.number
+        and (until is None or each.turns[0].number < until.number)
+        for each in sessions(trace, device)
+    )
+
+
+def _told_without_change(trace: Trace, device: str) -> Iterator[Finding]:
+    """Informs with GatewayInfo before any ACK has said anything."""
+    acks = owed_info(trace, device)
+    for seen in values_seen(trace, device):
+        early = not acks or seen.record.number < acks[0].record.number
+        if early and acks and any(info_in(seen.values).values()):
+            yield fault(seen.record, f"{device} tells of a gateway before any DHCPACK")
+
+
+@check("TR111-1.2.2-D7")
+def lease_end_discards_all(trace: Trace) -> Iterator[Finding]:
+    """Released or expired, GatewayInfo is empty: behind a gateway again, all of it is a change.
+
+    Violation: the Inform after the next ACK does not list it anew.
+    """
+    for device in managed_devices(trace):
+        owed_all = owed_info(trace, device)
+        for ended, after in pairwise(owed_all):
+            is_end = ended.cause != "the DHCPACK says so"
+            if not is_end or not isinstance(after.record.message, dhcp.Ack) or not after.identity:
+                continue
+            seen = _change_told(trace, device, after.record, None)
+            if seen is not None and any(info_in(seen.values).values()):
+                yield ok(seen.record, f"told anew after {ended.cause}")
+            elif _had_session(trace, device, after.record, None):
+                yield fault(after.record, f"{device} has kept GatewayInfo, though {ended.cause}")
+
+
+@check("TR111-1.2-S2")
+def identity_goes_all_the_way(trace: Trace) -> Iterator[Finding]:
+    """ACK, GatewayInfo and the Inform with "4 VALUE CHANGE" say the same.
+
+    Violation: any of them differs, or there is no such Inform though the device had a session.
+    """
+    for device in managed_devices(trace):
+        previous = None
+        for owed in owed_info(trace, device):
+            changed = previous is None or owed.identity != previous.identity
+            previous = owed
+            if not owed.identity or not changed:
+                continue
+            if any(_sets_attributes(trace, device)):
+                continue
+            seen = _change_told(trace, device, owed.record, None)
+            if seen is None and _had_session(trace, device, owed.record, None):
+                yield fault(owed.record, f"{device} tells its ACS nothing of {owed.identity}")
+            elif seen is not None and owed_at(trace, device, seen.record.number) == owed:
+                wanted = parts(owed.identity)
+                info = info_in(seen.values)
+                wrong = [name for name, value in info.items() if value != wanted[name]]
+                codes = event_codes(seen.session)
+                if wrong:
+                    yield fault(seen.record, f"{wrong[0]} is {info[wrong[0]]!r} in the Inform")
+                elif not {VALUE_CHANGE, BOOTSTRAP} & set(codes):
+                    yield fault(seen.record, f"the events are {codes}")
+                else:
+                    yield ok(seen.record, str(owed.identity))

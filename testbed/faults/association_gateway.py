@@ -1,0 +1,391 @@
+"""Faults of a gateway that is to tell who it is, and to list its devices (TR-111 Part 1)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from testbed.faults.association_device import replaced, with_option, with_values
+from testbed.faults.fault import fault
+from testbed.protocols import dhcp
+from testbed.protocols.association import Identity, gateway_option
+from testbed.protocols.dhcp.options import seconds
+from testbed.protocols.wire import Endpoint
+from testbed.roles.managed_gateway import ManagedGateway
+
+DISCOVER, EDGE = "association_discover/", "association_edge_identity/"
+EXPIRY, DISCONNECT = "association_lease_expiry/", "association_disconnect/"
+LIMIT = "association_notification_limit/"
+
+
+@fault(
+    "association.gateway-silent",
+    role="gateway",
+    breaks=(),
+    acts_on="message dhcp",
+    shown_in=(DISCOVER, "association_inform/"),
+)
+def gateway_silent(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The gateway does not say who it is."""
+    return with_option(message)
+
+
+@fault(
+    "association.gateway-tells-in-offer-only",
+    role="gateway",
+    breaks=(),
+    acts_on="message dhcp",
+    shown_in=(DISCOVER,),
+)
+def gateway_tells_in_offer_only(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The OFFER has the gateway's identity, the ACK has not."""
+    return [message] if isinstance(message, dhcp.Offer) else with_option(message)
+
+
+@fault(
+    "association.gateway-overlooks-renewals",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{DISCOVER}renewal",),
+)
+def gateway_overlooks_renewals(gateway: ManagedGateway) -> None:
+    """The gateway does not look at requests that come by unicast."""
+    answer_options = gateway.devices.answer_options
+
+    def overlook(request: dhcp.Message) -> Any:
+        return () if request.client_address else answer_options(request)
+
+    gateway.devices.answer_options = overlook  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-takes-anything",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{EDGE}other_enterprise",),
+)
+def gateway_takes_anything(gateway: ManagedGateway) -> None:
+    """Any option 125 is a Device Identity to the gateway."""
+    devices = gateway.devices
+    answer_options = devices.answer_options
+
+    def take(request: dhcp.Message) -> Any:
+        if request.option(dhcp.Code.VENDOR_IDENTITY) is not None:
+            return (gateway_option(devices.gateway),)
+        return answer_options(request)
+
+    devices.answer_options = take  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-without-serial",
+    role="gateway",
+    breaks=(),
+    acts_on="message dhcp",
+    shown_in=(DISCOVER,),
+)
+def gateway_without_serial(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The gateway leaves its serial number out."""
+    return with_values(message, lambda values: [each for each in values if each[0] != 5])
+
+
+@fault(
+    "association.gateway-another-oui",
+    role="gateway",
+    breaks=(),
+    acts_on="message dhcp",
+    shown_in=(DISCOVER,),
+)
+def gateway_another_oui(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The gateway tells another OUI than that of its DeviceInfo."""
+    return with_values(message, replaced(4, b"020000"))
+
+
+@fault(
+    "association.gateway-another-serial",
+    role="gateway",
+    breaks=(),
+    acts_on="message dhcp",
+    shown_in=(DISCOVER,),
+)
+def gateway_another_serial(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The gateway tells its hardware address for its serial number."""
+    return with_values(message, replaced(5, b"020000000100"))
+
+
+@fault(
+    "association.gateway-another-class",
+    role="gateway",
+    breaks=(),
+    acts_on="message dhcp",
+    shown_in=(DISCOVER,),
+)
+def gateway_another_class(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The gateway tells its model's marketing name for its product class."""
+    return with_values(message, replaced(6, b"Best Box"))
+
+
+@fault(
+    "association.gateway-leases-to-inform",
+    role="gateway",
+    breaks=(),
+    acts_on="message dhcp",
+    shown_in=("association_inform/",),
+)
+def gateway_leases_to_inform(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The answer to an INFORM has a lease time."""
+    if not isinstance(message, dhcp.Ack) or message.lease_s is not None:
+        return [message]
+    lease = seconds(dhcp.Code.LEASE_TIME, 600)
+    return [dataclasses.replace(message, options=(lease, *message.options))]
+
+
+# The table.
+
+
+def _lists(gateway: ManagedGateway, change: Any) -> None:
+    """Have the gateway list something else; None: nothing."""
+    add = gateway.devices._add
+
+    def added(identity: Identity) -> None:
+        changed = change(identity)
+        if changed is not None:
+            add(changed)
+
+    gateway.devices._add = added  # type: ignore[method-assign]  # that is the fault
+
+
+@fault("association.gateway-lists-nobody", role="gateway", breaks=(), shown_in=(DISCOVER,))
+def gateway_lists_nobody(gateway: ManagedGateway) -> None:
+    """The gateway tells who it is and keeps no table."""
+    _lists(gateway, lambda identity: None)
+
+
+@fault(
+    "association.gateway-lists-twice",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{DISCOVER}renewal",),
+)
+def gateway_lists_twice(gateway: ManagedGateway) -> None:
+    """Each exchange adds an entry, a renewal too."""
+    gateway.devices._row_of = lambda identity: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault("association.gateway-changes-serial", role="gateway", breaks=(), shown_in=(DISCOVER,))
+def gateway_changes_serial(gateway: ManagedGateway) -> None:
+    """The gateway lists the serial number in small letters."""
+    _lists(gateway, lambda it: dataclasses.replace(it, serial_number=it.serial_number.lower()))
+
+
+@fault("association.gateway-changes-class", role="gateway", breaks=(), shown_in=(DISCOVER,))
+def gateway_changes_class(gateway: ManagedGateway) -> None:
+    """The gateway lists the product class in small letters."""
+    _lists(gateway, lambda it: dataclasses.replace(it, product_class=it.product_class.lower()))
+
+
+@fault(
+    "association.gateway-fills-class",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{EDGE}no_device_class",),
+)
+def gateway_fills_class(gateway: ManagedGateway) -> None:
+    """A device without product class is listed with a placeholder."""
+    _lists(gateway, lambda it: dataclasses.replace(it, product_class=it.product_class or "none"))
+
+
+@fault(
+    "association.gateway-wants-class",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{EDGE}no_device_class",),
+)
+def gateway_wants_class(gateway: ManagedGateway) -> None:
+    """A device without product class is not listed."""
+    _lists(gateway, lambda it: it if it.product_class else None)
+
+
+@fault("association.gateway-keys-by-serial", role="gateway", breaks=(), shown_in=(EDGE,))
+def gateway_keys_by_serial(gateway: ManagedGateway) -> None:
+    """Devices that share OUI and serial number are one to the gateway."""
+    seen: set[tuple[str, str]] = set()
+
+    def once(identity: Identity) -> Identity | None:
+        key = (identity.oui, identity.serial_number)
+        known = key in seen
+        seen.add(key)
+        return None if known else identity
+
+    _lists(gateway, once)
+
+
+@fault(
+    "association.gateway-takes-any-oui",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{EDGE}lower_case_oui",),
+)
+def gateway_takes_any_oui(gateway: ManagedGateway) -> None:
+    """The gateway lists an OUI as it comes."""
+    gateway.devices._why_not = lambda identity: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-cuts-serial",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{EDGE}long_serial",),
+)
+def gateway_cuts_serial(gateway: ManagedGateway) -> None:
+    """A serial number of 65 characters is cut to 64."""
+    gateway_takes_any_oui(gateway)
+    _lists(gateway, lambda it: dataclasses.replace(it, serial_number=it.serial_number[:64]))
+
+
+@fault(
+    "association.gateway-lists-plain-clients",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{DISCOVER}plain_client",),
+    seen_in="gateways that show every DHCP client as a managed device",
+)
+def gateway_lists_plain_clients(gateway: ManagedGateway) -> None:
+    """Whoever has a lease is listed."""
+    devices = gateway.devices
+    acknowledged = devices._acknowledged
+
+    def everybody(client: bytes, address: str) -> None:
+        devices._told.setdefault(client, Identity("00005E", client.hex()))
+        acknowledged(client, address)
+
+    devices._acknowledged = everybody  # type: ignore[method-assign]  # that is the fault
+
+
+@fault("association.gateway-miscounts", role="gateway", breaks=(), shown_in=(DISCOVER,))
+def gateway_miscounts(gateway: ManagedGateway) -> None:
+    """The number of entries is that of before the last change."""
+    tree: Any = gateway.tree
+    tree._count = lambda table, by_acs=False: None
+
+
+@fault(
+    "association.gateway-wants-private-addresses",
+    role="gateway",
+    breaks=(),
+    shown_in=("association_inform/public",),
+)
+def gateway_wants_private_addresses(gateway: ManagedGateway) -> None:
+    """Only devices with addresses of 192.168 are listed."""
+    acknowledged = gateway.devices._acknowledged
+
+    def private(client: bytes, address: str) -> None:
+        if address.startswith("192.168."):
+            acknowledged(client, address)
+
+    gateway.devices._acknowledged = private  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-ages-entries",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{EXPIRY}renewals",),
+)
+def gateway_ages_entries(gateway: ManagedGateway) -> None:
+    """An entry goes one second after it came, whatever the lease."""
+    devices = gateway.devices
+    add = devices._add
+
+    def added(identity: Identity) -> None:
+        add(identity)
+        due = devices.host.now() + 1.2
+        devices.host.call_at(due, lambda: forget(identity))
+
+    def forget(identity: Identity) -> None:
+        for client, holder in list(devices._holders.items()):
+            if holder.identity == identity:
+                del devices._holders[client]
+        devices._remove(identity, "it is old")
+        devices._add = lambda identity: None  # type: ignore[method-assign]  # that is the fault
+
+    devices._add = added  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-keeps-after-lease",
+    role="gateway",
+    breaks=(),
+    shown_in=(EXPIRY, f"{EXPIRY}release"),
+)
+def gateway_keeps_after_lease(gateway: ManagedGateway) -> None:
+    """Leases end, and the entries stay."""
+    gateway.devices._gone = lambda client, reason: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-finds-nobody-gone",
+    role="gateway",
+    breaks=(),
+    shown_in=(DISCONNECT, f"{DISCONNECT}static"),
+)
+def gateway_finds_nobody_gone(gateway: ManagedGateway) -> None:
+    """The gateway asks by ARP and does not mind that nobody answers."""
+    devices: Any = gateway.devices
+
+    async def always(address: str) -> bool:
+        await devices.host.reaches(devices.interface, address, devices.probes.answer_within_s)
+        return True
+
+    devices._is_there = always
+
+
+@fault(
+    "association.gateway-removes-all",
+    role="gateway",
+    breaks=(),
+    shown_in=(f"{DISCONNECT}stays",),
+)
+def gateway_removes_all(gateway: ManagedGateway) -> None:
+    """One device is gone, and the gateway clears its table."""
+    devices = gateway.devices
+    gone = devices._gone
+
+    def all_gone(client: bytes, reason: str) -> None:
+        for each in list(devices._holders):
+            gone(each, reason)
+
+    devices._gone = all_gone  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-ignores-filter",
+    role="gateway",
+    breaks=(),
+    shown_in=("association_spoofed_identity/proxy_filtered",),
+)
+def gateway_ignores_filter(gateway: ManagedGateway) -> None:
+    """The owner's filter has no effect."""
+    why_not = gateway.devices._why_not
+
+    def anybody(identity: Identity) -> str | None:
+        gateway.devices.admitted = None
+        return why_not(identity)
+
+    gateway.devices._why_not = anybody  # type: ignore[method-assign]  # that is the fault
+
+
+# Notifications.
+
+
+@fault("association.gateway-notifies-nothing", role="gateway", breaks=(), shown_in=(LIMIT,))
+def gateway_notifies_nothing(gateway: ManagedGateway) -> None:
+    """Notification is granted, and none ever comes."""
+    gateway.tree.held.add(gateway.count.path)
+    gateway.count._release = lambda: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault("association.gateway-ignores-limit", role="gateway", breaks=(), shown_in=(LIMIT,))
+def gateway_ignores_limit(gateway: ManagedGateway) -> None:
+    """Every change is notified at once, whatever the limit."""
+    gateway.count.told = lambda paths: None  # type: ignore[method-assign]  # that is the fault
