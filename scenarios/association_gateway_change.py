@@ -86,13 +86,20 @@ async def two_offers(at: Stage) -> None:
 async def class_dropped(at: Stage) -> None:
     """At a renewal the gateway has no product class any more: the device forgets the old one."""
     device, gateway, acs = at.device, at.gateway, at.serving_hms
+    serial = device.label.serial_number
+    server = "Device.ManagementServer."
+    often = (
+        rpc.ParameterValue(f"{server}PeriodicInformEnable", "1", "boolean"),
+        rpc.ParameterValue(f"{server}PeriodicInformInterval", "1", "unsignedInt"),
+    )
+    acs.call(serial, rpc.SetParameterValues(often, "often"))
     await settled(at, device, gateway, acs)
     who = gateway.devices.gateway
     gateway.call_itself(Identity(who.oui, who.serial_number))
     await at.sees(device, "<-", gateway, dhcp.Ack)
+    acs.call(serial, rpc.GetParameterValues((INFO,)))
     empty = names(f"{INFO}ProductClass", "")
-    await at.sees(device, "->", acs, rpc.Inform, parameters=empty)
-    await at.sees(device, "<-", acs, rpc.InformResponse)
+    await at.sees(device, "->", acs, rpc.GetParameterValuesResponse, parameters=empty)
 
 
 @association_gateway_change.variant("url_changed", gateways=2, other_acs=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenarios.association_steps import COUNT, gateway_ready, names, told
+from scenarios.association_steps import COUNT, gateway_ready, names, table_read, told
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.delivery import VALUE_CHANGE
 from testbed.scenario import Stage, scenario
@@ -23,11 +23,11 @@ async def _prepared(at: Stage) -> None:
     """The ACS has set limit and notification, and read both back."""
     acs, gateway = at.serving_hms, at.gateway
     serial = gateway.label.serial_number
+    await gateway_ready(at, gateway, acs)
+    await at.sees(gateway, "->", acs, rpc.SetParameterAttributesResponse)
     acs.call(serial, rpc.GetParameterAttributes((COUNT,)))
     limit = "InternetGatewayDevice.ManagementServer.ManageableDeviceNotificationLimit"
     acs.call(serial, rpc.GetParameterValues((limit,)))
-    await gateway_ready(at, gateway, acs)
-    await at.sees(gateway, "->", acs, rpc.SetParameterAttributesResponse)
 
 
 @scenario(managed_home, step_s=10, devices=3, learns_by="notification", limit_s=2)
@@ -51,7 +51,13 @@ async def association_notification_limit(at: Stage) -> None:
 async def no_limit(at: Stage) -> None:
     """The limit is 0: every change is told at once."""
     await _prepared(at)
-    for number, device in enumerate((at.device, at.device2, at.device3), start=1):
+    start = at.cursor
+    at.device.power_on()
+    await at.tells(at.gateway, "LISTED", entries=1)
+    await table_read(at, at.gateway, at.serving_hms)
+    at.cursor = start
+    await _counts(at, "1")
+    for number, device in enumerate((at.device2, at.device3), start=2):
         device.power_on()
         await _counts(at, str(number))
     at.device3.release()

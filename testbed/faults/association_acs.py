@@ -20,8 +20,13 @@ def _claims(hms: Hms, claim: Any) -> None:
 @fault(
     "association.acs-believes",
     role="hms",
-    breaks=(),
-    shown_in=(DISCOVER, f"{SPOOFED}nobodys_gateway"),
+    breaks=(
+        "TR111-1.2-S3",
+        "TR111-1.2.3-A2",
+        "TR111-1.2.3-A3",
+        "TR111-1.2.4-F1",
+    ),
+    shown_in=(DISCOVER,),
 )
 def acs_believes(hms: Hms) -> None:
     """A device's word is enough to the ACS, and it says that it has validated it."""
@@ -29,7 +34,17 @@ def acs_believes(hms: Hms) -> None:
     _claims(hms, lambda device, gateway: known._associate(device, gateway, validated=True))
 
 
-@fault("association.acs-associates-unasked", role="hms", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.acs-associates-unasked",
+    role="hms",
+    breaks=(
+        "TR111-1.2-S3",
+        "TR111-1.2.3-A0",
+        "TR111-1.2.3-A2",
+        "TR111-1.2.3-A4",
+    ),
+    shown_in=(DISCOVER,),
+)
 def acs_associates_unasked(hms: Hms) -> None:
     """A gateway informs, and the ACS associates with it a device that has said nothing."""
     known = hms.associations
@@ -42,7 +57,12 @@ def acs_associates_unasked(hms: Hms) -> None:
     known._gateway_informed = associate  # type: ignore[method-assign]  # that is the fault
 
 
-@fault("association.acs-validates-again", role="hms", breaks=(), shown_in=(f"{CHANGE}same_again",))
+@fault(
+    "association.acs-validates-again",
+    role="hms",
+    breaks=("TR111-1.2.3-A1",),
+    shown_in=(f"{CHANGE}same_again",),
+)
 def acs_validates_again(hms: Hms) -> None:
     """The ACS forgets at once what it has found out, and asks again each time."""
     known = hms.associations
@@ -55,7 +75,15 @@ def acs_validates_again(hms: Hms) -> None:
     known._associate = forget  # type: ignore[method-assign]  # that is the fault
 
 
-@fault("association.acs-overlooks-change", role="hms", breaks=(), shown_in=(CHANGE,))
+@fault(
+    "association.acs-overlooks-change",
+    role="hms",
+    breaks=(
+        "TR111-1.1.1-2",
+        "TR111-1.2.3-A1",
+    ),
+    shown_in=(CHANGE,),
+)
 def acs_overlooks_change(hms: Hms) -> None:
     """To the ACS gateways of one serial number are one."""
     known = hms.associations
@@ -74,7 +102,10 @@ def acs_overlooks_change(hms: Hms) -> None:
 @fault(
     "association.acs-compares-serials",
     role="hms",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.3-A3",
+        "TR111-1.3-S1",
+    ),
     shown_in=(f"{SPOOFED}device_class", f"{SPOOFED}device_oui"),
 )
 def acs_compares_serials(hms: Hms) -> None:
@@ -95,7 +126,7 @@ def acs_compares_serials(hms: Hms) -> None:
 @fault(
     "association.acs-refuses-strangers",
     role="hms",
-    breaks=(),
+    breaks=("TR111-1.1-1",),
     shown_in=(f"{DISCOVER}uncoupled",),
 )
 def acs_refuses_strangers(hms: Hms) -> None:
@@ -115,7 +146,7 @@ def acs_refuses_strangers(hms: Hms) -> None:
 @fault(
     "association.acs-forgets-at-refusal",
     role="hms",
-    breaks=(),
+    breaks=("TR111-1.2.3-A2",),
     shown_in=(f"{CHANGE}class_dropped",),
 )
 def acs_forgets_at_refusal(hms: Hms) -> None:
@@ -135,7 +166,13 @@ def acs_forgets_at_refusal(hms: Hms) -> None:
 @fault(
     "association.acs-trusts-old-table",
     role="hms",
-    breaks=(),
+    breaks=(
+        "TR111-1.2-S3",
+        "TR111-1.2.3-A2",
+        "TR111-1.2.3-A3",
+        "TR111-1.2.3-A4",
+        "TR111-1.2.4-F1",
+    ),
     shown_in=(f"{DISCOVER}notified",),
 )
 def acs_trusts_old_table(hms: Hms) -> None:

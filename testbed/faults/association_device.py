@@ -48,7 +48,11 @@ def replaced(code: int, value: bytes) -> Callable[[Values], Values]:
 @fault(
     "association.device-silent",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.2-D1b",
+        "TR111-1.2.4-F1",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -60,7 +64,11 @@ def device_silent(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
 @fault(
     "association.device-tells-once",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.2-D1b",
+        "TR111-1.2.4-F1",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
     seen_in="a client whose vendor options were set for DISCOVER alone",
@@ -73,7 +81,12 @@ def device_tells_once(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message
 @fault(
     "association.device-option-43",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.2-D1b",
+        "TR111-1.2.4-F1",
+        "TR111-1.2.5-O1",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
     seen_in="clients that know vendor options in option 43 only",
@@ -87,7 +100,12 @@ def device_option_43(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]
 @fault(
     "association.device-little-endian",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.2-D1b",
+        "TR111-1.2.4-F1",
+        "TR111-1.2.5-O2",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -102,7 +120,12 @@ def device_little_endian(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Mess
 @fault(
     "association.device-bad-length",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.2-D1b",
+        "TR111-1.2.4-F1",
+        "TR111-1.2.5-O3",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -117,7 +140,13 @@ def device_bad_length(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message
 @fault(
     "association.device-nul",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.5-O4",
+        "TR111-1.2.5-T1-1",
+        "TR111-1.2.5-T1-2",
+        "TR111-1.2.5-T1-3",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
     seen_in="clients that send a C string with its end",
@@ -130,7 +159,11 @@ def device_nul(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
 @fault(
     "association.device-without-serial",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.4-F1",
+        "TR111-1.2.5-O5",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -142,7 +175,10 @@ def device_without_serial(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Mes
 @fault(
     "association.device-another-oui",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.5-T1-1",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -154,7 +190,10 @@ def device_another_oui(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Messag
 @fault(
     "association.device-another-serial",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.5-T1-2",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -166,7 +205,10 @@ def device_another_serial(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Mes
 @fault(
     "association.device-another-class",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.5-T1-3",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -187,25 +229,64 @@ def _notes(device: ManagedDevice, change: Callable[[Identity], Identity | None])
     device.note_gateway = noted  # type: ignore[method-assign]  # that is the fault
 
 
-@fault("association.device-records-nothing", role="device", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.device-records-nothing",
+    role="device",
+    breaks=(
+        "TR111-1.2-S2",
+        "TR111-1.2.2-D2",
+        "TR111-1.2.2-D2a",
+        "TR111-1.2.2-D2b",
+        "TR111-1.2.2-D2c",
+        "TR111-1.2.2-D6",
+    ),
+    shown_in=(DISCOVER,),
+)
 def device_records_nothing(device: ManagedDevice) -> None:
     """The device does not look at option 125 of the ACK."""
     _notes(device, lambda gateway: None)
 
 
-@fault("association.device-records-another-oui", role="device", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.device-records-another-oui",
+    role="device",
+    breaks=(
+        "TR111-1.2-S2",
+        "TR111-1.2.2-D2",
+        "TR111-1.2.2-D2a",
+    ),
+    shown_in=(DISCOVER,),
+)
 def device_records_another_oui(device: ManagedDevice) -> None:
     """The device records a manufacturer of its own choice."""
     _notes(device, lambda it: dataclasses.replace(it, oui="00005F") if it else it)
 
 
-@fault("association.device-cuts-serial", role="device", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.device-cuts-serial",
+    role="device",
+    breaks=(
+        "TR111-1.2-S2",
+        "TR111-1.2.2-D2",
+        "TR111-1.2.2-D2b",
+    ),
+    shown_in=(DISCOVER,),
+)
 def device_cuts_serial(device: ManagedDevice) -> None:
     """The device records the serial number without its last character."""
     _notes(device, lambda it: dataclasses.replace(it, serial_number=it.serial_number[:-1]))
 
 
-@fault("association.device-drops-class", role="device", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.device-drops-class",
+    role="device",
+    breaks=(
+        "TR111-1.2.2-D2",
+        "TR111-1.2.2-D2c",
+        "TR111-1.2.2-D6",
+    ),
+    shown_in=(DISCOVER,),
+)
 def device_drops_class(device: ManagedDevice) -> None:
     """The device records no product class."""
     _notes(device, lambda it: dataclasses.replace(it, product_class=""))
@@ -214,7 +295,11 @@ def device_drops_class(device: ManagedDevice) -> None:
 @fault(
     "association.device-records-another-offer",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2-S2",
+        "TR111-1.2.2-D2",
+        "TR111-1.2.2-D2d",
+    ),
     shown_in=("association_gateway_change/two_offers",),
 )
 def device_records_another_offer(device: ManagedDevice) -> None:
@@ -229,7 +314,12 @@ def device_records_another_offer(device: ManagedDevice) -> None:
 @fault(
     "association.device-keeps-missing-element",
     role="device",
-    breaks=(),
+    breaks=(
+        "TR111-1.2-S2",
+        "TR111-1.2.2-D2",
+        "TR111-1.2.2-D3",
+        "TR111-1.2.2-D6",
+    ),
     shown_in=("association_gateway_change/class_dropped",),
 )
 def device_keeps_missing_element(device: ManagedDevice) -> None:
@@ -246,7 +336,7 @@ def device_keeps_missing_element(device: ManagedDevice) -> None:
 @fault(
     "association.device-minds-missing-class",
     role="device",
-    breaks=(),
+    breaks=("TR111-1.2.5-O6b",),
     shown_in=(f"{EDGE}no_gateway_class",),
 )
 def device_minds_missing_class(device: ManagedDevice) -> None:
@@ -257,15 +347,17 @@ def device_minds_missing_class(device: ManagedDevice) -> None:
 @fault(
     "association.device-keeps-after-lease",
     role="device",
-    breaks=(),
-    shown_in=("association_lease_expiry/", "association_lease_expiry/release"),
+    breaks=("TR111-1.2.2-D7",),
+    shown_in=("association_lease_expiry/release",),
 )
 def device_keeps_after_lease(device: ManagedDevice) -> None:
     """The lease ends, and the device still believes that it is behind its gateway."""
     _notes(device, lambda it: it or None)
 
 
-@fault("association.device-passive", role="device", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.device-passive", role="device", breaks=("TR111-1.2.2-D4",), shown_in=(DISCOVER,)
+)
 def device_passive(device: ManagedDevice) -> None:
     """GatewayInfo is notified passively by default."""
     notification = device.tree.notification
@@ -279,7 +371,7 @@ def device_passive(device: ManagedDevice) -> None:
 @fault(
     "association.device-keeps-attributes",
     role="device",
-    breaks=(),
+    breaks=("TR111-1.2.2-D5",),
     shown_in=("association_gateway_change/url_changed", "datamodel_conformance/association_device"),
 )
 def device_keeps_attributes(device: ManagedDevice) -> None:
@@ -299,7 +391,7 @@ def device_keeps_attributes(device: ManagedDevice) -> None:
 @fault(
     "association.device-forgets-to-list-class",
     role="device",
-    breaks=(),
+    breaks=("TR111-1.2.2-D6",),
     acts_on="message cwmp",
     shown_in=(DISCOVER,),
 )
@@ -316,7 +408,12 @@ def device_forgets_to_list_class(envelope: Envelope | None, _to: Endpoint) -> li
     return [dataclasses.replace(envelope, message=inform)]
 
 
-@fault("association.device-discovers-anyway", role="device", breaks=(), shown_in=(INFORM,))
+@fault(
+    "association.device-discovers-anyway",
+    role="device",
+    breaks=("TR111-1.2.4-1",),
+    shown_in=(INFORM,),
+)
 def device_discovers_anyway(device: ManagedDevice) -> None:
     """The device has an address, and asks for another one by DISCOVER."""
     device.lan._static_address = None

@@ -21,7 +21,16 @@ LIMIT = "association_notification_limit/"
 @fault(
     "association.gateway-silent",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.1-G1",
+        "TR111-1.2.1-G1a",
+        "TR111-1.2.1-G1b",
+        "TR111-1.2.1-G2",
+        "TR111-1.2.1-G2b",
+        "TR111-1.2.4-F1",
+        "TR111-1.2.4-F2",
+        "TR111-1.2.6.2.2-P",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER, "association_inform/"),
 )
@@ -33,7 +42,15 @@ def gateway_silent(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
 @fault(
     "association.gateway-tells-in-offer-only",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.1-G1",
+        "TR111-1.2.1-G1a",
+        "TR111-1.2.1-G1b",
+        "TR111-1.2.1-G2",
+        "TR111-1.2.1-G2b",
+        "TR111-1.2.4-F1",
+        "TR111-1.2.6.2.2-P",
+    ),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -45,7 +62,14 @@ def gateway_tells_in_offer_only(message: dhcp.Message, _to: Endpoint) -> list[dh
 @fault(
     "association.gateway-overlooks-renewals",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.1-G1",
+        "TR111-1.2.1-G1a",
+        "TR111-1.2.1-G1b",
+        "TR111-1.2.1-G2",
+        "TR111-1.2.1-G2b",
+        "TR111-1.2.6.2.2-P",
+    ),
     shown_in=(f"{DISCOVER}renewal",),
 )
 def gateway_overlooks_renewals(gateway: ManagedGateway) -> None:
@@ -61,7 +85,7 @@ def gateway_overlooks_renewals(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-takes-anything",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.2.1-G1a",),
     shown_in=(f"{EDGE}other_enterprise",),
 )
 def gateway_takes_anything(gateway: ManagedGateway) -> None:
@@ -80,7 +104,7 @@ def gateway_takes_anything(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-without-serial",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.2.5-O6",),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -92,7 +116,7 @@ def gateway_without_serial(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Me
 @fault(
     "association.gateway-another-oui",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.2.5-T1-4",),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -104,7 +128,7 @@ def gateway_another_oui(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Messa
 @fault(
     "association.gateway-another-serial",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.2.5-T1-5",),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -116,7 +140,7 @@ def gateway_another_serial(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Me
 @fault(
     "association.gateway-another-class",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.2.5-T1-6",),
     acts_on="message dhcp",
     shown_in=(DISCOVER,),
 )
@@ -128,7 +152,7 @@ def gateway_another_class(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Mes
 @fault(
     "association.gateway-leases-to-inform",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.2.4-F2",),
     acts_on="message dhcp",
     shown_in=("association_inform/",),
 )
@@ -155,7 +179,17 @@ def _lists(gateway: ManagedGateway, change: Any) -> None:
     gateway.devices._add = added  # type: ignore[method-assign]  # that is the fault
 
 
-@fault("association.gateway-lists-nobody", role="gateway", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.gateway-lists-nobody",
+    role="gateway",
+    breaks=(
+        "TR111-1.2-S1",
+        "TR111-1.2.1-G3",
+        "TR111-1.2.6-T2-4",
+        "TR111-1.2.6.2.2-P",
+    ),
+    shown_in=(DISCOVER,),
+)
 def gateway_lists_nobody(gateway: ManagedGateway) -> None:
     """The gateway tells who it is and keeps no table."""
     _lists(gateway, lambda identity: None)
@@ -164,7 +198,11 @@ def gateway_lists_nobody(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-lists-twice",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.1-G3",
+        "TR111-1.2.6-T2-4",
+        "TR111-1.2.6.2.2-P",
+    ),
     shown_in=(f"{DISCOVER}renewal",),
 )
 def gateway_lists_twice(gateway: ManagedGateway) -> None:
@@ -172,13 +210,33 @@ def gateway_lists_twice(gateway: ManagedGateway) -> None:
     gateway.devices._row_of = lambda identity: None  # type: ignore[method-assign]  # that is the fault
 
 
-@fault("association.gateway-changes-serial", role="gateway", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.gateway-changes-serial",
+    role="gateway",
+    breaks=(
+        "TR111-1.2-S1",
+        "TR111-1.2.1-G3",
+        "TR111-1.2.6-T2-6",
+        "TR111-1.2.6.2.2-P",
+    ),
+    shown_in=(DISCOVER,),
+)
 def gateway_changes_serial(gateway: ManagedGateway) -> None:
     """The gateway lists the serial number in small letters."""
     _lists(gateway, lambda it: dataclasses.replace(it, serial_number=it.serial_number.lower()))
 
 
-@fault("association.gateway-changes-class", role="gateway", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.gateway-changes-class",
+    role="gateway",
+    breaks=(
+        "TR111-1.2-S1",
+        "TR111-1.2.1-G3",
+        "TR111-1.2.6-T2-7",
+        "TR111-1.2.6.2.2-P",
+    ),
+    shown_in=(DISCOVER,),
+)
 def gateway_changes_class(gateway: ManagedGateway) -> None:
     """The gateway lists the product class in small letters."""
     _lists(gateway, lambda it: dataclasses.replace(it, product_class=it.product_class.lower()))
@@ -187,7 +245,10 @@ def gateway_changes_class(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-fills-class",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.6-T2-7",
+        "TR111-1.2.6-T2-7b",
+    ),
     shown_in=(f"{EDGE}no_device_class",),
 )
 def gateway_fills_class(gateway: ManagedGateway) -> None:
@@ -198,7 +259,10 @@ def gateway_fills_class(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-wants-class",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.5-O5b",
+        "TR111-1.2.6-T2-4",
+    ),
     shown_in=(f"{EDGE}no_device_class",),
 )
 def gateway_wants_class(gateway: ManagedGateway) -> None:
@@ -206,7 +270,15 @@ def gateway_wants_class(gateway: ManagedGateway) -> None:
     _lists(gateway, lambda it: it if it.product_class else None)
 
 
-@fault("association.gateway-keys-by-serial", role="gateway", breaks=(), shown_in=(EDGE,))
+@fault(
+    "association.gateway-keys-by-serial",
+    role="gateway",
+    breaks=(
+        "TR111-1.1.1-1",
+        "TR111-1.2.6-T2-4",
+    ),
+    shown_in=(EDGE,),
+)
 def gateway_keys_by_serial(gateway: ManagedGateway) -> None:
     """Devices that share OUI and serial number are one to the gateway."""
     seen: set[tuple[str, str]] = set()
@@ -223,7 +295,7 @@ def gateway_keys_by_serial(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-takes-any-oui",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.2.6-T2-5",),
     shown_in=(f"{EDGE}lower_case_oui",),
 )
 def gateway_takes_any_oui(gateway: ManagedGateway) -> None:
@@ -234,7 +306,7 @@ def gateway_takes_any_oui(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-cuts-serial",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.2.6-T2-6",),
     shown_in=(f"{EDGE}long_serial",),
 )
 def gateway_cuts_serial(gateway: ManagedGateway) -> None:
@@ -246,7 +318,12 @@ def gateway_cuts_serial(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-lists-plain-clients",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2-S1",
+        "TR111-1.2.6-T2-4",
+        "TR111-1.2.6-T2-6",
+        "TR111-1.2.6-T2-7",
+    ),
     shown_in=(f"{DISCOVER}plain_client",),
     seen_in="gateways that show every DHCP client as a managed device",
 )
@@ -262,7 +339,12 @@ def gateway_lists_plain_clients(gateway: ManagedGateway) -> None:
     devices._acknowledged = everybody  # type: ignore[method-assign]  # that is the fault
 
 
-@fault("association.gateway-miscounts", role="gateway", breaks=(), shown_in=(DISCOVER,))
+@fault(
+    "association.gateway-miscounts",
+    role="gateway",
+    breaks=("TR111-1.2.6-T2-2",),
+    shown_in=(DISCOVER,),
+)
 def gateway_miscounts(gateway: ManagedGateway) -> None:
     """The number of entries is that of before the last change."""
     tree: Any = gateway.tree
@@ -272,7 +354,11 @@ def gateway_miscounts(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-wants-private-addresses",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.1-2",
+        "TR111-1.2-S1",
+        "TR111-1.2.1-G3",
+    ),
     shown_in=("association_inform/public",),
 )
 def gateway_wants_private_addresses(gateway: ManagedGateway) -> None:
@@ -289,7 +375,10 @@ def gateway_wants_private_addresses(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-ages-entries",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.1-G4",
+        "TR111-1.2.1-G5a",
+    ),
     shown_in=(f"{EXPIRY}renewals",),
 )
 def gateway_ages_entries(gateway: ManagedGateway) -> None:
@@ -315,7 +404,10 @@ def gateway_ages_entries(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-keeps-after-lease",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.1-G5",
+        "TR111-1.2.1-G5a",
+    ),
     shown_in=(EXPIRY, f"{EXPIRY}release"),
 )
 def gateway_keeps_after_lease(gateway: ManagedGateway) -> None:
@@ -326,7 +418,10 @@ def gateway_keeps_after_lease(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-finds-nobody-gone",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.1-G5",
+        "TR111-1.2.1-G5b",
+    ),
     shown_in=(DISCONNECT, f"{DISCONNECT}static"),
 )
 def gateway_finds_nobody_gone(gateway: ManagedGateway) -> None:
@@ -343,7 +438,10 @@ def gateway_finds_nobody_gone(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-removes-all",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.1-G4",
+        "TR111-1.2.1-G5",
+    ),
     shown_in=(f"{DISCONNECT}stays",),
 )
 def gateway_removes_all(gateway: ManagedGateway) -> None:
@@ -361,7 +459,7 @@ def gateway_removes_all(gateway: ManagedGateway) -> None:
 @fault(
     "association.gateway-ignores-filter",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.3-S2",),
     shown_in=("association_spoofed_identity/proxy_filtered",),
 )
 def gateway_ignores_filter(gateway: ManagedGateway) -> None:
@@ -378,14 +476,27 @@ def gateway_ignores_filter(gateway: ManagedGateway) -> None:
 # Notifications.
 
 
-@fault("association.gateway-notifies-nothing", role="gateway", breaks=(), shown_in=(LIMIT,))
+@fault(
+    "association.gateway-notifies-nothing",
+    role="gateway",
+    breaks=("TR111-1.2.1-G7",),
+    shown_in=(f"{LIMIT}no_limit",),
+)
 def gateway_notifies_nothing(gateway: ManagedGateway) -> None:
     """Notification is granted, and none ever comes."""
     gateway.tree.held.add(gateway.count.path)
     gateway.count._release = lambda: None  # type: ignore[method-assign]  # that is the fault
 
 
-@fault("association.gateway-ignores-limit", role="gateway", breaks=(), shown_in=(LIMIT,))
+@fault(
+    "association.gateway-ignores-limit",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.1-G8",
+        "TR111-1.2.6-T2-3",
+    ),
+    shown_in=(LIMIT,),
+)
 def gateway_ignores_limit(gateway: ManagedGateway) -> None:
     """Every change is notified at once, whatever the limit."""
     gateway.count.told = lambda paths: None  # type: ignore[method-assign]  # that is the fault

@@ -55,49 +55,100 @@ def _refuses(gateway: ManagedGateway, wanted: int, about: Callable[[str], bool],
     tree.set_attributes = refuse
 
 
-@fault("association.model-elsewhere", role="gateway", breaks=(), shown_in=(WALK,))
+@fault("association.model-elsewhere", role="gateway", breaks=("TR111-1.2.6-M0",), shown_in=(WALK,))
 def model_elsewhere(gateway: ManagedGateway) -> None:
     """The notification limit is not among the names of ManagementServer."""
     _names_without(gateway, lambda path: path == LIMIT_PATH)
 
 
-@fault("association.model-without-object", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-without-object",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.6-T2-1",
+        "TR111-1.2.6.2.2-T4-1",
+    ),
+    shown_in=(WALK,),
+)
 def model_without_object(gateway: ManagedGateway) -> None:
     """ManagementServer itself is not among the names."""
     _names_without(gateway, lambda path: path == SERVER)
 
 
-@fault("association.model-without-table", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-without-table",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.6-M0",
+        "TR111-1.2.6.2.1-N",
+        "TR111-1.2.6.2.2-T4-3",
+    ),
+    shown_in=(WALK,),
+)
 def model_without_table(gateway: ManagedGateway) -> None:
     """The table itself is not among the names."""
     _names_without(gateway, lambda path: path == TABLE)
 
 
-@fault("association.model-count-unreadable", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-count-unreadable",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.6.2.1-N",
+        "TR111-1.2.6.2.2-T4-2",
+    ),
+    shown_in=(WALK,),
+)
 def model_count_unreadable(gateway: ManagedGateway) -> None:
     """The number of entries cannot be read."""
     _unreadable(gateway, "ManageableDeviceNumberOfEntries")
 
 
-@fault("association.model-oui-unreadable", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-oui-unreadable",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.6.2.1-N",
+        "TR111-1.2.6.2.2-T4-4",
+    ),
+    shown_in=(WALK,),
+)
 def model_oui_unreadable(gateway: ManagedGateway) -> None:
     """ManufacturerOUI cannot be read."""
     _unreadable(gateway, ".ManufacturerOUI")
 
 
-@fault("association.model-serial-unreadable", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-serial-unreadable",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.6.2.1-N",
+        "TR111-1.2.6.2.2-T4-5",
+    ),
+    shown_in=(WALK,),
+)
 def model_serial_unreadable(gateway: ManagedGateway) -> None:
     """SerialNumber cannot be read."""
     _unreadable(gateway, ".SerialNumber")
 
 
-@fault("association.model-class-unreadable", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-class-unreadable",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.6.2.1-N",
+        "TR111-1.2.6.2.2-T4-6",
+    ),
+    shown_in=(WALK,),
+)
 def model_class_unreadable(gateway: ManagedGateway) -> None:
     """ProductClass cannot be read."""
     _unreadable(gateway, ".ProductClass")
 
 
-@fault("association.model-count-writable", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-count-writable", role="gateway", breaks=("TR111-1.2.6-FN",), shown_in=(WALK,)
+)
 def model_count_writable(gateway: ManagedGateway) -> None:
     """The ACS may set the number of entries; it has no effect."""
     tree: Any = gateway.tree
@@ -112,7 +163,10 @@ def model_count_writable(gateway: ManagedGateway) -> None:
 @fault(
     "association.model-no-active",
     role="gateway",
-    breaks=(),
+    breaks=(
+        "TR111-1.2.1-G6",
+        "TR111-1.2.6.1-N1",
+    ),
     shown_in=(WALK, "association_notification_limit/"),
 )
 def model_no_active(gateway: ManagedGateway) -> None:
@@ -120,7 +174,9 @@ def model_no_active(gateway: ManagedGateway) -> None:
     _refuses(gateway, 2, lambda path: path == COUNT, 9009)
 
 
-@fault("association.model-no-passive", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-no-passive", role="gateway", breaks=("TR111-1.2.6.1-N3",), shown_in=(WALK,)
+)
 def model_no_passive(gateway: ManagedGateway) -> None:
     """Passive notification of the table's parameters is refused."""
     _refuses(gateway, 1, lambda path: path.startswith(TABLE), 9009)
@@ -130,19 +186,43 @@ def _refuses_rows_by_9003(gateway: ManagedGateway, name: str) -> None:
     _refuses(gateway, 2, lambda path: path.startswith(TABLE) and path.endswith(f".{name}"), 9003)
 
 
-@fault("association.model-denies-oui-by-9003", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-denies-oui-by-9003",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.6.1-N2",
+        "TR111-1.2.6.1-T3-1",
+    ),
+    shown_in=(WALK,),
+)
 def model_denies_oui(gateway: ManagedGateway) -> None:
     """Active notification of ManufacturerOUI is refused by another code than 9009."""
     _refuses_rows_by_9003(gateway, "ManufacturerOUI")
 
 
-@fault("association.model-denies-serial-by-9003", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-denies-serial-by-9003",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.6.1-N2",
+        "TR111-1.2.6.1-T3-2",
+    ),
+    shown_in=(WALK,),
+)
 def model_denies_serial(gateway: ManagedGateway) -> None:
     """Active notification of SerialNumber is refused by another code than 9009."""
     _refuses_rows_by_9003(gateway, "SerialNumber")
 
 
-@fault("association.model-denies-class-by-9003", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-denies-class-by-9003",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.6.1-N2",
+        "TR111-1.2.6.1-T3-3",
+    ),
+    shown_in=(WALK,),
+)
 def model_denies_class(gateway: ManagedGateway) -> None:
     """Active notification of ProductClass is refused by another code than 9009."""
     _refuses_rows_by_9003(gateway, "ProductClass")
@@ -151,7 +231,7 @@ def model_denies_class(gateway: ManagedGateway) -> None:
 @fault(
     "association.model-limit-reads-0",
     role="gateway",
-    breaks=(),
+    breaks=("TR111-1.2.6-T2-3",),
     shown_in=("association_notification_limit/",),
     acts_on="message cwmp",
 )
@@ -167,7 +247,12 @@ def model_limit_reads_0(envelope: Envelope | None, _to: Endpoint) -> Answer:
     return [dataclasses.replace(envelope, message=message)]
 
 
-@fault("association.model-of-version-1", role="gateway", breaks=(), shown_in=(WALK,))
+@fault(
+    "association.model-of-version-1",
+    role="gateway",
+    breaks=("TR111-1.2.6.2.2-P",),
+    shown_in=(WALK,),
+)
 def model_of_version_1(gateway: ManagedGateway) -> None:
     """The profile is announced for InternetGatewayDevice:1.1, which does not have it."""
     path = "InternetGatewayDevice.DeviceSummary"

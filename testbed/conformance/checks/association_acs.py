@@ -83,6 +83,15 @@ def read_for(trace: Trace, acs: str, decision: Record) -> TableRead | None:
     return None
 
 
+def validation(trace: Trace, acs: str, decision: Record, claim: Claim | None) -> TableRead | None:
+    """The reading that can have validated a claim: after it, or a kept one that lists it."""
+    read = read_for(trace, acs, decision)
+    if read is None or claim is None:
+        return read
+    is_later = read.record.number > claim.record.number
+    return read if is_later or claim.who in read.listed else None
+
+
 def _named(trace: Trace, node: str, acs: str) -> str | None:
     for session in sessions(trace, node):
         if session.acs == acs and session.inform is not None:
@@ -158,9 +167,10 @@ def claim_is_cross_checked(trace: Trace) -> Iterator[Finding]:
     Violation: associated from the device's claim alone.
     """
     for acs, record, claim in _associated(trace):
-        read = read_for(trace, acs, record)
+        read = validation(trace, acs, record, claim)
         if read is None:
-            yield fault(record, f"{acs} has never read the table of {_fields(record)['gateway']}")
+            where = _fields(record)["gateway"]
+            yield fault(record, f"{acs} has not looked for the device in the table of {where}")
         elif claim is not None:
             yield ok(record, f"read at record {read.record.number}")
 
@@ -230,7 +240,7 @@ def validation_comes_before_the_update(trace: Trace) -> Iterator[Finding]:
             key = acs, str(fields["device"])
             if record.message.name == "ASSOCIATED":
                 if _validates(record):
-                    read = read_for(trace, acs, record)
+                    read = validation(trace, acs, record, claim_of(trace, acs, record))
                     if read is None:
                         yield fault(record, f"{acs} updates before it has validated")
                     else:
@@ -349,7 +359,7 @@ def _judge_ladder(trace: Trace, device: str, acs: str, made: Record, claim: Clai
     codes = event_codes(session) if session is not None else ()
     if not {VALUE_CHANGE, BOOTSTRAP} & set(codes):
         return fault(claim.record, f"{device} tells its gateway with the events {codes}")
-    read = read_for(trace, acs, made)
+    read = validation(trace, acs, made, claim)
     if read is None:
         return fault(made, f"{acs} associates without a reading of the table")
     return ok(
