@@ -26,8 +26,10 @@ async def association_inform(at: Stage) -> None:
     reading = acs.call(device.label.serial_number, rpc.GetParameterValues((INFO,)))
     device.power_on()
     await at.sees(device, "->", gateway, dhcp.Inform, vendor_identity=names_a_device)  # 1
-    await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)  # 2
-    await at.tells(gateway, "LISTED", identity=str(device.identity))  # 5
+    answered = at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)  # 2
+    listed = at.tells(gateway, "LISTED", identity=str(device.identity))  # 5
+    await answered  # the answer may wait for ARP
+    await listed
     await notified(at, device, acs)  # 7
     await associated(at, device, gateway, acs)  # 12
     await reading

@@ -74,7 +74,10 @@ async def comes_and_goes(at: Stage) -> None:
     at.device.power_on()
     await _counts(at, "1")
     at.device2.power_on()
-    await at.tells(at.gateway, "LISTED", entries=2)
+    listed = at.tells(at.gateway, "LISTED", entries=2)
+    connected = at.tells(at.device2, "CONNECTED")
+    await listed
+    await connected
     at.device2.release()
     await at.tells(at.gateway, "UNLISTED", entries=1)
     at.device3.power_on()

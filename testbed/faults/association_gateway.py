@@ -499,4 +499,4 @@ def gateway_notifies_nothing(gateway: ManagedGateway) -> None:
 )
 def gateway_ignores_limit(gateway: ManagedGateway) -> None:
     """Every change is notified at once, whatever the limit."""
-    gateway.count.told = lambda paths: None  # type: ignore[method-assign]  # that is the fault
+    gateway.count.told = lambda values: None  # type: ignore[method-assign]  # that is the fault

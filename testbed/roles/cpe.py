@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,8 +49,9 @@ class CpeOwner:
     def parameters_set(self) -> None:
         """The ACS has set parameters; they hold from now on."""
 
-    def changes_told(self, paths: Iterable[str]) -> None:
-        """The ACS has accepted an Inform that tells it of changes of these parameters."""
+    def changes_told(self, values: Mapping[str, str]) -> None:
+        """The ACS has accepted an Inform that tells it of changes: path to the value that was told,
+        which may be another one by now."""
 
     def reboot(self) -> None:
         """The ACS wants the box to start anew."""
@@ -305,7 +306,7 @@ class Cpe:
                 if isinstance(event, Accepted):
                     self.queue.delivered(events)
                     self.tree.told(changes)
-                    self.owner.changes_told([each.value.path for each in changes])
+                    self.owner.changes_told({e.value.path: e.value.text for e in changes})
                     self._bootstrapped = url
 
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from testbed.datamodel.model import Notification
@@ -253,11 +253,14 @@ class CountNotification:
         """Least time between two active notifications; 0: no limit."""
         return int(self._tree.value(self._limit_path))
 
-    def told(self, paths: Iterable[str]) -> None:
-        """The ACS has accepted these changes: for a while it is not told again."""
-        if self.path not in paths:
+    def told(self, values: Mapping[str, str]) -> None:
+        """The ACS has accepted these changes: for a while it is not told again.
+
+        What it was told is what the Inform said; the table may have changed since.
+        """
+        if self.path not in values:
             return
-        self._told_at, self._told = self._host.now(), self._tree.value(self.path)
+        self._told_at, self._told = self._host.now(), values[self.path]
         self.reconsider()
 
     def reconsider(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,9 +219,9 @@ class ManagedBox(Role, CpeOwner):
         """The ACS has set parameters: STUN's may be among them."""
         self.stun.reconsider()
 
-    def changes_told(self, paths: Iterable[str]) -> None:
+    def changes_told(self, values: Mapping[str, str]) -> None:
         """The ACS knows of these changes."""
-        self.stun.notified(paths)
+        self.stun.notified(values)
 
     def _credentials(self) -> tuple[str, str]:
         setting = self.cpe.setting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.datamodel.definitions import device_summary, gateway_model
@@ -98,8 +98,7 @@ class ManagedGateway(ManagedBox, Gateway):
         super().parameters_set()
         self.count.reconsider()
 
-    def changes_told(self, paths: Iterable[str]) -> None:
+    def changes_told(self, values: Mapping[str, str]) -> None:
         """The ACS knows of these changes."""
-        told = list(paths)
-        super().changes_told(told)
-        self.count.told(told)
+        super().changes_told(values)
+        self.count.told(values)
