@@ -11,7 +11,7 @@ import scenarios as scenario_package
 import topologies as topology_package
 from testbed.errors import BadInput, unknown
 from testbed.scenario import SCENARIOS, Scenario
-from testbed.topology import TopologyFunction
+from testbed.topology import Topology, TopologyFunction
 
 
 def load_scenarios() -> Mapping[str, Scenario]:
@@ -34,12 +34,15 @@ def find_scenario(name: str) -> Scenario:
 
 
 def load_topologies() -> Mapping[str, TopologyFunction]:
-    """Every public function of `topologies` that gives a Topology, by name."""
+    """Every public function of `topologies` that gives a Topology, as far as it says, by name."""
     found: dict[str, TopologyFunction] = {}
     for entry in pkgutil.iter_modules(topology_package.__path__):
         module = importlib.import_module(f"topologies.{entry.name}")
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ != module.__name__ or name.startswith("_"):
+                continue
+            given = inspect.signature(function).return_annotation
+            if given not in ("Topology", Topology, inspect.Signature.empty):
                 continue
             if name in found:
                 code = function.__code__

@@ -127,20 +127,19 @@ def _description(file: Path) -> dict[str, Any]:
 
 
 def _show(judgements: list[Judgement]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from testbed.report.terminal import STYLES
+    from testbed.report.terminal import STYLES, table_console
     from testbed.report.text import readable
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("requirement", no_wrap=True)
     for name in ("verdict", "level", "why"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for each in judgements:
         verdict = Text(each.verdict, style=STYLES[each.verdict])
         table.add_row(
             each.requirement.id, verdict, each.requirement.level, Text(readable(each.reason))
         )
-    Console(highlight=False).print(table)
+    table_console().print(table)

@@ -137,11 +137,12 @@ def listing(kind: str, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(found[kind] if kind else found, indent=2))
         return 0
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from testbed.report.terminal import table_console
+
+    console = table_console()
     for name, rows in found.items():
         table = Table(title=name, title_justify="left", box=None, show_header=False, pad_edge=False)
         table.add_column(no_wrap=True)
@@ -149,9 +150,11 @@ def listing(kind: str, as_json: bool) -> int:
         for row in rows:
             table.add_row(row["name"], escape(row["about"]))
             for variant, about in row.get("variants", {}).items():
-                table.add_row(f"{row['name']}/{variant}", escape(about))
-            for setting, default in row.get("settings", {}).items():
-                table.add_row(escape(f"  --set {setting}={default}"), "")
+                table.add_row(f"  /{variant}", escape(about))
+            settings = row.get("settings", {}).items()
+            told = (f"--set {setting}={default}" for setting, default in settings)
+            if settings:
+                table.add_row("", escape("  ".join(told)))
         console.print(table)
         console.print()
     return 0

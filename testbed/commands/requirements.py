@@ -44,13 +44,14 @@ def requirements(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return 0
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from testbed.report.terminal import table_console
+
+    console = table_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("id", "level", "roles", "scenario", "check", "proved by"):
-        table.add_column(name, no_wrap=name == "id")
+        table.add_column(name, no_wrap=name == "id", overflow="fold")
     for row in found:
         table.add_row(
             row["id"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,12 +18,24 @@ from testbed.report.text import readable
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}
 
 
+UNSEEN_COLUMNS = 160
+"""Of a table that goes into a file or a pipe, where nobody has set COLUMNS."""
+
+
+def table_console() -> Console:
+    """Where a command's table goes; what goes into a pipe is not cut to the width of a terminal."""
+    console = Console(highlight=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+        console.width = UNSEEN_COLUMNS
+    return console
+
+
 def show_results(console: Console, results: Sequence[Result], out: str) -> None:
     """Failures in full, then the table, then where the results lie."""
     for result in results:
         _show_failures(console, result)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("scenario")
+    table.add_column("scenario", no_wrap=True)
     table.add_column("verdict")
     table.add_column("requirements")
     table.add_column("sub-runs")

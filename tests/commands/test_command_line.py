@@ -164,7 +164,14 @@ def test_list_gives_all_kinds(testbed) -> None:
     assert [each["name"] for each in every["scenarios"]].count("lan_connectivity") == 1
     (scenario,) = [each for each in every["scenarios"] if each["name"] == "lan_connectivity"]
     assert "nak" in scenario["variants"]
-    assert "lan_connectivity/nak" in testbed("list", "scenarios").out
+    assert "\n  /nak " in testbed("list", "scenarios").out
+
+
+def test_what_helps_a_topology_is_none(testbed) -> None:
+    names = [each["name"] for each in json.loads(testbed("list", "topologies", "--json").out)]
+
+    assert "bootstrap_by_dns" in names
+    assert "account" not in names
 
 
 def test_settings_are_listed_as_they_are_given(testbed) -> None:
