@@ -27,6 +27,7 @@ from testbed.errors import (
 COMMANDS = {
     "list": "What there is: scenarios, topologies, roles, faults, checks, nats, casts.",
     "run": "Play scenarios and judge them.",
+    "probe-nat": "Measure what a kind of NAT does on this machine.",
     "judge": "Judge a capture, or a run once more, by the requirements.",
     "draw": "Draw the ladder of a run or a capture.",
     "requirements": "Every requirement, and who checks it.",
@@ -65,7 +66,7 @@ class LazyGroup(click.Group):
         """
         if cmd_name not in COMMANDS:
             raise unknown("command", cmd_name, COMMANDS)
-        name = {"list": "listing"}.get(cmd_name, cmd_name)
+        name = {"list": "listing"}.get(cmd_name, cmd_name).replace("-", "_")
         module = importlib.import_module(f"testbed.commands.{name}")
         command: click.Command = getattr(module, name)
         return command

@@ -32,11 +32,12 @@ from testbed.errors import (
 from testbed.external import OURS, find_program
 from testbed.facts import versions
 from testbed.faults import find_fault, put_on
+from testbed.nat_truth import Truth, examine_nats
 from testbed.report.result import Outcome, save_crash
 from testbed.roles import make_role
 from testbed.roles.role import Part
 from testbed.scenario import Scenario, Stage
-from testbed.settings import build_topology
+from testbed.settings import asks_for_nat, build_topology
 from testbed.topology import Topology, ladder_order, places, static_addresses
 from testbed.trace.decoders import Decoders
 from testbed.trace.folder import RunWriter
@@ -113,8 +114,9 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
     run_here, moment = runner(plan.engine)
     equip(topology, plan.seed, moment)
     try:
+        truths = examine_nats(topology, plan.engine, asks_for_nat(plan.nat, plan.settings))
         try:
-            return run_here(_perform(plan, scenario, topology, tell, on_fail))
+            return run_here(_perform(plan, scenario, topology, truths, tell, on_fail))
         except FileNotFoundError as error:
             raise _missing_program(error) from None
     except TestbedError as error:
@@ -138,6 +140,7 @@ async def _perform(
     plan: Plan,
     scenario: Scenario,
     topology: Topology,
+    truths: Sequence[Truth],
     tell: Tell,
     on_fail: OnFail | None,
 ) -> int:
@@ -179,9 +182,13 @@ async def _perform(
     if outcome.kind not in ("interrupted", "unsupported"):
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
     (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
+<<<<<<< HEAD
     _write_run_json(
         plan, topology, outcome, modelled_by(world), _last_step(stage), versions_of(world)
     )
+=======
+    _write_run_json(plan, topology, truths, outcome, modelled_by(world), _last_step(stage))
+>>>>>>> nat2
     tell({"outcome": outcome.to_json()})
     return outcome.status
 
@@ -348,6 +355,7 @@ def _notes(plan: Plan) -> dict[str, object]:
 def _write_run_json(
     plan: Plan,
     topology: Topology,
+    truths: Sequence[Truth],
     outcome: Outcome,
     modelled: Mapping[str, str],
     last_step: int | None,
@@ -362,6 +370,7 @@ def _write_run_json(
             "seed": plan.seed,
             "settings": dict(plan.settings),
             "nat": plan.nat,
+            "nats": [truth.told() for truth in truths],
             "cast": {name: _player_told(plan, name) for name in topology.nodes},
             "with": list(plan.own),
             "faults": list(plan.faults),

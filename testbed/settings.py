@@ -73,10 +73,7 @@ def build_topology(
     esp = Esp.USER
     for name, value in given.items():
         if name.startswith(NAT_PREFIX):
-            knob = name.removeprefix(NAT_PREFIX)
-            if knob not in KNOBS:
-                raise unknown("knob of a NAT", knob, KNOBS)
-            knobs[knob] = convert(f"--set {name}", value, typing.get_type_hints(Nat)[knob])
+            knobs |= _knob(name, value)
         elif name == ESP_SETTING:
             esp = convert(f"--set {name}", value, Esp)
         elif name.startswith((ENGINE_PREFIX, LINK_PREFIX)):
@@ -93,6 +90,28 @@ def build_topology(
     furnish(topology)
     _change_links(topology, given)
     return topology
+
+
+def _knob(name: str, value: str) -> dict[str, object]:
+    """A knob of a NAT, as `--set nat.KNOB=VALUE` gives it."""
+    knob = name.removeprefix(NAT_PREFIX)
+    if knob not in KNOBS:
+        raise unknown("knob of a NAT", knob, KNOBS)
+    return {knob: convert(f"--set {name}", value, typing.get_type_hints(Nat)[knob])}
+
+
+def chosen_nat(kind: str, given: Mapping[str, str]) -> Nat:
+    """A kind with knobs, without a topology.
+
+    Raises:
+        BadInput: an unknown kind, a setting that is no knob, or a value that does not fit.
+    """
+    knobs: dict[str, object] = {}
+    for name, value in given.items():
+        if not name.startswith(NAT_PREFIX):
+            raise BadInput(f"--set {name}: only knobs of the NAT can be set here, nat.KNOB=VALUE")
+        knobs |= _knob(name, value)
+    return find_nat(kind, "value for --nat").with_knobs(knobs)
 
 
 def engine_settings(given: Mapping[str, str]) -> dict[str, str]:

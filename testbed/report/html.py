@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -94,6 +95,7 @@ def _facts(result: Result) -> dict[str, str]:
                 **{f"modelled: {what}": kind for what, kind in told.get("modelled", {}).items()},
                 "seed": told["seed"],
                 "NAT": ", ".join(sorted(nats)) or "none",
+                **_measured(told.get("nats", [])),
                 "cast": ", ".join(
                     f"{node}={player['program']} {player['version']}"
                     for node, player in told["cast"].items()
@@ -103,3 +105,25 @@ def _facts(result: Result) -> dict[str, str]:
                 **told["versions"],
             }
     return {}
+
+
+def _measured(nats: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What was measured of each kind of NAT, beside what is declared."""
+    told = {}
+    for nat in nats:
+        known = nat["measured"]
+        words = [
+            f"{name} {_words(value)} (declared {_words(nat['declared'].get(name, 'nothing'))})"
+            for name, value in known.items()
+        ]
+        told[f"NAT {nat['nat']}"] = ", ".join([*words, nat["probed"]])
+    return told
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list):
+        low, high = value
+        if high is None:
+            return f"more than {low:g}"
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return str(value)

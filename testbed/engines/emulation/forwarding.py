@@ -101,11 +101,11 @@ class Forwarding:
         _load(self._namespace, text)
         self._has_rules = text != EMPTY
         if self._has_rules:
-            for name, value in _timers(nat).items():
+            for name, value in timers(nat).items():
                 _set(self._namespace, f"netfilter/{name}", str(value))
 
 
-def _timers(nat: Nat) -> dict[str, int]:
+def timers(nat: Nat) -> dict[str, int]:
     """Connection tracking's own lifetimes, in seconds.
 
     UDP's are the kind's where it is the kernel's own; else the maps say, and these are what the

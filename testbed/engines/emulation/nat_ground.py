@@ -1,0 +1,201 @@
+"""A kernel's NAT under probe: a small street of its own, which leaves no binding behind.
+
+Everything here is synchronous and done before a run's own world is built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import select
+import socket
+import time
+from collections.abc import Iterator, Sequence
+
+from testbed.engines.emulation.forwarding import Forwarding, timers
+from testbed.engines.emulation.namespace import Namespace
+from testbed.engines.emulation.nat_rules import rules
+from testbed.engines.emulation.netlink import Netlink
+from testbed.engines.emulation.nodes import fresh_namespace
+from testbed.errors import LocalError
+from testbed.nat.probe import (
+    INSIDE,
+    NEIGHBOUR,
+    ONE,
+    OTHER_ADDRESS,
+    OUTSIDE,
+    outside_addresses,
+)
+from testbed.protocols.wire import Endpoint
+from testbed.topology import Nat
+
+_INSIDE_INTERFACES, _OUTSIDE_INTERFACE = ("eth0", "eth2"), "eth1"
+_KEEPER_PORT, _OPEN_PORT = 9000, 53
+"""A flow that every kind lets pass tells that what was sent before has arrived or never will."""
+_WITHIN_S = 5.0
+_RECEIVE_OCTETS = 2048
+
+
+def fingerprint(nat: Nat) -> str:
+    """Of the rules that this machine would load for the kind, its timers, and its kernel."""
+    text = rules(nat, _INSIDE_INTERFACES, _OUTSIDE_INTERFACE, outside_addresses(nat))
+    whole = f"{platform.release()} {platform.version()}\n{sorted(timers(nat).items())}\n{text}"
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def kernel_ground(nat: Nat) -> Iterator[KernelGround]:
+    """A street with a gateway of that kind; it is gone afterwards.
+
+    Raises:
+        MissingFeature: this machine lacks what the kind needs.
+    """
+    # On one processor packets keep their order, on the way to and fro as well.
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    ground = KernelGround(nat)
+    try:
+        yield ground
+    finally:
+        ground.close()
+        os.sched_setaffinity(0, allowed)
+
+
+class KernelGround:
+    """A street: two insides, a gateway, and a server of two addresses.
+
+    Args:
+        nat: what the gateway does.
+    """
+
+    def __init__(self, nat: Nat) -> None:
+        self._namespaces: dict[str, Namespace] = {}
+        self._netlinks: dict[str, Netlink] = {}
+        self._sockets: dict[Endpoint, socket.socket] = {}
+        self._number = 0
+        try:
+            self._wire(nat)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wire(self, nat: Nat) -> None:
+        for name in ("inside", "neighbour", "gateway", "server"):
+            self._namespaces[name] = fresh_namespace(name)
+            self._netlinks[name] = Netlink(self._namespaces[name])
+        router, other_router = "192.168.1.1", "192.168.2.1"
+        for gateway_end, peer, peer_address, address in (
+            ("eth0", "inside", INSIDE, router),
+            ("eth1", "server", ONE.address, OUTSIDE),
+            ("eth2", "neighbour", NEIGHBOUR, other_router),
+        ):
+            self._netlinks["gateway"].add_veth(gateway_end, "eth0", self._namespaces[peer])
+            for name, end, given in (
+                ("gateway", gateway_end, address),
+                (peer, "eth0", peer_address),
+            ):
+                self._netlinks[name].set_address(end, given, 24)
+                self._netlinks[name].set_up(end)
+        self._netlinks["server"].add_address("eth0", OTHER_ADDRESS.address, 24)
+        for name, way in (("inside", router), ("neighbour", other_router), ("server", OUTSIDE)):
+            self._netlinks[name].set_default_route(way)
+        pool = outside_addresses(nat)
+        for address in pool[1:]:
+            self._netlinks["gateway"].add_address(_OUTSIDE_INTERFACE, address, 32)
+        for name, ends in (("gateway", ("eth0", "eth1", "eth2")), ("server", ("eth0",))):
+            for end in ends:
+                while not self._netlinks[name].link(end).ready:
+                    os.sched_yield()
+        Forwarding(self._namespaces["gateway"]).apply(
+            nat, _INSIDE_INTERFACES, _OUTSIDE_INTERFACE, pool
+        )
+
+    # As a ground
+
+    def outbound(self, inside: Endpoint, remote: Endpoint) -> Endpoint | None:
+        """Send from inside; the source that the remote sees, None: it sees nothing."""
+        data = self._send(inside, remote)
+        self._drain(inside.address, remote.address)
+        return self._source_of(data, remote)
+
+    def inbound(self, remote: Endpoint, outside: Endpoint, insides: Sequence[Endpoint]) -> bool:
+        """Send from outside; whether one of the insides gets it."""
+        for each in insides:
+            self._socket(each)
+        data = self._send(remote, outside)
+        for address in {each.address for each in insides}:
+            self._drain(address, remote.address)
+        return any(self._source_of(data, each) is not None for each in insides)
+
+    def hairpin(self, inside: Endpoint, outside: Endpoint, target: Endpoint) -> Endpoint | None:
+        """Send from inside to an outside endpoint; the source that the target sees."""
+        self._socket(target)
+        data = self._send(inside, outside)
+        self._drain(inside.address, ONE.address)
+        self._drain(target.address, ONE.address)
+        return self._source_of(data, target)
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back."""
+        return time.monotonic()
+
+    def wait_until(self, when: float) -> None:
+        """Let time pass: lifetimes are made of it."""
+        time.sleep(max(0.0, when - self.now()))
+
+    def close(self) -> None:
+        """Give everything back to the kernel."""
+        for each in self._sockets.values():
+            each.close()
+        for netlink in self._netlinks.values():
+            netlink.close()
+        for namespace in self._namespaces.values():
+            namespace.close()
+
+    def _socket(self, local: Endpoint) -> socket.socket:
+        if local not in self._sockets:
+            name = {INSIDE: "inside", NEIGHBOUR: "neighbour"}.get(local.address, "server")
+            made = self._namespaces[name].socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._sockets[local] = made
+            made.bind((local.address, local.port))
+            made.setblocking(False)
+        return self._sockets[local]
+
+    def _send(self, source: Endpoint, destination: Endpoint) -> bytes:
+        self._number += 1
+        data = b"%06d" % self._number
+        if destination.address in (ONE.address, OTHER_ADDRESS.address):
+            self._socket(destination)
+        with contextlib.suppress(OSError):  # an ICMP error about an earlier one
+            self._socket(source).sendto(data, (destination.address, destination.port))
+        return data
+
+    def _source_of(self, data: bytes, at: Endpoint) -> Endpoint | None:
+        """Where the datagram came from that is there by now."""
+        while True:
+            try:
+                found, (address, port) = self._socket(at).recvfrom(_RECEIVE_OCTETS)
+            except BlockingIOError:
+                return None
+            except OSError:
+                continue  # an ICMP error about what this socket sent
+            if found == data:
+                return Endpoint(address, port)
+
+    def _drain(self, inside: str, remote: str) -> None:
+        """Wait until what was sent before has arrived, or never will."""
+        here, there = Endpoint(inside, _KEEPER_PORT), Endpoint(remote, _OPEN_PORT)
+        source = self._await(self._send(here, there), there)
+        self._await(self._send(there, source), here)
+
+    def _await(self, data: bytes, at: Endpoint) -> Endpoint:
+        until = self.now() + _WITHIN_S
+        while (source := self._source_of(data, at)) is None:
+            if not select.select([self._socket(at)], [], [], max(0.0, until - self.now()))[0]:
+                raise LocalError(
+                    f"the probe of a NAT: a packet to {at} did not arrive within {_WITHIN_S:g} s, "
+                    "which every kind lets pass; this machine drops forwarded packets"
+                )
+        return source
