@@ -182,13 +182,8 @@ async def _perform(
     if outcome.kind not in ("interrupted", "unsupported"):
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
     (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
-<<<<<<< HEAD
-    _write_run_json(
-        plan, topology, outcome, modelled_by(world), _last_step(stage), versions_of(world)
-    )
-=======
-    _write_run_json(plan, topology, truths, outcome, modelled_by(world), _last_step(stage))
->>>>>>> nat2
+    told = (modelled_by(world), _last_step(stage), versions_of(world))
+    _write_run_json(plan, topology, truths, outcome, *told)
     tell({"outcome": outcome.to_json()})
     return outcome.status
 
