@@ -65,7 +65,7 @@ def under_faults(
             word = f"{FAULTS[name].role}:{name}"
             place = folder / (variant or "main")
             plans.append(Plan(key, variant, "emulation", "7", {}, None, place, (word,)))
-    batch = Batch(scenarios, plans, jobs=2 * (os.cpu_count() or 1))
+    batch = Batch(scenarios, plans, jobs=4 * (os.cpu_count() or 1))
     batch.run()
     return {
         (name, run): {each: batch.outcomes[f"{name} in {run}", each] for each in variants_of(run)}
