@@ -72,6 +72,12 @@ async def segw_not_yet_valid(at: Stage) -> None:
     await not_tunnelled(at, "not yet valid")
 
 
+@discovery_cert_mismatch.variant("segw_clock_1970", topology=hms_on_intranet, clock="1970")
+async def segw_clock_1970(at: Stage) -> None:
+    """The HNB has never learnt what the date is: a good SeGW is not yet valid to it; no tunnel."""
+    await not_tunnelled(at, "not yet valid")
+
+
 @discovery_cert_mismatch.variant(
     "segw_common_name_only", topology=hms_on_intranet, certificate=Certificate.COMMON_NAME_ONLY
 )

@@ -130,7 +130,8 @@ def run(
     ]
     # Output that a program reads stays clean: progress goes to standard error.
     stream = sys.stderr if as_json else sys.stdout
-    width = _width(stream) if jobs == 1 and not quiet else 0
+    ladders = jobs == 1 and not everything and not quiet
+    width = _width(stream) if ladders else 0
     plans = [dataclasses.replace(plan, width=width) for plan in plans]
     if not quiet:
         click.echo(f"seed {plans[0].seed}, engine {engine}, results in {out}", file=stream)
@@ -138,7 +139,7 @@ def run(
         {plan.scenario: find_scenario(plan.scenario) for plan in plans},
         plans,
         jobs,
-        Progress() if quiet else _progress(as_json, jobs),
+        Progress() if quiet else _progress(as_json, ladders),
         strict=strict,
     )
     if shell_on_fail:
@@ -375,8 +376,8 @@ def _check_players(plans: list[Plan]) -> None:
             )
 
 
-def _progress(as_json: bool, jobs: int) -> Progress:
-    """Ladders line by line for one lab at a time; a line a run beside that."""
+def _progress(as_json: bool, ladders: bool) -> Progress:
+    """A line a run; with ladders, those of the run line by line before it."""
     from testbed.batch import Progress
 
     @functools.cache
@@ -389,11 +390,11 @@ def _progress(as_json: bool, jobs: int) -> Progress:
     def line(plan: Plan, text: str, style: str) -> None:
         from rich.text import Text
 
-        if jobs == 1:
+        if ladders:
             console().print(Text(text, style=style), soft_wrap=True)
 
     def started(plan: Plan) -> None:
-        if jobs == 1:
+        if ladders:
             console().print(f"\n{plan.title}", style="bold", markup=False)
 
     def ended(plan: Plan, outcome: Outcome, done: int, of: int) -> None:

@@ -268,6 +268,8 @@ class Hnb(ManagedDevice):
             is_strict=self.policy.verifies_name and not self.policy.accepts_common_name,
             checks_segw_name=self.secure.policy.verifies_name,
         )
+        if self._is_in_1970:
+            self.host.tell("STAGED", clock="1970")
 
     def _scan(self) -> None:
         """What GPS receiver and radio find at power-up."""

@@ -209,6 +209,16 @@ def test_a_tunnel_that_is_refused_by_intent_is_nobody_s_fault() -> None:
     assert story.faults(TUNNEL) == []
 
 
+def test_an_hnb_that_is_meant_to_live_in_1970_is_to_refuse() -> None:
+    story = named().tunnels("segw", REFUSED)
+    late = IntranetStory()
+    late.tell("hnb", "STAGED", clock="1970")
+    late.named().tunnels("segw", REFUSED)
+
+    assert len(story.faults(TUNNEL)) == 1
+    assert late.faults(TUNNEL) == []
+
+
 def test_a_request_that_is_repeated_and_then_answered_is_no_failure() -> None:
     story = named().ike("segw", names.IKE_SA_INIT, 0, is_answered=False).tunnels().uses()
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from testbed.batch import Batch
+from testbed.protocols import http
+from testbed.registry import load_scenarios
+from testbed.run import Plan
+from testbed.trace.folder import load
+
 pytestmark = pytest.mark.emulation
 
-SCENARIOS = (
-    *("discovery_public", "discovery_dns_failure"),
-    *("discovery_provisioning_fault", "discovery_cert_mismatch"),
-)
+STEP_S = 2.0
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -22,9 +26,8 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_every_variant_is_completed(name: str, tmp_path: Path) -> None:
-    ended = run(tmp_path, name)
+def test_every_variant_is_completed(tmp_path: Path) -> None:
+    ended = run(tmp_path, "discovery_public", "--jobs", "2")
     outcomes = {
         str(path.parent.relative_to(tmp_path)): json.loads(path.read_text())["outcome"]
         for path in tmp_path.rglob("run.json")
@@ -53,9 +56,12 @@ def test_the_same_seed_gives_the_same_certificates(tmp_path: Path) -> None:
 
 
 def test_an_hms_in_clear_is_refused_by_an_hnb_that_wants_tls(tmp_path: Path) -> None:
-    ended = run(tmp_path, "discovery_public/", "--set", "scheme=http")
-    events = (tmp_path / "discovery_public" / "events.jsonl").read_text()
+    known = load_scenarios()["discovery_public"]
+    told = (known.name, "", "emulation", "7", {"scheme": "http"}, None, tmp_path)
+    batch = Batch({known.name: replace(known, step_s=STEP_S)}, [Plan(*told)])
+    batch.run()
+    events = (tmp_path / "events.jsonl").read_text()
 
-    assert ended.returncode == 1
+    assert batch.outcomes[known.name, ""].kind == "missed"
     assert "and TLS is required" in events
-    assert "CWMP Inform" not in ended.stdout
+    assert not any(isinstance(each.message, http.Request) for each in load(tmp_path))
