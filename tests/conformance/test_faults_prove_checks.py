@@ -26,6 +26,15 @@ FLOW = (
     "discovery_cert_mismatch",
     "discovery_dns_failure",
     "discovery_provisioning_fault",
+    "association_discover",
+    "association_inform",
+    "association_lease_expiry",
+    "association_disconnect",
+    "association_gateway_change",
+    "association_edge_identity",
+    "association_spoofed_identity",
+    "association_notification_limit",
+    "datamodel_conformance",
 )
 LATER = {"32583-5.1-P7"}
 """Entries of the flow's section that need a Security Gateway: only the intranet flow shows them."""
