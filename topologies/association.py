@@ -64,52 +64,34 @@ def managed_home(
     """
     net = Topology(managed_home.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
-    policy = AssociationPolicy(
-        validates=validates,
-        learns_by="notification" if learns_by == "notification" else "request",
-        notified_within_s=5.0,
-        limit_s=None if limit_s < 0 else limit_s,
-    )
-    acs: dict[str, Any] = {"role": "hms", "associates": True, "associations": policy}
-    net.node("serving_hms", internet.at(21), url=f"http://{ACS}/acs", **acs)
-    device_acs = ACS
-    if uncoupled or other_acs:
-        net.node("other_hms", internet.at(22), url=f"http://{OTHER_ACS}/acs", **acs)
-    if uncoupled:
-        device_acs = OTHER_ACS
+    _acs(net, internet, uncoupled or other_acs, learns_by, validates, limit_s)
     home = net.link("home", lan)
     for number in range(gateways):
+        suffix = str(number + 1) if number else ""
         net.node(
-            *(f"gateway{number + 1 if number else ''}", home.at(1 + number), internet.next_free()),
+            *(f"gateway{suffix}", home.at(1 + number), internet.next_free()),
             role="gateway",
             nat=nat,
             lease_s=lease_s,
             hms_url=f"http://{ACS}/acs",
             serial_number="GW1",
-            product_class=f"{gateway_class}{number + 1 if number else ''}",
+            product_class=f"{gateway_class}{suffix}",
             probes=ProbePolicy(probe_interval_s, attempts=2, answer_within_s=0.2),
         )
     for number in range(devices):
         suffix = str(number + 1) if number else ""
-        settings: dict[str, Any] = {
-            "serial_number": "DEVICE" if same_serial else f"DEVICE{suffix}",
-            "product_class": f"{device_class}{suffix}" if same_serial else device_class,
-        }
         net.node(
-            f"device{suffix}",
-            _place(number, home, internet, static, abroad),
+            *(f"device{suffix}", _place(number, home, internet, static, abroad)),
             role="device",
             router=str(home.subnet[1]) if static else None,
-            hms_url=f"http://{device_acs}/acs",
+            hms_url=f"http://{OTHER_ACS if uncoupled else ACS}/acs",
             is_known=is_known,
-            **settings,
+            serial_number="DEVICE" if same_serial else f"DEVICE{suffix}",
+            product_class=device_class + (suffix if same_serial else ""),
         )
-    if plain_client:
-        net.node("plain_client", home.by_dhcp(), role="device")
-    if late:
-        net.node("late", home.by_dhcp(), role="device")
-    if abroad:
-        net.node("proxy", home.by_dhcp(), role="device")
+    for name, wanted in (("plain_client", plain_client), ("late", late), ("proxy", abroad)):
+        if wanted:
+            net.node(name, home.by_dhcp(), role="device")
     return net
 
 
@@ -117,3 +99,18 @@ def _place(number: int, home: Link, internet: Link, static: bool, abroad: bool) 
     if abroad and number == 0:
         return internet.at(50)
     return home.at(50 + number) if static else home.by_dhcp()
+
+
+def _acs(
+    net: Topology, internet: Link, other: bool, learns_by: str, validates: bool, limit_s: int
+) -> None:
+    """The ACS, and where it is wanted another one."""
+    policy = AssociationPolicy(
+        validates,
+        "notification" if learns_by == "notification" else "request",
+        limit_s=None if limit_s < 0 else limit_s,
+    )
+    acs: dict[str, Any] = {"role": "hms", "associates": True, "associations": policy}
+    net.node("serving_hms", internet.at(21), url=f"http://{ACS}/acs", **acs)
+    if other:
+        net.node("other_hms", internet.at(22), url=f"http://{OTHER_ACS}/acs", **acs)

@@ -38,8 +38,12 @@ def _players(trace: Trace, *roles: str) -> list[str]:
 
 @remembered
 def devices(trace: Trace) -> list[str]:
-    """The devices that an ACS manages, and that tell who they are as they were made to."""
-    found = [each for each in _players(trace, "device", "hnb") if sessions(trace, each)]
+    """The devices that an ACS manages or that tell who they are, as they were made to."""
+    found = [
+        each
+        for each in _players(trace, "device", "hnb")
+        if sessions(trace, each) or any(device_in_record(r) for r in requests(trace, each))
+    ]
     return [each for each in found if not staged(trace, each, "vendor_identity")]
 
 

@@ -17,6 +17,7 @@ OURS = "ours"
 
 PROGRAMS = {
     "bind": "testbed.external.bind:Bind",
+    "dhclient": "testbed.external.dhclient:Dhclient",
     "dnsmasq": "testbed.external.dnsmasq:Dnsmasq",
     "udhcpc": "testbed.external.udhcpc:Udhcpc",
     "unbound": "testbed.external.unbound:Unbound",

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from testbed.errors import Unsupported
 from testbed.external.program import About, ExternalProgram
+from testbed.protocols.association import DSL_FORUM, GATEWAY_CODES
 from testbed.topology import Nat, Node
 
 INSIDE, OUTSIDE = "eth0", "eth1"
 FIRST_NUMBER, LAST_NUMBER = 100, 199
 """Host numbers of the addresses that a gateway leases."""
 SHORTEST_LEASE_S = 120
+OUI = "00005E"
+"""Of a gateway whose settings name none, as of our own."""
 
 
 class Dnsmasq(ExternalProgram):
@@ -27,7 +30,10 @@ class Dnsmasq(ExternalProgram):
         version_arguments=("--version",),
         version_pattern=r"Dnsmasq version (\S+)",
         ready_pattern=r"dnsmasq: started, version",
-        cannot={"set_dhcp": "its DHCP policy is fixed when it starts, and it does not misbehave"},
+        cannot={
+            "devices": "it is no CPE: it keeps no ManageableDevice table and has no ACS",
+            "set_dhcp": "its DHCP policy is fixed when it starts, and it does not misbehave",
+        },
     )
 
     def require(self, node: Node) -> None:
@@ -65,6 +71,7 @@ class Dnsmasq(ExternalProgram):
             f"dhcp-option=option:router,{inside.address}",
             f"dhcp-option=option:dns-server{''.join(f',{each}' for each in servers)}",
             *([f"domain={settings['domain_name']}"] if settings.get("domain_name") else []),
+            *_identity_lines(self.node),
             "dhcp-authoritative",
             "no-ping",
             f"dhcp-leasefile={folder}/leases",
@@ -75,3 +82,23 @@ class Dnsmasq(ExternalProgram):
     def arguments(self, folder: Path) -> Sequence[str]:
         """In the foreground; `-d` also keeps it from becoming another user."""
         return ["-d", f"--conf-file={folder}/dnsmasq.conf"]
+
+
+def _identity_lines(node: Node) -> list[str]:
+    """Its Gateway Identity for clients that tell a Device Identity (TR-111 Part 1, 1.2.5).
+
+    dnsmasq knows these clients by the tag cpewan-id, as its contrib/CPE-WAN/README has it.
+    """
+    settings = node.settings
+    if not settings.get("hms_url"):
+        return []
+    told = (
+        (GATEWAY_CODES[0], settings.get("oui", OUI)),
+        (GATEWAY_CODES[1], settings.get("serial_number") or node.name.upper()),
+        (GATEWAY_CODES[2], settings.get("product_class", "")),
+    )
+    return [
+        f'dhcp-option-force=tag:cpewan-id,vi-encap:{DSL_FORUM},{code},"{text}"'
+        for code, text in told
+        if text
+    ]

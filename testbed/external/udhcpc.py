@@ -6,7 +6,9 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from testbed.external.dhcp_client import NO_CPE, identity_option
 from testbed.external.program import About, ExternalProgram
+from testbed.protocols import dhcp
 
 INTERFACE = "eth0"
 MARK = "udhcpc-script:"
@@ -28,6 +30,7 @@ class Udhcpc(ExternalProgram):
         version_pattern=r"BusyBox v(\S+)",
         tells=frozenset({"CONNECTED", "RENEWED", "DISCONNECTED", "FAILED", "RESOLVED"}),
         cannot={
+            **NO_CPE,
             "set_dhcp": "its timers are fixed when it starts",
             "set_resolver": "its resolver's timers are its own",
             "lan": "its state is its own; its events tell the lease",
@@ -42,7 +45,12 @@ class Udhcpc(ExternalProgram):
     def arguments(self, folder: Path) -> Sequence[str]:
         """In the foreground, for ever."""
         words = ["udhcpc", "-f", "-i", INTERFACE, "-s", f"{folder}/script", "-t", "3", "-T", "1"]
-        return [*words, "-A", "1", "-x", f"hostname:{self.node.name}"]
+        words += ["-A", "1", "-x", f"hostname:{self.node.name}"]
+        told = identity_option(self.node)
+        if told is None:
+            return words
+        code = f"{int(dhcp.Code.VENDOR_IDENTITY):#x}"
+        return [*words, "-x", f"{code}:{told.hex()}", "-O", code]
 
     def heard(self, line: str) -> None:
         """A line of the script is an event of the lease."""

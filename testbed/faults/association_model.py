@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from testbed.datamodel.values import INVALID_NAME, ModelFault
 from testbed.faults.fault import fault
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.envelope import Envelope
@@ -15,6 +14,8 @@ from testbed.roles.associations import COUNT, SERVER, TABLE
 from testbed.roles.managed_gateway import ManagedGateway
 
 WALK = "datamodel_conformance/"
+DENIED = f"{SERVER}ParameterKey"
+"""Its active notification is always denied."""
 LIMIT_PATH = f"{SERVER}ManageableDeviceNotificationLimit"
 Answer = list[Envelope | None]
 
@@ -34,23 +35,32 @@ def _unreadable(gateway: ManagedGateway, end: str) -> None:
     get = tree.get
 
     def lost(wanted: Any) -> Any:
-        if len(wanted) == 1 and wanted[0].endswith(end):
-            raise ModelFault(INVALID_NAME, f"no parameter or object is called {wanted[0]!r}")
-        return get(wanted)
+        is_meant = len(wanted) == 1 and wanted[0].endswith(end)
+        return get([f"{wanted[0]}Lost"] if is_meant else wanted)
 
     tree.get = lost
 
 
 def _refuses(gateway: ManagedGateway, wanted: int, about: Callable[[str], bool], code: int) -> None:
-    """SetParameterAttributes is refused for some parameters."""
+    """SetParameterAttributes is refused for some parameters, by 9009 or by 9003."""
     tree: Any = gateway.tree
     set_attributes = tree.set_attributes
+    # What the tree refuses by that code by itself.
+    known: dict[int, dict[str, Any]] = {
+        9009: {"path": DENIED, "notification": 2},
+        9003: {"notification": 7},
+    }
+    refused = known[code]
 
     def refuse(requests: Any) -> None:
-        for each in requests:
-            if each.notification == wanted and about(each.path):
-                raise ModelFault(code, f"{each.path}: notification {wanted} is refused")
-        set_attributes(requests)
+        set_attributes(
+            [
+                dataclasses.replace(each, **refused)
+                if each.notification == wanted and about(each.path)
+                else each
+                for each in requests
+            ]
+        )
 
     tree.set_attributes = refuse
 

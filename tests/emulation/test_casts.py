@@ -116,6 +116,28 @@ def test_lan_connectivity_passes_with_foreign_servers(server: str, tmp_path: Pat
     assert "DHCPACK(eth0)" in (folder / "logs/gateway.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("cast", "passed"),
+    [
+        ("gateway=dnsmasq", ("TR111-1.2.1-G2", "TR111-1.2.1-G2b", "TR111-1.2.2-D2")),
+        ("device=udhcpc", ("TR111-1.2.2-D1b", "TR111-1.2.5-O2", "TR111-1.2.1-G2")),
+        ("device=dhclient", ("TR111-1.2.2-D1b", "TR111-1.2.5-O2", "TR111-1.2.1-G2")),
+    ],
+)
+def test_foreign_programs_tell_their_identities(
+    cast: str, passed: tuple[str, ...], tmp_path: Path
+) -> None:
+    status, said = run("association_discover/dhcp_only", "--cast", cast, "--out", tmp_path / "out")
+
+    assert status == 0, said
+    assert "completed" in said
+    file = tmp_path / "out/association_discover/verdicts.json"
+    judged = json.loads(file.read_text())["verdicts"]
+    verdicts = {each["requirement"]: each["verdict"] for each in judged}
+    assert {verdicts[each] for each in passed} == {"PASS"}
+    assert "FAIL" not in verdicts.values()
+
+
 def test_a_variant_that_only_our_role_can_play_is_inconclusive_and_runs_again(
     tmp_path: Path,
 ) -> None:

@@ -252,3 +252,15 @@ async def test_without_power_nothing_begins(wires: Wires) -> None:
     assert begun == []
     with pytest.raises(ConnectionAbortedError, match="hnb has no power"):
         await hnb.datagrams(ANY, into(asyncio.Queue()))
+
+
+@on_wires
+async def test_who_is_near_answers_arp_and_who_is_unplugged_does_not(wires: Wires) -> None:
+    hnb, hms = wires.pair()
+    near = hms.address_of("eth0")
+    assert near is not None
+
+    assert await hnb.reaches("eth0", near, within_s=5)
+    assert not await hnb.reaches("eth0", "192.0.2.200", within_s=0.05)
+    hms.power_off()
+    assert not await hnb.reaches("eth0", near, within_s=0.05)

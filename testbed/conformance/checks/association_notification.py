@@ -169,9 +169,8 @@ def _never_told(
             if inform is None or inform.number < added.number or not session.accepted:
                 continue
             if inform.time_ns > added.time_ns + limit:
-                yield fault(
-                    inform, f"{gateway} does not tell of the entry of record {added.number}"
-                )
+                why = f"the entry of record {added.number}"
+                yield fault(inform, f"{gateway} does not tell of {why}")
                 break
 
 
