@@ -27,6 +27,7 @@ from testbed.errors import (
 COMMANDS = {
     "list": "What there is: scenarios, topologies, roles, faults, checks, nats, casts.",
     "run": "Play scenarios and judge them.",
+    "grid": "Play scenarios under many kinds of NAT: a matrix of verdicts.",
     "probe-nat": "Measure what a kind of NAT does on this machine.",
     "judge": "Judge a capture, or a run once more, by the requirements.",
     "draw": "Draw the ladder of a run or a capture.",

@@ -14,7 +14,7 @@ from tests.whats_here import DOCUMENT, ROOT, written
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SAMPLE = re.compile(
-    r"(?:^ {4}|`)(?:\.venv/bin/)?testbed ([a-z]\w*)(?: ([a-z_]+)(?=[/ `\n]|$))?", re.MULTILINE
+    r"(?:^ {4}|`)(?:\.venv/bin/)?testbed ([a-z][\w-]*)(?: ([a-z_]+)(?=[/ `\n]|$))?", re.MULTILINE
 )
 
 

@@ -88,6 +88,31 @@ def _nats() -> list[dict[str, Any]]:
     return [{**each.described(), "about": each.about} for each in KINDS.values()]
 
 
+def _knobs() -> list[str]:
+    """What `--set` may change of every kind of NAT: names, and values or their unit."""
+    import typing
+
+    from testbed.settings import NAT_PREFIX
+    from testbed.topology import KNOBS, Nat
+
+    hints = typing.get_type_hints(Nat)
+    return [f"--set {NAT_PREFIX}{knob}={_values(hints[knob])}" for knob in KNOBS]
+
+
+def _values(kind: Any) -> str:
+    """The values of a type as `--set` takes them."""
+    import typing
+
+    parts = [each for each in typing.get_args(kind) if each is not type(None)] or [kind]
+    words = [
+        "|".join(str(value.value) for value in part)
+        if issubclass(part, Enum)
+        else {int: "NUMBER", float: "SECONDS"}[part]
+        for part in parts
+    ]
+    return "|".join([*words, "none"] if type(None) in typing.get_args(kind) else words)
+
+
 def _casts() -> list[dict[str, Any]]:
     from testbed.external import PROGRAMS
 
@@ -156,5 +181,8 @@ def listing(kind: str, as_json: bool) -> int:
             if settings:
                 table.add_row("", escape("  ".join(told)))
         console.print(table)
+        if name == "nats":
+            for knob in _knobs():
+                console.print(f"  {escape(knob)}", soft_wrap=True)
         console.print()
     return 0

@@ -116,14 +116,14 @@ def run(
             raise BadInput("--again repeats a run as it was: give no names or settings with it")
         plans = _plans_again(again, out)
     else:
-        seed = seed if seed is not None else _any_seed()
+        seed = seed if seed is not None else any_seed()
         cast = _parse_cast(players)
-        plans = _plans(_wanted(names, everything), engine, seed, given, nat, out)
+        plans = plans_of(wanted_scenarios(names, everything), engine, seed, given, nat, out)
         _check_faults(plans, faults)
         plans = [dataclasses.replace(plan, faults=faults, cast=cast) for plan in plans]
-    plans = [dataclasses.replace(plan, own=_own_folders()) for plan in plans]
+    plans = [dataclasses.replace(plan, own=loaded_folders()) for plan in plans]
     _check_players(plans)
-    out, asked = _make_folder(out, named), out
+    out, asked = make_folder(out, named), out
     plans = [
         dataclasses.replace(plan, keep=keep, folder=out / plan.folder.relative_to(asked))
         for plan in plans
@@ -187,7 +187,8 @@ def _refuse_in_simulation(players: tuple[str, ...], shell_on_fail: bool) -> None
         )
 
 
-def _any_seed() -> str:
+def any_seed() -> str:
+    """A new one."""
     import secrets
 
     return str(secrets.randbelow(1_000_000))
@@ -200,7 +201,7 @@ def _width(stream: TextIO) -> int:
     return shutil.get_terminal_size().columns if stream.isatty() else 0
 
 
-def _wanted(names: tuple[str, ...], everything: bool) -> list[tuple[Scenario, list[str]]]:
+def wanted_scenarios(names: tuple[str, ...], everything: bool) -> list[tuple[Scenario, list[str]]]:
     """Scenarios and their variants, as named."""
     from testbed.registry import find_scenario, load_scenarios
 
@@ -220,7 +221,7 @@ def _wanted(names: tuple[str, ...], everything: bool) -> list[tuple[Scenario, li
     return list(wanted.values())
 
 
-def _plans(
+def plans_of(
     wanted: list[tuple[Scenario, list[str]]],
     engine: str,
     seed: str,
@@ -309,7 +310,7 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     return plans
 
 
-def _make_folder(out: Path, named: bool) -> Path:
+def make_folder(out: Path, named: bool) -> Path:
     """Make the folder of results; one that nobody named is a new one, whoever else runs now.
 
     Raises:
@@ -336,7 +337,7 @@ def _parse_cast(words: tuple[str, ...]) -> dict[str, str]:
     return parse_cast(words)
 
 
-def _own_folders() -> tuple[str, ...]:
+def loaded_folders() -> tuple[str, ...]:
     """The user's folders that were loaded."""
     from testbed.own import LOADED
 

@@ -1,4 +1,5 @@
-"""What a NAT's description asks of the wiring: outside addresses to spare, and a carrier's NAT."""
+"""What a NAT's description asks of the wiring: outside addresses to spare, a carrier's NAT, and the
+way back where nothing is translated."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ ACCESS_SUBNET = "100.64.0.0/24"
 
 
 def furnish(topology: Topology) -> Topology:
-    """Give gateways the outside addresses that their NATs ask for, and carriers before them.
+    """Give gateways the outside addresses that their NATs ask for, carriers before them, and
+    others a route to those that do not translate.
 
     The outside of a node that translates is its last attachment.
 
@@ -26,7 +28,25 @@ def furnish(topology: Topology) -> Topology:
         if node.nat.carrier is not None:
             node = _behind_carrier(topology, node, node.nat.carrier)
         topology.nodes[name] = _with_pool(topology, node)
+    _route_back(topology)
     return topology
+
+
+def _route_back(topology: Topology) -> None:
+    """Who has no router of its own, beside a gateway that does not translate, has that gateway: its
+    inside is nobody else's.  Several such gateways have the same inside, and no way back."""
+    untranslated: dict[str, list[str]] = {}
+    for node in topology.nodes.values():
+        outside = node.attachments[-1]
+        if node.nat is not None and not node.nat.translates and outside.by is By.STATIC:
+            untranslated.setdefault(outside.link, []).append(outside.address or "")
+    for link, gateways in untranslated.items():
+        if len(gateways) > 1:
+            continue
+        for name, node in list(topology.nodes.items()):
+            is_there = any(each.link == link for each in node.attachments)
+            if is_there and node.nat is None and node.router is None:
+                topology.nodes[name] = dataclasses.replace(node, router=gateways[0])
 
 
 def _with_pool(topology: Topology, node: Node) -> Node:
