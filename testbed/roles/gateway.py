@@ -82,6 +82,14 @@ class Gateway(Role):
         if self.server is not None:
             self.server.policy = self.dhcp_policy
 
+    def renumber(self, address: str) -> None:
+        """The provider gives it another outside address: what is translated is bound anew.
+
+        Args:
+            address: of the same subnet as the one it had.
+        """
+        self.host.set_address(OUTSIDE, address, self.node.attachments[1].prefix_length)
+
     def _happened(self, event: dhcp.ServerEvent) -> None:
         match event:
             case dhcp.Malformed(error, source):
