@@ -25,10 +25,9 @@ PERIOD_S = 2
 async def told(at: Stage) -> None:
     """Figure 5: BINDING-CHANGE, 401, the same signed, and a signed response."""
     cpe, server = at.device, at.stun_server
-    change = {"is_change": True, "is_marked": True}
-    await at.sees(cpe, "->", server, stun.BindingRequest, is_signed=False, **change)  # 1
+    await at.sees(cpe, "->", server, stun.BindingRequest, is_signed=False, is_change=True)  # 1
     await at.sees(cpe, "<-", server, stun.BindingErrorResponse, error_code=401)  # 2
-    await at.sees(cpe, "->", server, stun.BindingRequest, is_signed=True, **change)  # 3
+    await at.sees(cpe, "->", server, stun.BindingRequest, is_signed=True, is_change=True)  # 3
     await at.sees(cpe, "<-", server, stun.BindingResponse, is_signed=True)  # 4
 
 

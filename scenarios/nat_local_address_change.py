@@ -20,7 +20,8 @@ async def nat_local_address_change(at: Stage) -> None:
     quick(cpe)
     server.set_policy(challenge="none")
     period = {"STUNMinimumKeepAlivePeriod": MINIMUM_S, "STUNMaximumKeepAlivePeriod": MINIMUM_S}
-    sets(at, cpe, STUNEnable=1, STUNServerAddress=STUN, **period)
+    informs = {"PeriodicInformEnable": 1, "PeriodicInformInterval": 1}
+    sets(at, cpe, STUNEnable=1, STUNServerAddress=STUN, **period, **informs)
     cpe.power_on()
     await at.sees(
         cpe, "<-", at.initial_hms, rpc.SetParameterValues, parameters=says("STUNEnable", "1")

@@ -36,6 +36,7 @@ async def refused(at: Stage, code: int) -> None:
 @scenario(acs_with_stun, step_s=STEP_S)
 async def nat_stun_auth_failure(at: Stage) -> None:
     """The STUN server knows another password for the CPE's username: 431."""
+    at.stun_server.host.tell("STAGED", secrets="other than the CPE's")
     at.stun_server.provision(USERNAME, OTHER_PASSWORD)
     await enabled(at, STUNUsername=USERNAME, STUNPassword=PASSWORD)
     await refused(at, 431)
@@ -44,6 +45,7 @@ async def nat_stun_auth_failure(at: Stage) -> None:
 @nat_stun_auth_failure.variant("unknown_user")
 async def unknown_user(at: Stage) -> None:
     """The STUN server does not know the username: 430."""
+    at.stun_server.host.tell("STAGED", secrets="none")
     await enabled(at, STUNUsername=USERNAME, STUNPassword=PASSWORD)
     await refused(at, 430)
 

@@ -32,6 +32,11 @@ FLOW = (
     "nat_binding_discovery",
     "nat_keepalive",
     "nat_no_translation",
+    "nat_binding_change_stun_auth",
+    "nat_binding_change_loss",
+    "nat_local_address_change",
+    "nat_stun_auth_failure",
+    "nat_stun_disabled",
 )
 
 Outcomes = dict[str, Outcome]
