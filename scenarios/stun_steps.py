@@ -11,6 +11,8 @@ from testbed.scenario import Player, Stage
 
 USERNAME = "00005E-DEVICE-01"
 PASSWORD = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+OTHER_OUTSIDE = "203.0.113.150"
+"""What the gateway's outside address becomes."""
 ADDRESS = "UDPConnectionRequestAddress"
 ACTIVE = 2
 

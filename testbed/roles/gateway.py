@@ -85,6 +85,14 @@ class Gateway(Role):
         # Told, so that a judge does not blame it for what the scenario makes it do.
         self.host.tell("STAGED", **{name: str(value) for name, value in changes.items()})
 
+    def renumber(self, address: str) -> None:
+        """The provider gives it another outside address: what is translated is bound anew.
+
+        Args:
+            address: of the same subnet as the one it had.
+        """
+        self.host.set_address(OUTSIDE, address, self.node.attachments[1].prefix_length)
+
     def answer_options(self, request: dhcp.Message) -> Sequence[dhcp.Option]:
         """More options for the answer to a DISCOVER, REQUEST or INFORM."""
         return ()

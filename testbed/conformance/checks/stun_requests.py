@@ -71,7 +71,8 @@ def mark_has_its_length(trace: Trace) -> Iterator[Finding]:
 def primary_requests_are_marked(trace: Trace) -> Iterator[Finding]:
     """Every request from the primary endpoint has CONNECTION-REQUEST-BINDING, copies included."""
     for transaction in all_transactions(trace):
-        if not transaction.is_primary:
+        is_binding = isinstance(transaction.request, stun.BindingRequest)
+        if not (transaction.is_primary and is_binding):
             continue
         for record in transaction.copies:
             if record.message.is_marked:

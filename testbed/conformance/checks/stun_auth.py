@@ -1,0 +1,318 @@
+"""Who proves what by MESSAGE-INTEGRITY (TR-111 Part 2, 2.2.1.1, 2.2.2.2.1, figure 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbed.conformance.bindings import (
+    PASSWORD,
+    USERNAME,
+    Transaction,
+    all_transactions,
+    cpes,
+    seconds,
+    transactions,
+    value_at,
+)
+from testbed.conformance.check import check
+from testbed.conformance.reading import events_of, staged
+from testbed.conformance.verdict import Finding, fault, ok
+from testbed.protocols import stun
+from testbed.protocols.stun import Kind
+from testbed.trace.record import Event, Record
+from testbed.trace.trace import Trace
+
+RESENT_S = 1.0
+UNAUTHORIZED = 401
+REFUSALS = (400, 430, 431, 432)
+SENT_AGAIN_S = 0.2
+"""Within which a request whose answer does not count is sent again: RFC 3489 9.3, with room."""
+STRONG_CHARACTERS = 22
+"""128 bits need so many of 64 letters, and 32 hexadecimal digits are more (AMB-P2-25)."""
+
+
+def _password(trace: Trace, transaction: Transaction) -> bytes:
+    return (value_at(trace, transaction.cpe, PASSWORD, transaction.first) or "").encode()
+
+
+def _is_right(trace: Trace, transaction: Transaction) -> bool:
+    """Whether a request is signed by the STUNPassword that the ACS has set."""
+    key = _password(trace, transaction)
+    return bool(key) and stun.signed_by(transaction.request, key) is not None
+
+
+def _challenged(trace: Trace) -> Iterator[tuple[Transaction, Record, Transaction | None]]:
+    """Unsigned requests that a 401 answered, each with the next signed one from the same source."""
+    for cpe in cpes(trace):
+        every = transactions(trace, cpe)
+        for each in every:
+            refusal = next((r for r in each.arrived if r.message.error_code == UNAUTHORIZED), None)
+            if refusal is None or each.request.is_signed:
+                continue
+            again = [
+                other
+                for other in every
+                if other.request.is_signed
+                and other.source == each.source
+                and other.first.number > refusal.number
+                and seconds(refusal, other.first) <= RESENT_S
+            ]
+            if again or seconds(refusal, trace.records[-1]) > RESENT_S:
+                yield each, refusal, next(iter(again), None)
+
+
+def _kept(message: stun.Message) -> set[tuple[int, bytes]]:
+    """What a request must keep when it is signed; USERNAME is judged elsewhere."""
+    other = (Kind.MESSAGE_INTEGRITY, Kind.USERNAME)
+    return {(each.type, each.value) for each in message.attributes if each.type not in other}
+
+
+@check("TR111-2.2.1.1-C7")
+def challenges_are_answered(trace: Trace) -> Iterator[Finding]:
+    """A 401 is followed by the same request with USERNAME and, last, a MESSAGE-INTEGRITY that
+    STUNPassword verifies."""
+    for each, refusal, again in _challenged(trace):
+        username = value_at(trace, each.cpe, USERNAME, refusal)
+        if not username or not _password(trace, each):
+            continue
+        if again is None:
+            yield fault(refusal, "nothing signed follows")
+        elif not _is_right(trace, again):
+            yield fault(again.first, "MESSAGE-INTEGRITY is not that of STUNPassword")
+        elif again.request.attributes[-1].type != Kind.MESSAGE_INTEGRITY:
+            yield fault(again.first, "MESSAGE-INTEGRITY is not the last attribute")
+        elif again.request.username is None:
+            yield fault(again.first, "it has no USERNAME")
+        elif not _kept(each.request) <= _kept(again.request):
+            yield fault(again.first, "attributes of the first request are lost")
+        else:
+            yield ok(again.first)
+
+
+@check("TR111-2.2.4-T6-7")
+def requests_are_signed_by_stun_password(trace: Trace) -> Iterator[Finding]:
+    """A signed request's key is STUNPassword."""
+    for each in all_transactions(trace):
+        if each.request.is_signed and _password(trace, each):
+            if _is_right(trace, each):
+                yield ok(each.first)
+            else:
+                yield fault(each.first, "MESSAGE-INTEGRITY is not that of STUNPassword")
+
+
+@check("TR111-2.2.4-T6-6")
+def username_is_stun_username(trace: Trace) -> Iterator[Finding]:
+    """Where USERNAME is sent it is STUNUsername."""
+    for each in all_transactions(trace):
+        wanted = value_at(trace, each.cpe, USERNAME, each.first)
+        for record in each.copies:
+            told = record.message.username
+            if told is not None and told == wanted:
+                yield ok(record)
+            elif told is not None:
+                yield fault(record, f"USERNAME is {told!r}, STUNUsername is {wanted!r}")
+
+
+@check("TR111-2.2.4-T6-6b", needs_in={"nat_stun_auth_failure": ("no_username",)})
+def nobody_signs_without_a_username(trace: Trace) -> Iterator[Finding]:
+    """Without STUNUsername a 401 is answered by nothing signed."""
+    for each, refusal, again in _challenged(trace):
+        if value_at(trace, each.cpe, USERNAME, refusal):
+            continue
+        if again is None:
+            yield ok(refusal)
+        else:
+            yield fault(again.first, "MESSAGE-INTEGRITY, and STUNUsername is empty")
+
+
+@check("TR111-2.2.1.1-C8", needs_in={"nat_stun_auth_failure": ("forged_response",)})
+def unproven_responses_do_not_count(trace: Trace) -> Iterator[Finding]:
+    """A signed request whose response has a wrong MESSAGE-INTEGRITY, or none, is sent again."""
+    for each in all_transactions(trace):
+        key = _password(trace, each)
+        success = each.success
+        if not each.request.is_signed or success is None or not key:
+            continue
+        if stun.signed_by(success.message, key) is not None:
+            yield ok(success)
+            continue
+        later = [copy for copy in each.copies if copy.number > success.number]
+        if later:
+            yield ok(later[0], "it asks again")
+        elif seconds(success, trace.records[-1]) > SENT_AGAIN_S:
+            yield fault(success, "its MESSAGE-INTEGRITY proves nothing, and it was believed")
+
+
+@check("TR111-2.2.1.1-C12")
+def nobody_waits_for_a_shared_secret(trace: Trace) -> Iterator[Finding]:
+    """No Shared Secret Request is sent: the secrets are provisioned."""
+    for each in all_transactions(trace):
+        if isinstance(each.request, stun.SharedSecretRequest):
+            yield fault(each.first, "a Shared Secret Request")
+        else:
+            yield ok(each.first)
+
+
+# The server
+
+
+@check("TR111-2.2.2.2.1-S1")
+def changes_are_challenged(trace: Trace) -> Iterator[Finding]:
+    """A request that says BINDING-CHANGE and proves nothing is answered 401."""
+    for each in all_transactions(trace):
+        if not (each.request.is_change and each.request.is_marked) or each.request.is_signed:
+            continue
+        for reply in each.replies:
+            if reply.message.error_code == UNAUTHORIZED:
+                yield ok(reply)
+            else:
+                yield fault(reply, f"BINDING-CHANGE is answered {reply.message.summary()!r}")
+
+
+@check("TR111-2.2.2.1-S3", "TR111-2.2.2.2.1-S2")
+def provisioned_passwords_prove(trace: Trace) -> Iterator[Finding]:
+    """A request that STUNPassword signs is answered by a response that it signs too; any other
+    signed request by an error."""
+    for each in all_transactions(trace):
+        key = _password(trace, each)
+        if not each.request.is_signed or not key:
+            continue
+        for reply in each.replies:
+            is_success = isinstance(reply.message, stun.BindingResponse)
+            if any(staged(trace, reply.sender, what) for what in ("responses", "secrets")):
+                continue
+            if is_success != _is_right(trace, each):
+                yield fault(reply, f"a signed request is answered {reply.message.summary()!r}")
+            elif is_success and stun.signed_by(reply.message, key) is None:
+                yield fault(reply, "the response is not signed by STUNPassword")
+            else:
+                yield ok(reply)
+
+
+@check("TR111-2.2.2.2.1-S3", needs=("", "unknown_user"))
+def failures_are_errors(trace: Trace) -> Iterator[Finding]:
+    """Where the server knows no such user, or another password, it answers an error, and takes no
+    binding."""
+    for each in all_transactions(trace):
+        if not each.request.is_signed:
+            continue
+        for reply in each.replies:
+            if not staged(trace, reply.sender, "secrets"):
+                continue
+            stored = [
+                record
+                for record in _stored(trace, reply.sender)
+                if record.message.fields.get("transaction_id") == each.request.transaction_id.hex()
+            ]
+            if reply.message.error_code not in REFUSALS:
+                yield fault(reply, f"who proves nothing is answered {reply.message.summary()!r}")
+            elif stored:
+                yield fault(stored[0], "a binding was taken from who proves nothing")
+            else:
+                yield ok(reply)
+
+
+def _stored(trace: Trace, node: str | None) -> Iterator[Record]:
+    """Bindings that a STUN server has taken."""
+    if node is not None:
+        yield from events_of(trace, node, "BINDING_STORED")
+
+
+def _proofs(trace: Trace) -> Iterator[tuple[Record, Event, Transaction | None]]:
+    """Each binding that a STUN server has taken, and the request that it goes by."""
+    by_id = {each.request.transaction_id.hex(): each for each in all_transactions(trace)}
+    for node in trace.nodes_with_role("stun_server"):
+        for record in _stored(trace, node):
+            assert isinstance(record.message, Event)
+            identifier = str(record.message.fields["transaction_id"])
+            yield record, record.message, by_id.get(identifier)
+
+
+@check("TR111-2.2.2.2.1-S4", observed="told")
+def what_is_stored_is_the_source(trace: Trace) -> Iterator[Finding]:
+    """What the server takes as the binding is the signed request's source, as it came in."""
+    for record, event, request in _proofs(trace):
+        endpoint = str(event.fields["endpoint"])
+        if request is None or not request.request.is_signed:
+            yield fault(record, f"{endpoint} was taken, and nobody has proved it")
+        elif str(request.outer) == endpoint:
+            yield ok(record, endpoint)
+        else:
+            yield fault(record, f"{endpoint} was taken, the request came from {request.outer}")
+
+
+@check("TR111-2.2.2.2.1-S5", observed="told")
+def copies_are_taken_once(trace: Trace) -> Iterator[Finding]:
+    """Copies of a signed request under one transaction ID change the binding once."""
+    count: dict[str, int] = {}
+    for record, event, request in _proofs(trace):
+        identifier = str(event.fields["transaction_id"])
+        count[identifier] = count.get(identifier, 0) + 1
+        if count[identifier] > 1:
+            yield fault(record, f"taken {count[identifier]} times from the same request")
+        elif request is not None and len(request.copies) > 1:
+            yield ok(record, f"{len(request.copies)} copies")
+
+
+@check("TR111-2.2.2.2.1-A4")
+def plain_requests_can_be_challenged(trace: Trace) -> Iterator[Finding]:
+    """A CPE answers a 401 to a request without BINDING-CHANGE as well."""
+    for each, refusal, again in _challenged(trace):
+        if each.request.is_change or not value_at(trace, each.cpe, USERNAME, refusal):
+            continue
+        if again is not None and not again.request.is_change:
+            yield ok(again.first)
+        else:
+            yield fault(refusal, "a challenged keep-alive is not sent again, signed")
+
+
+@check("TR111-2.2.3-F5", observed="told")
+def figure_5_is_kept(trace: Trace) -> Iterator[Finding]:
+    """BINDING-CHANGE, 401, the same signed, the binding taken, and a signed response; nothing is
+    taken before the third."""
+    taken = {str(event.fields["transaction_id"]): record for record, event, _ in _proofs(trace)}
+    for each in all_transactions(trace):
+        if not each.request.is_change or each.request.is_signed or not each.arrived:
+            continue
+        if each.arrived[0].message.error_code != UNAUTHORIZED:
+            yield fault(each.arrived[0], "the second leg is no 401")
+    for each, refusal, again in _challenged(trace):
+        if not each.request.is_change:
+            continue
+        if again is None or again.success is None:
+            yield fault(refusal, "no signed request follows that is answered")
+        elif not again.success.message.is_signed:
+            yield fault(again.success, "the fourth leg is not signed")
+        elif again.request.transaction_id.hex() not in taken:
+            yield fault(again.first, "the server has not taken the binding")
+        else:
+            yield ok(again.success)
+
+
+# The ACS
+
+
+@check("TR111-2.2.2.2.1-A1")
+def credentials_are_set_before_they_are_needed(trace: Trace) -> Iterator[Finding]:
+    """STUNUsername and STUNPassword are set, and not empty, before a server challenges the CPE."""
+    for cpe in cpes(trace):
+        for each in transactions(trace, cpe):
+            if not each.request.is_change:
+                continue
+            if value_at(trace, cpe, USERNAME, each.first) and _password(trace, each):
+                yield ok(each.first)
+            else:
+                yield fault(each.first, "STUNUsername or STUNPassword is not set")
+
+
+@check("TR111-2.2.2.2.1-A3b")
+def passwords_are_strong(trace: Trace) -> Iterator[Finding]:
+    """STUNPassword may hold 128 bits: it is long enough, and of more than a few characters."""
+    for each in all_transactions(trace):
+        password = _password(trace, each).decode()
+        if not password or not each.request.is_change:
+            continue
+        if len(password) >= STRONG_CHARACTERS and len(set(password)) >= 8:
+            yield ok(each.first)
+        else:
+            yield fault(each.first, f"STUNPassword has {len(password)} characters: too weak")
