@@ -260,7 +260,7 @@ def model_limit_reads_0(envelope: Envelope | None, _to: Endpoint) -> Answer:
 @fault(
     "association.model-of-version-1",
     role="gateway",
-    breaks=("TR111-1.2.6.2.2-P",),
+    breaks=("TR111-0-2", "TR111-1.2.6.2.2-P"),
     shown_in=(WALK,),
 )
 def model_of_version_1(gateway: ManagedGateway) -> None:

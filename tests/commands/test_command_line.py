@@ -56,7 +56,7 @@ def test_the_table_of_commands_is_the_commands(testbed) -> None:
     ("words", "sentence"),
     [
         (["rnu"], "no command is called 'rnu'; did you mean run?"),
-        (["run", "lan_connectivty"], "did you mean lan_connectivity?"),
+        (["run", "lan_connectivty"], "did you mean lan_connectivity"),
         (["run", "lan_connectivity/no_leese"], "did you mean no_lease"),
         (["run", "lan_connectivity/", "--set", "hoems=2"], "did you mean homes"),
         (["run", "lan_connectivity/", "--set", "homes=two"], "takes a whole number, not 'two'"),
@@ -83,7 +83,7 @@ def test_the_table_of_commands_is_the_commands(testbed) -> None:
         (["shell", "home_on_internet", "--nat", "x"], "no value for --nat is called 'x'"),
         (["draw", "nowhere.pcapng"], "nowhere.pcapng does not exist"),
         (["judge", "nowhere.pcapng"], "nowhere.pcapng does not exist"),
-        (["judge", "nowhere", "--scenario", "lan_connectivit"], "did you mean lan_connectivity?"),
+        (["judge", "nowhere", "--scenario", "lan_connectivit"], "did you mean lan_connectivity"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -13,6 +13,7 @@ from testbed.conformance.associations import (
     SERVER,
     TABLE,
     gateways,
+    managed_devices,
     values_seen,
 )
 from testbed.conformance.check import check
@@ -29,6 +30,8 @@ ACTIVE, PASSIVE = 2, 1
 ROW = re.compile(rf"{re.escape(TABLE)}\d+\.")
 PROFILE = "DeviceAssociation:1"
 SUMMARY = "InternetGatewayDevice.DeviceSummary"
+LEAST_VERSION = {"Device": 1, "InternetGatewayDevice": 2}
+"""Minor versions that TR-111 extends the models to."""
 VERSION = re.compile(r"InternetGatewayDevice:1\.(\d+)")
 
 
@@ -324,3 +327,19 @@ def announced_profile_is_kept(trace: Trace) -> Iterator[Finding]:
         association_table.entry_comes_with_the_ack,
     ):
         yield from kept(trace)
+
+
+@check("TR111-0-2")
+def models_have_their_versions(trace: Trace) -> Iterator[Finding]:
+    """Device:1.1 and InternetGatewayDevice:1.2, or later, by the DeviceSummary of an Inform."""
+    for cpe in dict.fromkeys([*gateways(trace), *managed_devices(trace)]):
+        for seen in values_seen(trace, cpe):
+            for name, summary in seen.values.items():
+                root, _, leaf = name.partition(".")
+                if leaf != "DeviceSummary" or root not in LEAST_VERSION:
+                    continue
+                version = re.match(rf"{root}:1\.(\d+)\b", summary)
+                if version is not None and int(version[1]) >= LEAST_VERSION[root]:
+                    yield ok(seen.record, version[0])
+                else:
+                    yield fault(seen.record, f"{cpe} says {summary[:60]!r}")
