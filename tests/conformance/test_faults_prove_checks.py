@@ -34,6 +34,7 @@ FLOW = (
     "nat_no_translation",
     "nat_binding_change_stun_auth",
     "nat_binding_change_loss",
+    "nat_binding_change_notification",
     "nat_local_address_change",
     "nat_stun_auth_failure",
     "nat_stun_disabled",
