@@ -70,7 +70,7 @@ def change_with_change_request(message: stun.Message, to: Endpoint) -> list[stun
     role="device",
     breaks=[
         *("TR111-2.2.1.3-C9", "TR111-2.2.1.3-C6", "TR111-2.2.1-C4"),
-        *("TR111-2.2-P7", "TR111-2.2.1.3-C1"),
+        *("TR111-2.2-P7", "TR111-2.2.1.3-C1", "TR111-2.2.1.1-C6"),
     ],
     shown_in=CHANGE,
 )

@@ -38,6 +38,7 @@ from testbed.roles.http_server import Dropped, HttpLimits, HttpServer
 from testbed.roles.mending import mended_envelope
 from testbed.roles.role import Role
 from testbed.roles.shown import tell_certificate
+from testbed.roles.udp_requests import UdpRequests
 from testbed.topology import Certificate, Node
 
 COOKIE = "session"
@@ -100,6 +101,7 @@ class Hms(Role):
         policy: may be changed while it runs (`set_policy`).
         devices: every CPE that has been here, by serial number.
         associations: which device is behind which gateway.
+        udp_requests: how it asks for sessions by UDP, through its STUN server.
     """
 
     def __init__(self, host: Host, node: Node) -> None:
@@ -108,6 +110,8 @@ class Hms(Role):
         self.assignments: list[Assignment] = list(node.settings.get("assignments", ()))
         self.policy = HmsPolicy()
         self.devices: dict[str, Managed] = {}
+        moment, switched_on_at = float(node.settings.get("moment") or 0.0), host.now()
+        self.udp_requests = UdpRequests(host.random, lambda: moment + host.now() - switched_on_at)
         self.sessions_ended = 0
         self._sessions: dict[str, _HmsSession] = {}
         self._wanted: dict[str, list[tuple[rpc.Rpc, asyncio.Future[rpc.Rpc]]]] = {}

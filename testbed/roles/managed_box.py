@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from testbed.datamodel.tree import Tree
+from testbed.errors import DecodeError
 from testbed.host import Host, TlsProfile
 from testbed.protocols import dns
+from testbed.protocols.udp_connection_request import Receiver, decode
+from testbed.protocols.wire import Endpoint
 from testbed.roles.connection_request import ConnectionRequestListener
 from testbed.roles.cpe import Cpe, CpeOwner
 from testbed.roles.cpe_http import Resolve, Trust
@@ -50,6 +53,8 @@ class ManagedBox(Role, CpeOwner):
         label: who it is.
         tree: its parameters.
         cpe: its CWMP client.
+        udp_requests: what it holds against UDP Connection Requests.
+        keeps_udp_record: whether their record outlives a reboot (TR-111 2.2.1.4 leaves it free).
         stun: its STUN client, which keeps the way open for UDP Connection Requests.
     """
 
@@ -79,6 +84,9 @@ class ManagedBox(Role, CpeOwner):
         port = settings.get("udp_connection_request_port", UDP_PORT)
         mend = self.mend_of("stun")
         self.stun = StunClient(host, self.tree, mend, self.cpe.changed, port)
+        self.udp_requests = Receiver()
+        self.keeps_udp_record = False
+        self.stun.on_datagram = self.asked_by_udp
         self._restarting: asyncio.Task[None] | None = None
 
     # What it is.
@@ -133,6 +141,8 @@ class ManagedBox(Role, CpeOwner):
     async def start(self) -> None:
         """Power is on: take connection requests, get connected."""
         self.cpe.booted()
+        if not self.keeps_udp_record:
+            self.udp_requests.last_ts, self.udp_requests.last_id = 0, None
         if self.listens_outside:
             await self.connection_requests.start()
         await self.stun.start()
@@ -222,6 +232,23 @@ class ManagedBox(Role, CpeOwner):
     def changes_told(self, values: Mapping[str, str]) -> None:
         """The ACS knows of these changes."""
         self.stun.notified(values)
+
+    def asked_by_udp(self, data: bytes, source: Endpoint) -> None:
+        """A datagram that is no STUN has come to the binding: maybe a connection request.
+
+        What is not valid or not authentic is ignored, without an answer (TR-111 2.2.1.4).
+        """
+        try:
+            request = decode(data)
+        except DecodeError as error:
+            self.host.tell("UDP_REQUEST_IGNORED", source=str(source), reason=str(error))
+            return
+        reason = self.udp_requests.refusal(request, *self._credentials(), self.date())
+        if reason is not None:
+            self.host.tell("UDP_REQUEST_IGNORED", source=str(source), reason=reason)
+            return
+        self.host.tell("UDP_REQUEST_TAKEN", source=str(source), ts=request.value("ts"))
+        self.cpe.requested()
 
     def _credentials(self) -> tuple[str, str]:
         setting = self.cpe.setting

@@ -123,9 +123,18 @@ _esp = _late("testbed.protocols.ike", "decode_esp")
 
 ESP = 50
 """The IP protocol number of ESP (RFC 4303)."""
-_stun = _late("testbed.protocols.stun")
+_stun_message = _late("testbed.protocols.stun")
+_udp_connection_request = _late("testbed.protocols.udp_connection_request")
+
+
+def _stun(data: bytes) -> Any:
+    """STUN, or a UDP Connection Request, by the first octet (TR-111 2.2.1.4)."""
+    return _udp_connection_request(data) if data[:1].isalpha() else _stun_message(data)
+
 
 STUN_PORT = 3478
+BINDING_PORT = 7547
+"""Where CPEs usually keep their binding."""
 WEB_PORTS = (80, 443, 7547)
 """HTTP's, HTTPS's, and the one that IANA gave to CWMP."""
 
@@ -157,7 +166,7 @@ class Decoders:
             self.register_datagram(500, _ike)
             self.register_datagram(4500, _port_4500)
             self.register_protocol(ESP, _esp)
-            self.register_stun(STUN_PORT)
+            self.register_stun(STUN_PORT, BINDING_PORT)
             self.register_stream(53, lambda _: LengthPrefixed(_dns, "DNS message over TCP"))
             self.register_web(*WEB_PORTS)
             self.register_protocol(132, _sctp)

@@ -1,0 +1,65 @@
+"""How an ACS learns a binding by notification (TR-111 Part 2, 2.2.2.2.2, figure 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from testbed.conformance.bindings import ADDRESS, USERNAME, cpes, seconds, transactions, value_at
+from testbed.conformance.check import check
+from testbed.conformance.sessions import sessions
+from testbed.conformance.verdict import Finding, fault, ok
+from testbed.protocols.cwmp import rpc
+from testbed.trace.record import Record
+from testbed.trace.trace import Trace
+
+VALUE_CHANGE = "4 VALUE CHANGE"
+NOTIFIED_S = 1.5
+"""Within which a session begins; no notification limit is set here."""
+
+
+def _notified(trace: Trace, cpe: str) -> Iterator[tuple[Record, str]]:
+    """Informs with "4 VALUE CHANGE" and UDPConnectionRequestAddress, and what that is."""
+    for session in sessions(trace, cpe):
+        inform = session.inform
+        told = None if inform is None else inform.find(rpc.Inform)
+        if (
+            inform is None
+            or told is None
+            or not any(each.code == VALUE_CHANGE for each in told.events)
+        ):
+            continue
+        for each in told.parameters:
+            if each.name.endswith(f".{ADDRESS}"):
+                yield inform, each.value
+
+
+@check("TR111-2.2.1.3-C14")
+def bindings_are_notified(trace: Trace) -> Iterator[Finding]:
+    """Each new binding is in an Inform with "4 VALUE CHANGE", soon after it was learnt."""
+    for cpe in cpes(trace):
+        known = None
+        for each in transactions(trace, cpe):
+            success = each.success
+            mapped = None if success is None else success.message.mapped_address
+            if success is None or not each.is_primary or mapped in (None, known, each.source):
+                continue
+            known = mapped
+            said = [r for r, v in _notified(trace, cpe) if r.number > success.number]
+            if said and seconds(success, said[0]) <= NOTIFIED_S:
+                yield ok(said[0], str(mapped))
+            elif seconds(success, trace.records[-1]) > NOTIFIED_S:
+                yield fault(success, f"{mapped} is new, and no Inform says so")
+
+
+@check("TR111-2.2.2.2.2-A8", "TR111-2.2.3-F6")
+def nobody_is_challenged(trace: Trace) -> Iterator[Finding]:
+    """BINDING-CHANGE of a CPE without STUNUsername is answered by a plain Binding Response."""
+    for cpe in cpes(trace):
+        for each in transactions(trace, cpe):
+            if not each.request.is_change or value_at(trace, cpe, USERNAME, each.first):
+                continue
+            for reply in each.replies:
+                if reply.message.error_code is not None or reply.message.is_signed:
+                    yield fault(reply, f"it is answered {reply.message.summary()!r}")
+                else:
+                    yield ok(reply)
