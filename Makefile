@@ -33,6 +33,7 @@ vm-test: set-up-vm ## boot Debian's own kernel in qemu, provision it, play there
 
 soak: set-up-test ## every scenario 20 times, 4 at a time, until one surprises
 	@.venv/bin/python bench/soak.py $(ARGS)
+	@.venv/bin/python -m pytest -q -m soak
 
 nightly: set-up-test ## the soak, and the VM test where this machine has what it takes
 	@.ci/nightly

@@ -56,7 +56,9 @@ async def nat_binding_change_loss(at: Stage) -> None:
     lost[:] = [stun.BindingResponse]
     server.verify_next(USERNAME)
     await at.sees(cpe, "<-", server, stun.BindingErrorResponse, error_code=401)
+    challenged = at.cursor
     await at.tells(server, "BINDING_STORED", username=USERNAME)
-    for _ in range(2):
+    at.cursor = challenged
+    for _ in range(2):  # the second is a copy, as its response was lost
         await at.sees(cpe, "->", server, stun.BindingRequest, is_signed=True)
     await at.sees(cpe, "<-", server, stun.BindingResponse, is_signed=True)

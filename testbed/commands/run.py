@@ -149,16 +149,21 @@ def run(
     results = batch.run()
     write_results(results, out, batch.scenarios)
     write_summary(results, out)
-    if as_json:
-        click.echo((out / "results.json").read_text(), nl=False)
-    else:
-        from rich.console import Console
-
-        from testbed.report.terminal import show_results
-
-        show_results(Console(highlight=False), results, str(out))
+    _show(results, out, as_json)
     _show_hints(plans[0].faults, results, stream)
     return batch.status(results)
+
+
+def _show(results: list[Result], out: Path, as_json: bool) -> None:
+    """What everything came to: a table, or JSON."""
+    if as_json:
+        click.echo((out / "results.json").read_text(), nl=False)
+        return
+    from rich.console import Console
+
+    from testbed.report.terminal import show_results
+
+    show_results(Console(highlight=False), results, str(out))
 
 
 def _show_hints(faults: tuple[str, ...], results: list[Result], stream: TextIO) -> None:

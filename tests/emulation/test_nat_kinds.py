@@ -97,7 +97,7 @@ BRIEF = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", BRIEF, ids=str)
 @on_wires
 async def test_kernel_and_table_agree_while_bindings_come_and_go(wires: Wires, kind: Nat) -> None:
