@@ -189,3 +189,41 @@ def cpe_forgets_event(device: ManagedDevice) -> None:
     device.cpe.requested = lambda: device.cpe.happened(  # type: ignore[method-assign]
         delivery.PERIODIC
     )
+
+
+@fault(
+    "udp.cpe-takes-anything",
+    role="device",
+    breaks=(
+        *("TR111-2.2.1.4-C3", "TR111-2.2.1.4-C4", "TR111-2.2.1.4-C5", "TR111-2.2.1.4-C14"),
+        *("TR111-2.2.1.4-C15", "TR111-2.2.1.4-C17", "TR111-2.2.1.4-C6", "TR111-2.2.1.4-C7"),
+    ),
+    shown_in=("udp_connection_request_replay/", "udp_connection_request_forged/open"),
+)
+def cpe_takes_anything(device: ManagedDevice) -> None:
+    """The CPE opens a session for whatever comes to its port and is no STUN."""
+
+    def take(data: bytes, source: Endpoint) -> None:
+        device.host.tell("UDP_REQUEST_TAKEN", source=str(source), ts=None)
+        device.cpe.requested()
+
+    device.stun.on_datagram = take
+
+
+@fault(
+    "udp.cpe-records-wrong-ts",
+    role="device",
+    breaks=("TR111-2.2.1.4-C8", "TR111-2.2.1.4-C18"),
+    shown_in=("udp_connection_request_forged/",),
+)
+def cpe_records_wrong_ts(device: ManagedDevice) -> None:
+    """The CPE remembers the ts of every request: the right one comes too late, body or not."""
+    asked = device.asked_by_udp
+
+    def recording(data: bytes, source: Endpoint) -> None:
+        asked(data, source)
+        found = re.search(rb"[?&]ts=(\d+)", data)
+        if found:
+            device.udp_requests.last_ts = max(device.udp_requests.last_ts, int(found[1]))
+
+    device.stun.on_datagram = recording
