@@ -37,6 +37,13 @@ OPEN = {
         "the emulation has one DISCOVER more; why was not found out yet",
     ),
     **dict.fromkeys(
+        (
+            *("nat_binding_discovery", "nat_no_translation"),
+            *("nat_stun_disabled", "nat_stun_auth_failure"),
+        ),
+        "periodic Informs each second fall between other messages, on a loaded machine elsewhere",
+    ),
+    **dict.fromkeys(
         ("datamodel_conformance", "association_notification_limit"),
         "what is asked in which session depends on who is faster",
     ),
