@@ -54,7 +54,11 @@ class Packages:
 
     async def answer(self, request: Request, source: Endpoint) -> Response:
         """200 with the package, 400 for what is no such request, 404 for who is not known."""
-        parts = urlsplit(request.target)
+        try:
+            parts = urlsplit(request.target)
+        except ValueError as error:
+            self.host.tell("BOOTSTRAP_REFUSED", source=str(source), cause=str(error))
+            return Response(status=400)
         told = dict(parse_qsl(parts.query, keep_blank_values=True))
         known, refusal = self._find(request.method, parts.path, told)
         if known is None:
