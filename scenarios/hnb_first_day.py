@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 from scenarios.association_steps import associated, gateway_ready, leased
 from scenarios.discovery_intranet import connected, resolved_inside, tunnelled
@@ -134,11 +135,23 @@ async def told(at: Stage, binding: Endpoint) -> None:
     await at.sees(hnb, "<-", serving, http.Response, status=204)
 
 
-async def idle(at: Stage) -> None:
-    """Nothing but keep-alives, for longer than a binding lives without them."""
+async def idle(at: Stage) -> Endpoint:
+    """Nothing but keep-alives, for longer than a binding lives without them.
+
+    Gives how the HNB was seen at last.
+    """
     for _ in range(math.ceil(lifetime_s(at) / period_s(at)) + 1):
-        await at.sees(at.hnb, "->", at.stun_server, stun.BindingRequest, is_marked=True)
-        await at.sees(at.hnb, "<-", at.stun_server, stun.BindingResponse)
+        await keeps_alive(at, period_s(at))
+        answer = await at.sees(at.hnb, "<-", at.stun_server, stun.BindingResponse)
+    seen: Endpoint = answer.message.mapped_address
+    return seen
+
+
+async def keeps_alive(at: Stage, after_s: float, **fields: Any) -> None:
+    """The next request from the primary port, which is due after so long."""
+    hnb, server = at.hnb, at.stun_server
+    within_s = after_s + STEP_S
+    await at.sees(hnb, "->", server, stun.BindingRequest, within_s, is_marked=True, **fields)
 
 
 async def asked_by_udp(at: Stage, binding: Endpoint) -> None:
@@ -174,13 +187,13 @@ async def hnb_first_day(at: Stage) -> None:
 @hnb_first_day.variant("binding_lost", nat=NEW_PORTS)
 async def binding_lost(at: Stage) -> None:
     """Keep-alives are too rare: the binding dies, is found again elsewhere, and is used."""
-    hnb, server = at.hnb, at.stun_server
+    server = at.stun_server
     provides(at, math.ceil(2 * lifetime_s(at)))
     await on_the_internet(at)
     await registered(at, at.serving_hms)
     old = await bound(at)
     await told(at, old)
-    await at.sees(hnb, "->", server, stun.BindingRequest, is_marked=True, is_change=True)
+    await keeps_alive(at, 2 * lifetime_s(at), is_change=True)
     await is_lost(at, old)
     await at.tells(server, "BINDING_STORED", username=USERNAME)
     new = server.bindings[USERNAME]
@@ -207,9 +220,7 @@ async def intranet(at: Stage) -> None:
     provides(at, period_s(at))
     await through_tunnels(at)
     await registered(at, at.home_acs)
-    await idle(at)
-    response = await at.sees(hnb, "<-", server, stun.BindingResponse)
-    inner, seen = hnb.secure.tunnel.address, response.message.mapped_address
+    inner, seen = hnb.secure.tunnel.address, await idle(at)
     if seen.address != inner:
         raise StepMissed(f"STUN sees {seen}, and the tunnel's address is {inner}")
     at.never(server, "->", hnb, UdpConnectionRequest)
