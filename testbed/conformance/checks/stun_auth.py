@@ -266,6 +266,24 @@ def plain_requests_can_be_challenged(trace: Trace) -> Iterator[Finding]:
             yield fault(refusal, "a challenged keep-alive is not sent again, signed")
 
 
+@check("TR111-2.2.2.2.1-S6")
+def plain_answers_suffice(trace: Trace) -> Iterator[Finding]:
+    """Keep-alives and tests of a CPE with a username are answered without a challenge, and the CPE
+    is content with that: it does not ask again."""
+    for each in all_transactions(trace):
+        success = each.success
+        plain = each.is_keep_alive or each.is_probe
+        if success is None or not plain or success.message.is_signed:
+            continue
+        if not value_at(trace, each.cpe, USERNAME, each.first):
+            continue
+        late = [r for r in each.copies if r.number > success.number and seconds(success, r) > 0.02]
+        if late:
+            yield fault(late[0], f"it is sent again, though {success.summary()!r} has come")
+        else:
+            yield ok(success)
+
+
 @check("TR111-2.2.3-F5", observed="told")
 def figure_5_is_kept(trace: Trace) -> Iterator[Finding]:
     """BINDING-CHANGE, 401, the same signed, the binding taken, and a signed response; nothing is

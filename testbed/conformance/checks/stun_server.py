@@ -155,7 +155,11 @@ def figure_3_is_kept(trace: Trace) -> Iterator[Finding]:
             yield ok(each.arrived[0])
 
 
-@check("TR111-2.2.1.1-C11", needs=("", "bare_server"))
+@check(
+    "TR111-2.2.1.1-C11",
+    needs=("", "bare_server"),
+    needs_in={"nat_timeout_discovery": (), "stun_server_conformance": ()},
+)
 def clients_need_no_optional_addresses(trace: Trace) -> Iterator[Finding]:
     """A response counts with and without CHANGED-ADDRESS, SOURCE-ADDRESS and REFLECTED-FROM: no
     copy of its request follows it."""
