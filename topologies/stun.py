@@ -88,3 +88,17 @@ def acs_with_stun_in_time(
     if pace is Pace.SCALED:
         nat = nat.with_knobs({n: s for n, s in SCALED_S.items() if getattr(nat, n) is not None})
     return acs_with_stun(nat=nat)
+
+
+def acs_with_stun_and_tester(two_addresses: bool = True, nat: Nat = Nat.MASQUERADE) -> Topology:
+    """A home, an ACS and its STUN server, somebody who tries that server, and a stranger.
+
+    Args:
+        two_addresses: whether the STUN server has a second address, and a second port.
+        nat: what the home's gateway does.
+    """
+    net = acs_with_stun(two_addresses=two_addresses, nat=nat)
+    internet = net.links["internet"]
+    net.node("stun_tester", internet.at(60))
+    net.node("stranger", internet.at(61), role="bystander")
+    return net
