@@ -134,8 +134,8 @@ class ExternalProgram:
             Unsupported: it cannot; says which setting, and what would do.
         """
 
-    def files(self, folder: Path) -> Mapping[str, str]:
-        """Its configuration: text by file name; `folder` is where they are going to lie."""
+    def files(self, folder: Path) -> Mapping[str, str | bytes]:
+        """Its configuration: by file name; `folder` is where they are going to lie."""
         return {}
 
     def arguments(self, folder: Path) -> Sequence[str]:
@@ -158,8 +158,8 @@ class ExternalProgram:
         """
         self._ready.clear()
         folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
-        for name, text in self.files(folder).items():
-            (folder / name).write_text(text)
+        for name, held in self.files(folder).items():
+            (folder / name).write_bytes(held.encode() if isinstance(held, str) else held)
             (folder / name).chmod(0o755)
         self.prepare()
         command = unconfined(self.executable(), folder)
