@@ -19,7 +19,7 @@ from typing import Any
 from testbed.errors import BadInput, StepMissed, unknown
 from testbed.host import Host, World
 from testbed.roles.role import Part
-from testbed.topology import Topology, TopologyFunction
+from testbed.topology import Links, Topology, TopologyFunction, link_settings
 from testbed.trace.arrow import end_to_end
 from testbed.trace.record import Event, Record
 from testbed.trace.select import matches, matches_event
@@ -39,7 +39,7 @@ class Variant:
         name: "" for the main run.
         topology: what it runs on.
         function: the ladder.
-        settings: of the topology, under what `--set` says.
+        settings: of the topology and its links, under what `--set` says.
         title: first line of its docstring.
     """
 
@@ -74,15 +74,21 @@ class Scenario:
         return self.variants[""].title
 
     def variant(
-        self, name: str, topology: TopologyFunction | None = None, **settings: Any
+        self,
+        name: str,
+        topology: TopologyFunction | None = None,
+        links: Links | None = None,
+        **settings: Any,
     ) -> Callable[[ScenarioFunction], ScenarioFunction]:
         """Add the function below as the variant of that name.
 
         Args:
             name: unique in the scenario.
             topology: what it runs on; None: what the main run is on.
-            settings: of that topology, under what `--set` says.
+            links: qualities by the name of the link, under what `--set` says.
+            settings: of that topology, likewise.
         """
+        settings |= link_settings(links or {})
 
         def enter(function: ScenarioFunction) -> ScenarioFunction:
             if name in self.variants:
