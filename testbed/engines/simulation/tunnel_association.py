@@ -40,6 +40,8 @@ class IkeAssociation:
         heard_s: when the other side last said anything.
         said_s: when this side did.
         is_up: whether the tunnel carries.
+        asked_from: where the other side's last request came from: its answer goes there; None: to
+            `remote`.
     """
 
     side: Side
@@ -55,6 +57,7 @@ class IkeAssociation:
     heard_s: float = 0.0
     said_s: float = 0.0
     is_up: bool = False
+    asked_from: Endpoint | None = None
     _next: int = 0
     _waiting: dict[int, asyncio.Future[IkeMessage]] = field(default_factory=dict)
     _answers: dict[int, bytes] = field(default_factory=dict)
@@ -114,7 +117,7 @@ class IkeAssociation:
         """Whether that request was answered before; if so the answer goes out once more."""
         if number not in self._answers:
             return False
-        self.send(self._answers[number], self.remote)
+        self.send(self._answers[number], self.asked_from or self.remote)
         return True
 
     def answer(self, request: IkeMessage, payloads: Sequence[Payload], in_clear: bool) -> None:
@@ -127,7 +130,7 @@ class IkeAssociation:
         self._answers[number] = data
         for old in [each for each in self._answers if each < number - _KEPT_ANSWERS]:
             del self._answers[old]
-        self.send(data, self.remote)
+        self.send(data, self.asked_from or self.remote)
 
     def begin_anew(self, side: Side) -> None:
         """New IKE keys: message numbers begin anew (RFC 7296, 2.8)."""
