@@ -36,6 +36,8 @@ HMS_ALIAS = "acs.core.operator.example"
 """Another name of HMS (initial)."""
 DEAD_SEGW, DEAD_HNB_GW = "segw.dead.operator.example", "hnbgw.dead.operator.example"
 """Names of addresses at which nobody is."""
+STRONGER = {"ike": ("aes256-sha384-ecp384",), "esp": ("aes256-sha384",)}
+"""Suites that the profile of TS 33.310 does not have."""
 TWICE_SEGW = "segws.south.operator.example"
 """A name of two addresses, of which the first is dead."""
 
@@ -96,6 +98,7 @@ def hms_on_intranet(
     hnb_gw: bool = True,
     shared_hms: bool = False,
     serving_name: str = INTRANET_HMS,
+    stronger: str = "",
     leaves_tunnel: bool = True,
     dead: str = "",
     clock: str = "right",
@@ -118,6 +121,8 @@ def hms_on_intranet(
         hnb_gw: whether HMS (initial) assigns the HNB-GW; else HMS (serving) does.
         shared_hms: whether HMS (initial) is the serving HMS too, and its SeGW the serving SeGW.
         serving_name: the host of the serving HMS's URL, where it is shared.
+        stronger: for what the SeGW (initial) accepts keys of 256 bits only, which HNBs do not
+            offer: "ike" or "esp".
         leaves_tunnel: whether HNBs take the tunnel to the SeGW (initial) down (step 9).
         dead: what of the serving side is dead: "first_segw", "first_address" (of the SeGW's two),
             "first_hnb_gw", "segw" (the only one), "hnb_gw" (likewise).
@@ -149,6 +154,8 @@ def hms_on_intranet(
         regions.append(THE_NORTH)
     for region in regions:
         _serving_side(net, internet, region, life, scheme, hnb_gw, dead)
+    if stronger:
+        _set(net, "segw", **{f"{stronger}_suites": STRONGER[stronger]})
     if shared_hms:
         net.node("hnb_gw", net.links["core"].at(60), router="10.10.0.1")
     for number, home in enumerate(net.repeat("home", homes)):
@@ -168,6 +175,11 @@ def hms_on_intranet(
             registers_by_tunnel=True,
         )
     return net
+
+
+def _set(net: Topology, node: str, **settings: object) -> None:
+    old = net.nodes[node]
+    net.nodes[node] = replace(old, settings={**old.settings, **settings})
 
 
 def _initial_side(

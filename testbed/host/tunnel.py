@@ -76,6 +76,12 @@ class TunnelProfile:
     life: TunnelLife = TunnelLife()
 
 
+IKE_SUITES = ("aes128-sha256-ecp256-modp2048", "aes128-sha1-modp2048")
+ESP_SUITES = ("aes128-sha256", "aes128-sha1")
+"""What the profile of TS 33.310 (6.2.1b, 5.2.2) lets both sides have, in strongSwan's words: cipher
+and key length, integrity, key exchanges.  An initiator offers these."""
+
+
 @dataclass(frozen=True, slots=True)
 class TunnelPolicy:
     """What a responder (a SeGW) gives and accepts.
@@ -89,6 +95,8 @@ class TunnelPolicy:
         protects: prefixes behind it that initiators may reach.
         moment: what this node believes the date is; None: the engine's clock.
         life: timers.
+        ike_suites: what it accepts for IKE.
+        esp_suites: what it accepts for ESP.
     """
 
     identity: Identity
@@ -99,6 +107,8 @@ class TunnelPolicy:
     name: str | None = None
     moment: float | None = None
     life: TunnelLife = TunnelLife()
+    ike_suites: tuple[str, ...] = IKE_SUITES
+    esp_suites: tuple[str, ...] = ESP_SUITES
 
 
 class TunnelRefused(PeerError, ConnectionError):

@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 from testbed.host import Host, TunnelChange, TunnelLife, TunnelListener, TunnelPolicy
+from testbed.host.tunnel import ESP_SUITES, IKE_SUITES
 from testbed.roles.role import Role
 from testbed.roles.shown import tell_certificate
 from testbed.topology import Node
@@ -22,7 +23,8 @@ class Segw(Role):
     """Accepts tunnels on all its addresses, forwards between them and its other links.
 
     Settings of the node: `identity`, `roots`, `pool` (prefix of the inner addresses),
-    `dns_servers` (told to HNBs), `protects` (prefixes behind it), `life` (timers).
+    `dns_servers` (told to HNBs), `protects` (prefixes behind it), `life` (timers), `ike_suites` and
+    `esp_suites` (what it accepts).
 
     Attributes:
         policy: what it gives and accepts; changes hold from the next start.
@@ -39,6 +41,8 @@ class Segw(Role):
             dns_servers=tuple(settings.get("dns_servers", ())),
             protects=tuple(settings.get("protects", ("0.0.0.0/0",))),
             life=settings.get("life", TunnelLife()),
+            ike_suites=settings.get("ike_suites", IKE_SUITES),
+            esp_suites=settings.get("esp_suites", ESP_SUITES),
         )
         self.tunnels: dict[str, str] = {}
         self._listener: TunnelListener | None = None
@@ -51,6 +55,9 @@ class Segw(Role):
         """
         self._listener = await self.host.accept_tunnels(self.policy, self._changed)
         tell_certificate(self.host, self.node, self.policy.identity)
+        suites = (self.policy.ike_suites, self.policy.esp_suites)
+        if suites != (IKE_SUITES, ESP_SUITES):
+            self.host.tell("STAGED", suites=[*suites[0], *suites[1]])
 
     def stop(self) -> None:
         """Power is about to go: tunnels end without a word."""

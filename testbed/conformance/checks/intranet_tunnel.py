@@ -74,6 +74,8 @@ def _failed(trace: Trace, attempt: Attempt) -> Iterator[Finding]:
     shown = _shown_to(trace, attempt)
     if (shown is not None and shown.is_meant) or staged(trace, attempt.responder, "hangs"):
         return
+    if staged(trace, attempt.responder, "suites"):
+        return  # it is to accept nothing that an HNB offers
     if staged(trace, attempt.initiator, "clock"):
         return  # no certificate is valid to it
     for record in attempt.said:

@@ -6,10 +6,8 @@ import math
 from typing import Any
 
 from testbed.host import TunnelLife, TunnelPolicy, TunnelProfile
+from testbed.host.tunnel import ESP_SUITES, IKE_SUITES
 
-IKE_PROPOSALS = ("aes128-sha256-ecp256-modp2048", "aes128-sha1-modp2048")
-"""What the profile of TS 33.310 (6.2.1b, 5.2.2) lets both sides have."""
-ESP_PROPOSALS = ("aes128-sha256", "aes128-sha1")
 INTERFACE_ID = 1
 """Ties the policies of a node's tunnels to its XFRM interface, where the kernel does ESP."""
 _MARGIN_LEAST_S = 10.0
@@ -27,10 +25,10 @@ def initiator(name: str, remote: str, profile: TunnelProfile, kernel: bool) -> M
         kernel: whether the kernel does ESP.
     """
     peer = f"fqdn:{profile.peer_name}" if profile.verifies_name else "%any"
-    child = {**_child(profile.life, kernel), "remote_ts": list(profile.protects)}
+    child = {**_child(profile.life, ESP_SUITES, kernel), "remote_ts": list(profile.protects)}
     return {
         name: {
-            **_life(profile.life),
+            **_life(profile.life, IKE_SUITES),
             "remote_addrs": [remote],
             "vips": ["0.0.0.0"],
             "local": _own_side(profile.identity.certificate, f"fqdn:{profile.identity.name}"),
@@ -52,10 +50,10 @@ def responder(
         policy: what it gives and accepts.
         kernel: whether the kernel does ESP.
     """
-    child = {**_child(policy.life, kernel), "local_ts": list(policy.protects)}
+    child = {**_child(policy.life, policy.esp_suites, kernel), "local_ts": list(policy.protects)}
     return {
         name: {
-            **_life(policy.life),
+            **_life(policy.life, policy.ike_suites),
             "pools": [pool_name],
             "local": _own_side(policy.identity.certificate, claimed),
             "remote": {"auth": "pubkey", "cacerts": _texts(policy.roots)},
@@ -77,10 +75,10 @@ def _texts(certificates: tuple[bytes, ...]) -> list[bytes]:
     return list(certificates)
 
 
-def _life(life: TunnelLife) -> Message:
+def _life(life: TunnelLife, suites: tuple[str, ...]) -> Message:
     return {
         "version": "2",
-        "proposals": list(IKE_PROPOSALS),
+        "proposals": list(suites),
         "mobike": "yes" if life.mobile else "no",
         "dpd_delay": _seconds(life.dead_peer_s),
         "rekey_time": _seconds(life.ike_rekey_s),
@@ -90,9 +88,9 @@ def _life(life: TunnelLife) -> Message:
     }
 
 
-def _child(life: TunnelLife, kernel: bool) -> Message:
+def _child(life: TunnelLife, suites: tuple[str, ...], kernel: bool) -> Message:
     message: Message = {
-        "esp_proposals": list(ESP_PROPOSALS),
+        "esp_proposals": list(suites),
         "rekey_time": _seconds(life.rekey_s),
         "life_time": _seconds(life.rekey_s + _margin(life.rekey_s)),
         "rand_time": "0s",

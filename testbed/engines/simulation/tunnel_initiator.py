@@ -178,6 +178,8 @@ class Initiator:
         answer = await association.ask(names.IKE_AUTH, payloads)
         if answer.errors:
             cause: TunnelCause = "proposal" if "NO_PROPOSAL_CHOSEN" in answer.errors else "peer"
+            if answer.idr is not None:  # IKE is up, and of no use
+                association.tell(names.INFORMATIONAL, [Delete(names.IKE_PROTOCOL, 0)])
             raise self._refused(cause, f"received {answer.errors[0]} notify error")
         self._check(answer)
         return answer

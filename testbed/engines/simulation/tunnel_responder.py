@@ -59,6 +59,12 @@ class Responder:
         keys = messages.ike_keys(message.initiator_spi, spi, nonce.data, ours)
         side = Side(message.initiator_spi, spi, False, keys)
         association = owner.association(side, source, self.policy.life)
+        if not messages.suits(message.proposals, names.IKE_PROTOCOL, self.policy.ike_suites):
+            refusal = [Notify(messages.NO_PROPOSAL_CHOSEN)]
+            self._tell_failed(source)
+            data = side.message(names.IKE_SA_INIT, 0, refusal, True).encode()
+            owner.send(data, source)
+            return
         association.nonces = (nonce.data, ours)
         made = Responding(owner, self, association)
         self._begun[message.initiator_spi] = owner.responding[spi] = made
@@ -67,6 +73,10 @@ class Responder:
             self.policy.roots,
         )
         association.answer(message, answer, in_clear=True)
+
+    def _tell_failed(self, remote: Endpoint) -> None:
+        reason = "received proposals unacceptable"
+        self._owner.host.tell("TUNNEL_FAILED", remote=str(remote), cause="proposal", reason=reason)
 
     def forget(self, responding: Responding) -> None:
         """An association is no more."""
@@ -178,23 +188,34 @@ class Responding:
             *messages.certificates(shown(policy.identity)),
             messages.authentication(owner.random),
             messages.given_addresses(association.address, policy.dns_servers),
+        ]
+        if not messages.suits(message.proposals, names.ESP_PROTOCOL, policy.esp_suites):
+            refusal = [*payloads, *self._mobility(), Notify(messages.NO_PROPOSAL_CHOSEN)]
+            association.answer(message, refusal, in_clear=False)
+            return
+        payloads += [
             messages.esp_proposals(spi, True),
             messages.selectors(True, [messages.single(association.address)]),
             messages.selectors(False, messages.ranges(policy.protects)),
+            *self._mobility(),
         ]
-        if policy.life.mobile:
-            payloads.append(Notify(messages.MOBIKE))
-            payloads += [
-                Notify(messages.ADDITIONAL_ADDRESS, address_octets(each.address))
-                for each in list(owner.host.stack.interfaces.values())[1:]
-                if each.address is not None
-            ]
         association.is_up = True
         owner.carry(association, int.from_bytes(offered.spi, "big"), spi)
         way = partial(owner.into, association)
         owner.host.stack.tunnels.others[association.address] = way
         association.answer(message, payloads, in_clear=False)
         owner.told(self._responder.on_change, association, "up")
+
+    def _mobility(self) -> list[Payload]:
+        """That this side knows MOBIKE, and where else it is (RFC 4555, 3.4)."""
+        if not self._responder.policy.life.mobile:
+            return []
+        elsewhere = (
+            Notify(messages.ADDITIONAL_ADDRESS, address_octets(each.address))
+            for each in list(self._owner.host.stack.interfaces.values())[1:]
+            if each.address is not None
+        )
+        return [Notify(messages.MOBIKE), *elsewhere]
 
     # After that
 
