@@ -12,9 +12,11 @@ hnb --[ home ]-- gateway --[ internet ]--+-- segw ---------[ core ]--- inner_dns
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from testbed.host import TunnelLife
 from testbed.roles.hms_policy import Area, Assignment
+from testbed.roles.hnb import Place
 from testbed.topology import Certificate, Link, Nat, Topology
 from topologies.public import (
     IN_THE_NORTH,
@@ -158,23 +160,28 @@ def hms_on_intranet(
         _set(net, "segw", **{f"{stronger}_suites": STRONGER[stronger]})
     if shared_hms:
         net.node("hnb_gw", net.links["core"].at(60), router="10.10.0.1")
+    told: dict[str, Any] = {
+        "segw": None if is_public else INITIAL_SEGW,
+        "hms_url": url,
+        "clock": clock,
+        "life": life,
+        "leaves_tunnel": leaves_tunnel,
+        "registers_by_tunnel": True,
+    }
+    _homes(net, internet, homes, nat, PLACES[place], told)
+    return net
+
+
+def _homes(
+    net: Topology, internet: Link, homes: int, nat: Nat, place: Place, told: dict[str, Any]
+) -> None:
+    """Homes with a gateway and an HNB each, to which this is told; the second is in the north."""
     for number, home in enumerate(net.repeat("home", homes)):
         lan = home.link("home", "192.168.1.0/24")
         home.node(
             "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
         )
-        home.node(
-            "hnb",
-            lan.by_dhcp(),
-            segw=None if is_public else INITIAL_SEGW,
-            hms_url=url,
-            place=IN_THE_NORTH if number == 1 else PLACES[place],
-            clock=clock,
-            life=life,
-            leaves_tunnel=leaves_tunnel,
-            registers_by_tunnel=True,
-        )
-    return net
+        home.node("hnb", lan.by_dhcp(), place=IN_THE_NORTH if number == 1 else place, **told)
 
 
 def _set(net: Topology, node: str, **settings: object) -> None:
