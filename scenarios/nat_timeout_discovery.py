@@ -142,6 +142,15 @@ async def anybody_may_send(at: Stage) -> None:
     await kept(at)
 
 
+@nat_timeout_discovery.variant("ladder", search=stun.Search.LADDER)
+async def ladder(at: Stage) -> None:
+    """Other bindings of the CPE tell how long one lives; its own only confirms it."""
+    await enabled(at)
+    await at.tells(at.device, "STUN_LADDER", within_s=20 + 2 * lifetime_s(at))
+    await at.tells(at.device, "STUN_PHASE", phase="monitoring")
+    await kept(at)
+
+
 @nat_timeout_discovery.variant("shortened", nat=find_nat("rfc4787"))
 async def shortened(at: Stage) -> None:
     """When the lifetime is known, the gateway's owner shortens it."""

@@ -77,6 +77,12 @@ class Transaction:
         return self.request.first(stun.Kind.RESPONSE_ADDRESS) is not None
 
     @property
+    def is_test(self) -> bool:
+        """Whether it serves the search for the lifetime, as far as that shows: a probe, or an
+        unmarked request from another port, which opens a binding to be left alone."""
+        return self.is_probe or not (self.is_primary or self.request.is_marked)
+
+    @property
     def is_keep_alive(self) -> bool:
         """Whether it is for discovery or maintenance: from the primary port, no change, no answer
         to a challenge."""
