@@ -101,12 +101,12 @@ def transactions(trace: Trace, cpe: str) -> list[Transaction]:
                 continue
             transaction = found.setdefault(message.transaction_id, Transaction(cpe))
             transaction.copies.append(record)
-            last = trace.arrow_of(record).last
-            if transaction.outer is None and last.receiver is not None:
-                transaction.outer = last.source
+            arrow = trace.arrow_of(record)
+            if transaction.outer is None and arrow.reached:  # a copy may be lost before the NAT
+                transaction.outer = arrow.last.source
         elif isinstance(message, stun.Message) and record.receiver == cpe:
             waiting = found.get(message.transaction_id)
-            if waiting is not None:
+            if waiting is not None and trace.arrow_of(record).delivered is not False:
                 waiting.arrived.append(record)
     for record in trace.all((stun.BindingResponse, stun.BindingErrorResponse)):
         waiting = found.get(record.message.transaction_id)

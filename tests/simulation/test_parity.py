@@ -19,6 +19,7 @@ RACES = {
     "tunnel_life/esp_rekey": "charon has the responder change the keys, the model the initiator",
     "tunnel_life/ike_rekey": "likewise",
     "tunnel_life/moved": "charon looks whether the old way is still there, and changes keys too",
+    "hnb_first_day/binding_lost": "a binding's new port, by chance, stands in Informs",
     "discovery_intranet/at_once": "who comes first gets the first inner address",
 }
 """Where the arrows of two runs in the emulation, or of charon and its model, are not the same."""
@@ -44,6 +45,7 @@ OPEN = {
         ),
         "periodic Informs each second fall between other messages, on a loaded machine elsewhere",
     ),
+    "hnb_first_day": "the date stands in UDP Connection Requests",
     **dict.fromkeys(
         ("datamodel_conformance", "association_notification_limit"),
         "what is asked in which session depends on who is faster",
