@@ -16,7 +16,7 @@ from testbed.protocols.stun.attributes import address_value, change_request, use
 from testbed.protocols.wire import Endpoint
 from testbed.scenario import Stage, scenario
 from testbed.topology import find_nat
-from topologies.stun import STUN, acs_with_stun_and_tester
+from topologies.stun import STUN, acs_with_stun, acs_with_stun_and_tester
 
 STEP_S = 10
 ANSWERED_S = 0.5
@@ -185,6 +185,23 @@ async def copies(at: Stage) -> None:
         raise StepMissed("a request and its copy were answered differently")
 
 
+@stun_server_conformance.variant("at_the_acs", acs_with_stun, own_stun=True)
+async def at_the_acs(at: Stage) -> None:
+    """The ACS is its own STUN server: it names none, and what it sets it believes."""
+    cpe, acs = at.device, at.initial_hms
+    quick(cpe)
+    period = {"STUNMinimumKeepAlivePeriod": 1, "STUNMaximumKeepAlivePeriod": 1}
+    sets(at, cpe, STUNEnable=1, STUNUsername=USERNAME, STUNPassword=PASSWORD, **period)
+    cpe.power_on()
+    await at.sees(cpe, "->", acs, stun.BindingRequest, is_change=True, is_signed=False)
+    await at.sees(cpe, "<-", acs, stun.BindingErrorResponse, error_code=401)
+    await at.sees(cpe, "->", acs, stun.BindingRequest, is_change=True, is_signed=True)
+    answer = await at.sees(cpe, "<-", acs, stun.BindingResponse, is_signed=True)
+    endpoint = str(answer.message.mapped_address)
+    at.cursor = 0
+    await at.tells(acs, "BINDING_KNOWN", device=cpe.label.serial_number, endpoint=endpoint)
+
+
 @stun_server_conformance.variant("off_path", nat=find_nat("full-cone"))
 async def off_path(at: Stage) -> None:
     """Somebody who does not see what the CPE sends answers it all the same, with an address of his
@@ -192,6 +209,8 @@ async def off_path(at: Stage) -> None:
     at.stun_server.provision(USERNAME, PASSWORD)
     await a_cpe_is_served(at)
     cpe, server, tester = at.device, at.stun_server, at.stun_tester
+    await at.sees(cpe, "->", server, stun.BindingRequest, is_change=False)
+    await at.sees(cpe, "<-", server, stun.BindingResponse)
     binding = cpe.stun.machine.mapped
     forged = address_value(tester.endpoint)
     for kind in (stun.BindingResponse, stun.BindingErrorResponse):

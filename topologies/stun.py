@@ -28,6 +28,7 @@ def acs_with_stun(
     scheme: str = "https",
     two_addresses: bool = True,
     search: Search = Search.GALLOP,
+    own_stun: bool = False,
 ) -> Topology:
     """Homes with a LAN device each, whose ACS has a STUN server.
 
@@ -38,6 +39,7 @@ def acs_with_stun(
         scheme: of the ACS's URL: https, or http.
         two_addresses: whether the STUN server has a second address, and a second port.
         search: how devices look for their binding's lifetime.
+        own_stun: whether the ACS is its own STUN server, in one process; there is no other then.
     """
     net = Topology(acs_with_stun.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
@@ -50,10 +52,18 @@ def acs_with_stun(
         origin="operator.example",
     )
     url = f"{scheme}://{ACS}/acs"
-    net.node("initial_hms", internet.at(20), role="hms", router=router, names=(ACS,), url=url)
-    addresses = [internet.at(30), *([internet.at(31)] if two_addresses else [])]
-    other_port = OTHER_PORT if two_addresses else None
-    net.node("stun_server", *addresses, router=router, names=(STUN,), other_port=other_port)
+    net.node(
+        *("initial_hms", internet.at(20)),
+        role="hms",
+        router=router,
+        names=(ACS,),
+        url=url,
+        serves_stun=own_stun,
+    )
+    if not own_stun:
+        addresses = [internet.at(30), *([internet.at(31)] if two_addresses else [])]
+        other_port = OTHER_PORT if two_addresses else None
+        net.node("stun_server", *addresses, router=router, names=(STUN,), other_port=other_port)
     for home in net.repeat("home", homes):
         lan = home.link("home", "192.168.1.0/24")
         home.node(

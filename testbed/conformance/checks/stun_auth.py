@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.conformance.bindings import (
+    ANSWER_TAKEN_S,
     PASSWORD,
     USERNAME,
     Transaction,
@@ -295,7 +296,7 @@ def plain_answers_suffice(trace: Trace) -> Iterator[Finding]:
             continue
         if not value_at(trace, each.cpe, USERNAME, each.first):
             continue
-        late = [r for r in each.copies if r.number > success.number and seconds(success, r) > 0.02]
+        late = [r for r in each.copies if seconds(success, r) > ANSWER_TAKEN_S]
         if late:
             yield fault(late[0], f"it is sent again, though {success.summary()!r} has come")
         else:
