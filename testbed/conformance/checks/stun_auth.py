@@ -174,7 +174,7 @@ def changes_are_challenged(trace: Trace) -> Iterator[Finding]:
 
 @check(
     *("TR111-2.2.2.1-S3", "TR111-2.2.2.2.1-S2"),
-    needs_in={"stun_server_conformance": ("",)},
+    needs_in={"stun_server_conformance": ("secrets",)},
 )
 def provisioned_passwords_prove(trace: Trace) -> Iterator[Finding]:
     """A request that STUNPassword signs is answered by a response that it signs too; any other
