@@ -56,10 +56,13 @@ async def found(at: Stage, **told: Any) -> None:
     """The CPE looks for the lifetime until it has found it, or that it cannot.
 
     A server does not answer to another address than the one that asks; behind a pool of addresses
-    the two ports may have one each.
+    the two ports may have one each.  Where nothing is translated there is nothing to look for.
     """
     cpe, server = at.device, at.stun_server
     await at.sees(cpe, "->", server, stun.BindingRequest, is_marked=True, is_change=False)
+    if not at.gateway.nat.translates:
+        at.never(cpe, "->", server, stun.BindingRequest, is_marked=False)
+        return
     within_s = STEP_S + lifetime_s(at)
     await at.sees(
         cpe, "->", server, stun.BindingRequest, is_marked=False, within_s=within_s

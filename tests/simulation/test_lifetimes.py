@@ -65,6 +65,14 @@ def test_no_kind_of_nat_fails_a_good_cpe(kind: str) -> None:
     assert [each.reason for each in failed] == []
 
 
+@pytest.mark.parametrize("kind", ["none", "firewall"])
+def test_without_translation_nothing_is_looked_for(kind: str) -> None:
+    result = simulate(find_scenario(NAME), settings=TRUE, nat=kind)
+
+    assert result.is_completed, result.missed or result.broken
+    assert phases(result) == []
+
+
 # The ladder
 
 
