@@ -155,7 +155,16 @@ async def computations(at: Stage) -> None:
     for accepted in (tuple(stun.Computation), (stun.Computation.RFC3489,)):
         at.stun_server.set_policy(computations=accepted)
         for how in stun.Computation:
-            await tried(at, signed(at, MARK, CHANGE, username(NAME), how=how))
+            request = signed(at, MARK, CHANGE, username(NAME), how=how)
+            (answer,) = await tried(at, request)
+            if answer is None:
+                raise StepMissed(f"MESSAGE-INTEGRITY by {how.value} is not answered")
+            found = stun.signed_by(answer.message, SECRET.encode(), (how,))
+            is_taken = how in accepted
+            if is_taken and found is None:
+                raise StepMissed(f"what is signed by {how.value} is not answered so")
+            if not is_taken and answer.message.error_code != 431:
+                raise StepMissed(f"{how.value} is not accepted, and answered by no 431")
 
 
 @stun_server_conformance.variant("copies")
