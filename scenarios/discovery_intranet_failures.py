@@ -9,6 +9,7 @@ from scenarios.discovery_cert_mismatch import begins_with, discovery_cert_mismat
 from scenarios.discovery_dns_failure import SOON, discovery_dns_failure
 from scenarios.discovery_intranet import (
     connected,
+    discovery_intranet,
     in_the_south,
     not_tunnelled,
     registered,
@@ -21,7 +22,7 @@ from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.delivery import BOOTSTRAP
 from testbed.protocols.http import Request
 from testbed.scenario import Stage
-from testbed.topology import Certificate
+from testbed.topology import Algorithms, Certificate
 from topologies.intranet import hms_on_intranet
 from topologies.public import SERVING_SEGW
 
@@ -113,6 +114,27 @@ async def inside_wrong_name(at: Stage) -> None:
     await connected(at, hnb, at.segw)
     await at.sees(hnb, "->", hms, tls.ClientHello)  # 3
     await at.tells(hnb, "FAILED", step="3", cause=begins_with("name"))
+
+
+# Algorithms.
+
+
+@discovery_intranet.variant("other_ike", algorithms=Algorithms.OTHER_IKE)
+async def other_ike(at: Stage) -> None:
+    """The SeGW has no algorithm for IKE in common with the HNB: IKE_SA_INIT is refused."""
+    at.never(at.hnb, "->", at.segw, ike.Auth)
+    await not_tunnelled(at, "proposal")
+    at.cursor = 0
+    await at.sees(at.hnb, "<-", at.segw, ike.SaInit, errors=("NO_PROPOSAL_CHOSEN",))
+
+
+@discovery_intranet.variant("other_esp", algorithms=Algorithms.OTHER_ESP)
+async def other_esp(at: Stage) -> None:
+    """Both prove who they are, and have no algorithm for ESP in common: no tunnel."""
+    await not_tunnelled(at, "proposal")
+    at.cursor = 0
+    await at.sees(at.hnb, "<-", at.segw, ike.Auth, errors=("NO_PROPOSAL_CHOSEN",))
+    await at.sees(at.hnb, "->", at.segw, ike.Informational)  # the IKE SA alone is of no use
 
 
 # Names.

@@ -175,6 +175,9 @@ class Initiator:
             Notify(messages.MESSAGE_ID_SYNC),
         ]
         answer = await association.ask(names.IKE_AUTH, payloads)
+        if answer.errors and answer.idr is not None:
+            # Both have proved who they are: the IKE SA is there, and of no use without a child.
+            association.tell(names.INFORMATIONAL, [Delete(names.IKE_PROTOCOL, 0)])
         if answer.errors:
             cause: TunnelCause = "proposal" if "NO_PROPOSAL_CHOSEN" in answer.errors else "peer"
             raise self._refused(cause, f"received {answer.errors[0]} notify error")
