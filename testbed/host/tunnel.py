@@ -174,5 +174,8 @@ class Tunnel(Protocol):
 class TunnelListener(Protocol):
     """A responder that accepts tunnels."""
 
+    async def delete(self, peer: str) -> None:
+        """Take that peer's tunnel down in order (IKE INFORMATIONAL with DELETE)."""
+
     def close(self) -> None:
         """Accept no more; tunnels that are up end without a word, as a process that dies."""

@@ -79,6 +79,13 @@ class Segw(Role):
         self.stop()
         self.host.tell("STAGED", hangs=True)
 
+    async def delete_tunnels(self) -> None:
+        """Take all tunnels down in order, as an operator who clears his gateway."""
+        self.host.tell("STAGED", deletes=sorted(self.tunnels))
+        for peer in list(self.tunnels):
+            if self._listener is not None:
+                await self._listener.delete(peer)
+
     def _changed(self, change: TunnelChange) -> None:
         told: dict[str, Any] = {
             "peer": change.peer,

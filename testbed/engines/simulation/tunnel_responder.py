@@ -10,7 +10,7 @@ from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.certificate_checks import shown
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
 from testbed.engines.simulation.packets import address_octets
-from testbed.engines.simulation.tunnel_association import IkeAssociation
+from testbed.engines.simulation.tunnel_association import IkeAssociation, NoAnswer
 from testbed.engines.simulation.tunnel_trust import Disbelieved, check
 from testbed.host import TunnelCause, TunnelHandler, TunnelPolicy
 from testbed.protocols import ike
@@ -91,6 +91,12 @@ class Responder:
         if address is not None:
             self._leases[peer] = address
         return address
+
+    async def delete(self, peer: str) -> None:
+        """Take that peer's tunnel down in order."""
+        for each in list(self._owner.responding.values()):
+            if each.association.peer == peer:
+                await each.delete()
 
     def close(self) -> None:
         """Accept no more; all tunnels end without a word."""
@@ -258,6 +264,15 @@ class Responding:
             association.begin_anew(side)
             owner.told(self._responder.on_change, association, "ike rekeyed")
         elif ends_all or message.errors:
+            self.down("deleted")
+
+    async def delete(self) -> None:
+        """Take it down in order, and wait for the answer."""
+        try:
+            await self.association.ask(names.INFORMATIONAL, [Delete(names.IKE_PROTOCOL, 0)])
+        except NoAnswer:
+            pass  # it has gone already
+        finally:
             self.down("deleted")
 
     def down(self, cause: str) -> None:
