@@ -19,6 +19,7 @@ PROGRAMS = {
     "bind": "testbed.external.bind:Bind",
     "dhclient": "testbed.external.dhclient:Dhclient",
     "dnsmasq": "testbed.external.dnsmasq:Dnsmasq",
+    "kea": "testbed.external.kea:Kea",
     "nginx": "testbed.external.nginx:Nginx",
     "udhcpc": "testbed.external.udhcpc:Udhcpc",
     "unbound": "testbed.external.unbound:Unbound",
