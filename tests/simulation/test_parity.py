@@ -28,6 +28,7 @@ OPEN = {
         (
             *("nat_binding_change_notification", "nat_binding_change_stun_auth"),
             *("nat_binding_change_loss", "nat_local_address_change", "nat_keepalive"),
+            *("nat_timeout_discovery", "stun_server_conformance"),
             *("udp_connection_request", "udp_connection_request_forged"),
             *("udp_connection_request_reboot", "udp_connection_request_replay"),
         ),
