@@ -100,7 +100,6 @@ async def _speaks_for_the_device(at: Stage) -> None:
     await at.tells(proxy, "CONNECTED")
     said = gateway_in(proxy.lan.lease.ack.vendor_identity)
     assert said is not None, "the gateway has told the proxy no identity"
-    device.go_online()
     device.note_gateway(said)
     await notified(at, device, acs)
 
