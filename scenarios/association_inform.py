@@ -71,6 +71,7 @@ async def late_server(at: Stage) -> None:
     await associated(at, device, gateway, acs)  # 12
 
 
-association_inform.variant("public", static=True, lan="198.51.100.0/24")(
-    association_inform.variants[""].function
-)
+@association_inform.variant("public", static=True, lan="198.51.100.0/24")
+async def public(at: Stage) -> None:
+    """The address is public, and fixed: the same."""
+    await association_inform.variants[""].function(at)

@@ -243,8 +243,9 @@ class Owed(NamedTuple):
 def owed_info(trace: Trace, device: str) -> list[Owed]:
     """What a device's GatewayInfo has to be, each time that it is something else or new.
 
-    An ACK's Gateway Identity; empty after an ACK without one (AMB-P1-05), a RELEASE, the end of a
-    lease without another ACK, and for a static address when the link goes down (AMB-P1-07).
+    An ACK's Gateway Identity; empty after an ACK without one (AMB-P1-05), a RELEASE or DECLINE, a
+    NAK, the end of a lease without another ACK, and for a static address when the link goes down
+    (AMB-P1-07).
     """
     acks = {each.number: each for each in acks_to(trace, device)}
     found: list[Owed] = []
@@ -262,7 +263,27 @@ def owed_info(trace: Trace, device: str) -> list[Owed]:
         elif isinstance(message, dhcp.Release) and record.sender == device:
             found.append(Owed(record, NOBODY, "the lease is released"))
             ends_ns = None
+        elif ends_ns is None and found and found[-1].identity and _is_unplugged(record, device):
+            found.append(Owed(record, NOBODY, "its link is down"))
+        elif ends_ns is not None and _ends_lease(trace, record, device):
+            found.append(Owed(record, NOBODY, f"there was a {message.WORD}"))
+            ends_ns = None
     return found
+
+
+def _is_unplugged(record: Record, device: str) -> bool:
+    """Whether a device tells that its cable was pulled."""
+    message = record.message
+    is_link = record.sender == device and record.is_event and message.name == "LINK"
+    return is_link and not message.fields.get("up")
+
+
+def _ends_lease(trace: Trace, record: Record, device: str) -> bool:
+    """Whether a record takes its lease from a device: a NAK, or its own DECLINE."""
+    message = record.message
+    if isinstance(message, dhcp.Decline):
+        return record.sender == device
+    return isinstance(message, dhcp.Nak) and client_of(trace, message) == device
 
 
 def owed_at(trace: Trace, device: str, number: int) -> Owed | None:

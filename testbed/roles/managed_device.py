@@ -78,7 +78,7 @@ class ManagedDevice(ManagedBox, Device):
             return [dataclasses.replace(message, options=tuple(kept))]
 
         self.mend_of("dhcp").message.append(leave_out)
-        self.host.tell("STAGED", vendor_identity=kind.WORD)
+        self.host.tell("STAGED", vendor_identity=None, only_in=kind.WORD)
 
     def note_gateway(self, gateway: Identity) -> None:
         """Record the gateway's identity; the ACS is told of a change (1.2.2)."""
