@@ -42,7 +42,7 @@ def devices(trace: Trace) -> list[str]:
     found = [
         each
         for each in _players(trace, "device", "hnb")
-        if sessions(trace, each) or any(device_in_record(r) for r in requests(trace, each))
+        if _informs(trace, each) or any(device_in_record(r) for r in requests(trace, each))
     ]
     return [each for each in found if not staged(trace, each, "vendor_identity")]
 
@@ -50,7 +50,12 @@ def devices(trace: Trace) -> list[str]:
 @remembered
 def managed_devices(trace: Trace) -> list[str]:
     """The devices that an ACS manages, whatever they are made to tell."""
-    return [each for each in _players(trace, "device", "hnb") if sessions(trace, each)]
+    return [each for each in _players(trace, "device", "hnb") if _informs(trace, each)]
+
+
+def _informs(trace: Trace, node: str) -> bool:
+    """Whether a node has a CWMP client: what else goes by HTTP is none."""
+    return any(each.inform is not None for each in sessions(trace, node))
 
 
 @remembered
@@ -59,7 +64,7 @@ def gateways(trace: Trace) -> list[str]:
     return [
         each
         for each in _players(trace, "gateway")
-        if sessions(trace, each) or any(gateway_in_record(a) for a, _ in answers(trace, each))
+        if _informs(trace, each) or any(gateway_in_record(a) for a, _ in answers(trace, each))
     ]
 
 

@@ -17,6 +17,7 @@ PLAYED = [
     for variant in scenario.variants
     if name.startswith("association_")
 ]
+OF_OTHERS = ["dm_bootstrap_srv", "dm_bootstrap_scws", "discovery_public", "discovery_intranet"]
 
 
 def played(name: str, variant: str) -> Simulated:
@@ -32,6 +33,14 @@ def test_no_check_fails(name: str, variant: str) -> None:
 
     assert [each.reason for each in judged if each.verdict is Verdict.FAIL] == []
     assert any(each.verdict is Verdict.PASS for each in judged)
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_who_has_nothing_to_do_with_association_is_not_accused_of_it(name: str) -> None:
+    judged = judge(None, {"": examine(None, played(name, "").trace)})
+    of_part_1 = [each for each in judged if each.requirement.id.startswith("TR111-1.")]
+
+    assert [each.reason for each in of_part_1 if each.verdict is Verdict.FAIL] == []
 
 
 @pytest.mark.parametrize(
