@@ -60,6 +60,7 @@ class Responder:
         side = Side(message.initiator_spi, spi, False, keys)
         association = owner.association(side, source, self.policy.life)
         association.nonces = (nonce.data, ours)
+        association.port = local.port
         made = Responding(owner, self, association)
         self._begun[message.initiator_spi] = owner.responding[spi] = made
         answer = messages.sa_init(
@@ -109,9 +110,10 @@ class Responding:
         self._responder = responder
         self._next_side: Side | None = None
 
-    def heard_from(self, source: Endpoint) -> None:
-        """Where the initiator is now; an authenticated message tells it."""
+    def heard_from(self, source: Endpoint, local: Endpoint) -> None:
+        """Where the initiator is now, and whom it asked; an authenticated message tells it."""
         association = self.association
+        association.port = local.port
         if source == association.remote:
             return
         association.remote = source
