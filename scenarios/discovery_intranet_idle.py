@@ -27,7 +27,7 @@ async def idle(at: Stage) -> None:
     await at.tells(hnb, "HNB_GW_CONTACTED")
     nats = [node.nat for node in at.topology.nodes.values() if node.nat is not None]
     if any(each.translates for each in nats):
-        await silent(at, max(each.long_lifetime_s or each.lifetime_s for each in nats))
+        await silent(at, max(each.confirmed_lifetime_s or each.lifetime_s for each in nats))
     status = await asks_for_session(at, hnb, hms)
     assert status == 200, f"the connection request is answered {status}"
     await at.sees(hnb, "->", hms, rpc.Inform, events=told(CONNECTION_REQUEST))
