@@ -96,7 +96,7 @@ class ProbeServer:
             ) from error
 
     def serve(self) -> None:
-        """Serve until something else ends it."""
+        """Serve until an exception ends it."""
         while True:
             self.serve_once(None)
 

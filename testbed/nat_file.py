@@ -17,16 +17,12 @@ _NOTHING = "none"
 _SETTINGS = ("name", "translates", *KNOBS)
 
 
-def write_nat(path: Path, nat: Nat, notes: Sequence[str] = ()) -> None:
-    """Write it; what is not in the file is as `Nat` has it by default.
+def nat_text(nat: Nat, notes: Sequence[str] = ()) -> str:
+    """What its file holds; what is not in it is as `Nat` has it by default.
 
     Args:
-        path: the file.
         nat: what it does.
         notes: comments above it, a sentence each.
-
-    Raises:
-        BadInput: it cannot be written.
     """
     lines = [f"# {each}" for each in notes]
     plain = Nat(name=nat.name)
@@ -34,8 +30,17 @@ def write_nat(path: Path, nat: Nat, notes: Sequence[str] = ()) -> None:
         value = getattr(nat, name)
         if name in ("name", "translates", "filtering") or value != getattr(plain, name):
             lines.append(f"{name} = {_text(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def write_nat(path: Path, text: str) -> None:
+    """Write what `nat_text` gives.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
     try:
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror}") from error
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.errors import LocalError
+from testbed.nat.portrait import Portrait, portray
 from testbed.nat.probe import (
     Behaviour,
     Ground,
@@ -122,6 +123,22 @@ def measure_fully(nat: Nat, engine: str) -> tuple[Behaviour, str]:
     if engine == SIMULATION:
         return probe(TableGround(nat)), ""
     return _in_kernel(nat, probe)
+
+
+def portray_ours(nat: Nat, engine: str, longest_s: float) -> Portrait:
+    """What the probe of a NAT that nobody has described finds of that one; inside a lab, in the
+    emulation."""
+    nat = _steady(nat)
+
+    def work(ground: Ground) -> Portrait:
+        return portray(ground, nat.name, longest_s)
+
+    if engine == SIMULATION:
+        return work(TableGround(nat))
+    from testbed.engines.emulation.nat_ground import kernel_ground
+
+    with kernel_ground(nat) as ground:
+        return work(ground)
 
 
 def _steady(nat: Nat) -> Nat:

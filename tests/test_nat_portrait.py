@@ -11,7 +11,7 @@ import pytest
 from testbed.errors import BadInput
 from testbed.nat.portrait import LIFETIMES_S, portray
 from testbed.nat.probe import TableGround
-from testbed.nat_file import read_nat, write_nat
+from testbed.nat_file import nat_text, read_nat, write_nat
 from testbed.settings import named_nat
 from testbed.topology import KINDS, KNOBS, Nat, Rebinding, Refresh, find_nat
 
@@ -37,8 +37,8 @@ def test_a_portrait_has_every_trait_of_its_kind(kind: Nat) -> None:
 @pytest.mark.parametrize("kind", STEADY, ids=str)
 def test_the_portrait_of_a_portrait_is_the_same_file(kind: Nat, tmp_path: Path) -> None:
     one, two = tmp_path / "found.toml", tmp_path / "again.toml"
-    write_nat(one, painted(kind))
-    write_nat(two, painted(read_nat(one)))
+    write_nat(one, nat_text(painted(kind)))
+    write_nat(two, nat_text(painted(read_nat(one))))
 
     assert one.read_bytes() == two.read_bytes()
 

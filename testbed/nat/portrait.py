@@ -106,7 +106,7 @@ class _Ladder:
 
 
 def portray(
-    ground: Ground, name: str, longest_s: float = LONGEST_S, tell: Tell = print
+    ground: Ground, name: str, longest_s: float = LONGEST_S, tell: Tell = lambda line: None
 ) -> Portrait:
     """Find out what the NAT of that ground does; takes up to 2.5 times its bindings' lifetime.
 

@@ -130,6 +130,8 @@ class KernelGround:
         """Send from inside; the source that the remote sees, None: it sees nothing."""
         data = self._send(inside, remote, payload)
         self._drain(inside.address, remote.address)
+        refusal = self._sockets[inside].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._rejected |= refusal in REJECTED
         return self._source_of(data, remote)
 
     def inbound(self, remote: Endpoint, outside: Endpoint, insides: Sequence[Endpoint]) -> bool:
