@@ -16,7 +16,14 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from testbed.errors import BadInput
-from testbed.nat.probe import Ground, probe_hairpinning, probe_ports, probe_quickly
+from testbed.nat.probe import (
+    REFRESHED_AT,
+    Ground,
+    probe_hairpinning,
+    probe_ports,
+    probe_quickly,
+    tried_at_s,
+)
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Dependence, Hairpinning, Nat, Pooling, Ports, Refresh, Udp
 
@@ -34,7 +41,6 @@ _DEAD_IN_A_ROW = 2
 _CONFIRMED_S = 2.5
 _CLOSE_S = 0.45
 """How often a binding is spoken through that lives too short for one pause of `_CONFIRMED_S`."""
-_REFRESHED_AT, _TRIED_AT = 0.6, 1.3
 _BINDING_REQUEST = (
     b"\x00\x01\x00\x1chnb-testbed-nat "
     + b"\xc0\x01\x00\x14dslforum.org/TR-111 "
@@ -259,11 +265,15 @@ class _Painter:
     def _refresh(self, lifetime_s: float) -> Refresh:
         """Two bindings, refreshed once each in between."""
         ground = self._ground
+        tried_s = tried_at_s(lifetime_s)
+        if tried_s is None:
+            self._notes.append("bindings live too short to tell what refreshes them")
+            return Refresh.BOTH
         by_outbound, by_inbound = self._bear(), self._bear()
-        ground.wait_until(by_outbound.since + _REFRESHED_AT * lifetime_s)
+        ground.wait_until(by_outbound.since + REFRESHED_AT * lifetime_s)
         ground.outbound(by_outbound.inside, ground.places.one)
         self._is_alive(by_inbound)
-        ground.wait_until(by_inbound.since + _TRIED_AT * lifetime_s)
+        ground.wait_until(by_inbound.since + tried_s)
         alive = self._is_alive(by_outbound), self._is_alive(by_inbound)
         words = {
             (True, True): Refresh.BOTH,

@@ -28,7 +28,9 @@ FIRST_PORT = 5000
 PROBED_FRACTIONS = (0.25, 0.5, 0.75, 0.9, 0.945, 0.955, 1.045, 1.055, 1.1, 1.25)
 """At what fractions of the declared lifetime bindings are tried, each a fresh one."""
 LIFETIME_TOLERANCE = 0.05
-_REFRESHED_AT, _TRIED_AT = 0.6, 1.3
+REFRESHED_AT = 0.6
+"""At what fraction of the lifetime a binding is refreshed."""
+_TRIED_AT, _TRIED_UNTIL, _FORGOTTEN_S = 1.3, 1.5, 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,16 @@ def _agree(lifetime_s: float, alive_s: float, dead_s: float | None) -> bool:
     return not (lives_longer or ends_sooner)
 
 
+def tried_at_s(lifetime_s: float) -> float | None:
+    """At what age a refreshed binding is tried; None: there is no such age.
+
+    It is dead by then if the refreshing packet did not count, alive if it did, and that packet is
+    longer ago than flows are remembered beside their bindings (see `mappings.RECENT_S`).
+    """
+    at_s = max(_TRIED_AT * lifetime_s, REFRESHED_AT * lifetime_s + _FORGOTTEN_S)
+    return at_s if at_s <= _TRIED_UNTIL * lifetime_s else None
+
+
 def probe_quickly(ground: Ground) -> Behaviour:
     """Mapping and filtering alone: some packets, no waiting."""
     places = ground.places
@@ -293,7 +305,7 @@ class _Born:
     age_s: float = 0.0
 
 
-def _lifetime(ground: Ground, lifetime_s: float) -> tuple[tuple[float, float | None], str]:
+def _lifetime(ground: Ground, lifetime_s: float) -> tuple[tuple[float, float | None], str | None]:
     """Fresh bindings side by side, each tried once; two more are refreshed in between."""
     born = [
         _bear(ground, ground.places.at(30 + number)) for number in range(len(PROBED_FRACTIONS) + 2)
@@ -310,14 +322,19 @@ def _lifetime(ground: Ground, lifetime_s: float) -> tuple[tuple[float, float | N
 
     by_outbound, by_inbound = born[-2:]
     agenda: list[tuple[float, _Born, Callable[[_Born], None]]] = [
-        *((fraction, one, attempt) for fraction, one in zip(PROBED_FRACTIONS, born, strict=False)),
-        (_REFRESHED_AT, by_outbound, refresh),
-        (_REFRESHED_AT, by_inbound, attempt),
-        (_TRIED_AT, by_outbound, attempt),
-        (_TRIED_AT, by_inbound, attempt),
+        (fraction * lifetime_s, one, attempt)
+        for fraction, one in zip(PROBED_FRACTIONS, born, strict=False)
     ]
-    for fraction, one, act in sorted(agenda, key=lambda each: each[0]):
-        ground.wait_until(one.ended + fraction * lifetime_s)
+    tried_s = tried_at_s(lifetime_s)
+    if tried_s is not None:
+        agenda += [
+            (REFRESHED_AT * lifetime_s, by_outbound, refresh),
+            (REFRESHED_AT * lifetime_s, by_inbound, attempt),
+            (tried_s, by_outbound, attempt),
+            (tried_s, by_inbound, attempt),
+        ]
+    for age_s, one, act in sorted(agenda, key=lambda each: each[0]):
+        ground.wait_until(one.ended + age_s)
         act(one)
     alive_s, dead_s = 0.0, None
     for one in born[:-2]:
@@ -330,7 +347,9 @@ def _lifetime(ground: Ground, lifetime_s: float) -> tuple[tuple[float, float | N
         (True, False): Refresh.OUTBOUND.value,
         (False, True): Refresh.INBOUND.value,
     }
-    found = refreshes.get((by_outbound.alive, by_inbound.alive), "by nothing")
+    found = None
+    if tried_s is not None:
+        found = refreshes.get((by_outbound.alive, by_inbound.alive), "by nothing")
     return (round(alive_s, 3), None if dead_s is None else round(dead_s, 3)), found
 
 
