@@ -147,6 +147,7 @@ class Initiator:
         ]
         self._is_behind_nat = digest not in told
         association.remote = Endpoint(self._remote, ike.NAT_PORT)
+        association.port = ike.NAT_PORT
         self._owner.on_keys(keys)
 
     async def _authenticate(self) -> IkeMessage:
@@ -297,7 +298,7 @@ class Initiator:
         association.begin_anew(Side(spi, theirs, True, keys))
         owner.told(self._on_change, association, "ike rekeyed")
 
-    def heard_from(self, source: Endpoint) -> None:
+    def heard_from(self, source: Endpoint, local: Endpoint) -> None:
         """A responder stays where it is."""
 
     def asked(self, message: IkeMessage) -> None:

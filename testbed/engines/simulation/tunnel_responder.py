@@ -61,6 +61,7 @@ class Responder:
         side = Side(message.initiator_spi, spi, False, keys)
         association = owner.association(side, source, self.policy.life)
         association.nonces = (nonce.data, ours)
+        association.port = local.port
         made = Responding(owner, self, association)
         self._begun[message.initiator_spi] = owner.responding[spi] = made
         if self.policy.algorithms is Algorithms.OTHER_IKE:
@@ -121,9 +122,10 @@ class Responding:
         self._responder = responder
         self._next_side: Side | None = None
 
-    def heard_from(self, source: Endpoint) -> None:
-        """Where the initiator is now; an authenticated message tells it."""
+    def heard_from(self, source: Endpoint, local: Endpoint) -> None:
+        """Where the initiator is now, and whom it asked; an authenticated message tells it."""
         association = self.association
+        association.port = local.port
         if source == association.remote:
             return
         association.remote = source
