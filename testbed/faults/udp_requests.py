@@ -197,6 +197,7 @@ def cpe_forgets_event(device: ManagedDevice) -> None:
     breaks=(
         *("TR111-2.2.1.4-C3", "TR111-2.2.1.4-C4", "TR111-2.2.1.4-C5", "TR111-2.2.1.4-C14"),
         *("TR111-2.2.1.4-C15", "TR111-2.2.1.4-C17", "TR111-2.2.1.4-C6", "TR111-2.2.1.4-C7"),
+        *("TR111-2.2.1.4-C11", "TR111-2.2.1.4-C13"),
     ),
     shown_in=("udp_connection_request_replay/", "udp_connection_request_forged/open"),
 )

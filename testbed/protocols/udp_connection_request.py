@@ -150,14 +150,21 @@ class Receiver:
     Attributes:
         window_s: how far `ts` may be from the CPE's own time; None: not looked at.
         is_lenient: takes "/" for a path and a request without Host, as some senders need it.
+        keeps_record: whether what it remembers outlives a reboot (2.2.1.4 leaves it free).
         last_ts: of the last good request.
         last_id: likewise; None: there was none.
     """
 
     window_s: float | None = None
     is_lenient: bool = False
+    keeps_record: bool = False
     last_ts: int = 0
     last_id: str | None = None
+
+    def restarted(self) -> None:
+        """The CPE starts: "the value zero MUST be used" where nothing is kept."""
+        if not self.keeps_record:
+            self.last_ts, self.last_id = 0, None
 
     def refusal(
         self, request: UdpConnectionRequest, username: str, password: str, now_s: float
