@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from testbed.protocols import dns, tls
 from testbed.protocols.dm import syncml
+from testbed.protocols.dm.account import TREE_WBXML
+from testbed.protocols.dm.proofs import HMAC_HEADER
 from testbed.protocols.http import Request, Response
 from testbed.scenario import Player, Stage, scenario
 from topologies.bootstrap import (
@@ -12,7 +14,9 @@ from topologies.bootstrap import (
     DM_HOST,
     DM_URL,
     DOMAIN,
+    OLD_DOMAIN,
     SECOND_HOST,
+    SECOND_PORT,
     bootstrap_by_dns,
 )
 
@@ -26,6 +30,17 @@ def names(command: str) -> object:
         return any(each.name == command for each in commands)
 
     holds.__doc__ = command
+    return holds
+
+
+def has_status(data: str) -> object:
+    """What fits the commands of a DM message that answers the header so."""
+
+    def holds(commands: tuple[syncml.Command, ...]) -> bool:
+        headers = (each for each in commands if each.command_reference == "0")
+        return any(each.name == "Status" and each.data == data for each in headers)
+
+    holds.__doc__ = f"Status {data} of the header"
     return holds
 
 
@@ -77,12 +92,38 @@ async def alias(at: Stage) -> None:
     await managed(at)
 
 
+@dm_bootstrap_srv.variant("falls_back", domain=OLD_DOMAIN, falls_back=True)
+async def falls_back(at: Stage) -> None:
+    """The normative name does not exist, that of the document's example does (AMB-OMA-01)."""
+    at.device.power_on()
+    normative = f"_dm-bootstrap._tcp.{OLD_DOMAIN}"
+    await at.sees(at.device, "->", at.outer_dns, dns.Query, name=normative, kind="SRV")  # 3
+    await at.sees(at.device, "<-", at.outer_dns, dns.Answer, name=normative, code="NXDOMAIN")  # 4
+    await found(at, "_dmbs", OLD_DOMAIN)
+    await fetched(at, at.bootstrap_server)
+    await managed(at)
+
+
 @dm_bootstrap_srv.variant("letter_case", service="DM-Bootstrap")
 async def letter_case(at: Stage) -> None:
-    """The service's name in letters of another case gets the same answer."""
+    """The service's name in letters of another case gets the same servers."""
+
+    def is_mixed(octets: bytes) -> bool:
+        return b"\x0d_DM-Bootstrap" in octets
+
+    is_mixed.__doc__ = "_DM-Bootstrap as it is written here"
+
+    def are_both(services: tuple[dns.Service, ...]) -> bool:
+        named = [(each.priority, each.target.rstrip("."), each.port) for each in services]
+        return sorted(named) == [
+            (10, BOOTSTRAP_HOST, BOOTSTRAP_PORT),
+            (20, SECOND_HOST, SECOND_PORT),
+        ]
+
+    are_both.__doc__ = "both servers"
     at.device.power_on()
-    await at.sees(at.device, "->", at.outer_dns, dns.Query, kind="SRV")  # 3
-    await at.sees(at.device, "<-", at.outer_dns, dns.Answer, kind="SRV")  # 4
+    await at.sees(at.device, "->", at.outer_dns, dns.Query, kind="SRV", octets=is_mixed)  # 3
+    await at.sees(at.device, "<-", at.outer_dns, dns.Answer, kind="SRV", services=are_both)  # 4
     await fetched(at, at.bootstrap_server)
     await managed(at)
 
@@ -109,28 +150,64 @@ async def provider_wins(at: Stage) -> None:
 
 @dm_bootstrap_srv.variant("next_server")
 async def next_server(at: Stage) -> None:
-    """The server of the lowest priority number is dead: the next one is asked."""
+    """The server of the lowest priority number is dead: the next one is asked after it."""
     at.bootstrap_server.power_off()
+    at.never(at.device, "->", at.bootstrap_server, tls.ClientHello)
     at.device.set_bootstrap(connect_within_s=0.5)
     at.device.power_on()
     await found(at)
+    name = SECOND_HOST
+    await at.sees(at.device, "->", at.outer_dns, dns.Query, name=name, kind="A")  # 4
     await fetched(at, at.second_bootstrap_server, SECOND_HOST)
     await managed(at)
 
 
 @dm_bootstrap_srv.variant("hmac", proof="HMAC", messages="xml")
 async def hmac(at: Stage) -> None:
-    """Both sides prove themselves by HMAC, in messages of XML."""
-    at.device.power_on()
+    """Both sides prove themselves by HMAC, beside each message, in messages of XML."""
+
+    def prove(headers: tuple[tuple[str, str], ...]) -> bool:
+        return any(name.lower() == HMAC_HEADER for name, _ in headers)
+
+    prove.__doc__ = HMAC_HEADER
+    device, server = at.device, at.dm_server
+    device.power_on()
+    await fetched(at, at.bootstrap_server)
+    await at.sees(device, "->", server, Request, method="POST", headers=prove)  # 9
+    await at.sees(device, "->", server, syncml.Message, media_type=syncml.DM_XML, credential=None)
+    await at.sees(device, "<-", server, Response, status=200, headers=prove)  # 9
+    await at.tells(device, "DM_SESSION_COMPLETE")  # 9
+
+
+@dm_bootstrap_srv.variant("stale_nonce")
+async def stale_nonce(at: Stage) -> None:
+    """The server has lost the nonces that were kept: the next session is challenged, once."""
+    device, server = at.device, at.dm_server
+    device.power_on()
     await fetched(at, at.bootstrap_server)
     await managed(at)
+    device.power_off()
+    server.lose_nonces()
+    device.power_on()
+    alerts = names("Alert")
+    await at.sees(device, "->", server, syncml.Message, number="1", commands=alerts)  # 9
+    await at.sees(device, "<-", server, syncml.Message, commands=has_status("401"))  # 9
+    await at.sees(device, "->", server, syncml.Message, number="2", commands=alerts)  # 9
+    await at.sees(device, "<-", server, syncml.Message, commands=has_status("212"))  # 9
+    await at.tells(device, "DM_SESSION_COMPLETE")  # 9
 
 
 @dm_bootstrap_srv.variant("dm_tree", package="application/vnd.syncml.dmtnds+wbxml")
 async def dm_tree(at: Stage) -> None:
     """The package is a DM tree (TNDS)."""
+
+    def is_tree(headers: tuple[tuple[str, str], ...]) -> bool:
+        return any(value.startswith(TREE_WBXML) for _, value in headers)
+
+    is_tree.__doc__ = TREE_WBXML
     at.device.power_on()
-    await fetched(at, at.bootstrap_server)
+    await at.sees(at.device, "->", at.bootstrap_server, Request, method="GET")  # 6
+    await at.sees(at.device, "<-", at.bootstrap_server, Response, status=200, headers=is_tree)  # 7
     await managed(at)
 
 
@@ -138,5 +215,8 @@ async def dm_tree(at: Stage) -> None:
 async def no_https(at: Stage) -> None:
     """A device without HTTPS never opens a connection to the bootstrap server."""
     at.never(at.device, "->", at.outer_dns, dns.Query, kind="SRV")
+    at.never(at.device, "->", at.bootstrap_server, tls.ClientHello)
+    at.never(at.device, "->", at.bootstrap_server, Request)
     at.device.power_on()
+    await at.tells(at.device, "CONNECTED")  # 2
     await at.tells(at.device, "FAILED", step="2")

@@ -46,6 +46,7 @@ from testbed.trace.ladder_svg import draw_svg
 from testbed.trace.trace import Trace
 from testbed.worlds import (
     SIMULATION,
+    links_of,
     make_world,
     modelled_by,
     runner,
@@ -182,7 +183,7 @@ async def _perform(
     if outcome.kind not in ("interrupted", "unsupported"):
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
     (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
-    told = (modelled_by(world), _last_step(stage), versions_of(world))
+    told = (modelled_by(world), _last_step(stage), versions_of(world), links_of(world))
     _write_run_json(plan, topology, truths, outcome, *told)
     tell({"outcome": outcome.to_json()})
     return outcome.status
@@ -355,6 +356,7 @@ def _write_run_json(
     modelled: Mapping[str, str],
     last_step: int | None,
     started: Mapping[str, str],
+    links: Mapping[str, object],
 ) -> None:
     text = json.dumps(
         {
@@ -370,7 +372,7 @@ def _write_run_json(
             "with": list(plan.own),
             "faults": list(plan.faults),
             "topology": topology.title,
-            "links": {name: str(link.subnet) for name, link in topology.links.items()},
+            "links": links,
             "nodes": {
                 name: {
                     "role": node.role,

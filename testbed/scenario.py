@@ -19,7 +19,7 @@ from typing import Any
 from testbed.errors import BadInput, StepMissed, unknown
 from testbed.host import Host, World
 from testbed.roles.role import Part
-from testbed.topology import Topology, TopologyFunction
+from testbed.topology import Links, Topology, TopologyFunction, link_settings
 from testbed.trace.arrow import end_to_end
 from testbed.trace.record import Event, Record
 from testbed.trace.select import matches, matches_event
@@ -28,6 +28,8 @@ from testbed.trace.trace import Trace
 ScenarioFunction = Callable[["Stage"], Awaitable[None]]
 
 SCENARIOS: dict[str, Scenario] = {}
+ALL_CHECKS = "all checks"
+"""What judges a scenario that joins several documents; see `scenario`."""
 _COMMENT = re.compile(r"\s#\s+(\S.*?)\s*$")
 
 
@@ -39,7 +41,7 @@ class Variant:
         name: "" for the main run.
         topology: what it runs on.
         function: the ladder.
-        settings: of the topology, under what `--set` says.
+        settings: of the topology and its links, under what `--set` says.
         title: first line of its docstring.
     """
 
@@ -59,13 +61,13 @@ class Scenario:
         topology: what its main run is on, and each variant that names no other.
         variants: by name; "" is the main run, and first.
         step_s: how long a step may take unless it says otherwise.
-        judged_as: the register's scenario whose requirements judge it.
+        judged_as: the register's scenario whose requirements judge it; None: all that have a check.
     """
 
     name: str
     topology: TopologyFunction
     step_s: float
-    judged_as: str
+    judged_as: str | None
     variants: dict[str, Variant] = field(default_factory=dict)
 
     @property
@@ -74,15 +76,21 @@ class Scenario:
         return self.variants[""].title
 
     def variant(
-        self, name: str, topology: TopologyFunction | None = None, **settings: Any
+        self,
+        name: str,
+        topology: TopologyFunction | None = None,
+        links: Links | None = None,
+        **settings: Any,
     ) -> Callable[[ScenarioFunction], ScenarioFunction]:
         """Add the function below as the variant of that name.
 
         Args:
             name: unique in the scenario.
             topology: what it runs on; None: what the main run is on.
-            settings: of that topology, under what `--set` says.
+            links: qualities by the name of the link, under what `--set` says.
+            settings: of that topology, likewise.
         """
+        settings |= link_settings(links or {})
 
         def enter(function: ScenarioFunction) -> ScenarioFunction:
             if name in self.variants:
@@ -119,8 +127,8 @@ def scenario(
     Args:
         topology: what it runs on.
         step_s: how long a step may take unless it says otherwise.
-        judged_as: a scenario of the register whose requirements judge this one; None: those that
-            name this one.
+        judged_as: a scenario of the register whose requirements judge this one, or `ALL_CHECKS`:
+            all requirements that have a check; None: those that name this one.
         settings: of the topology, under what `--set` says.
     """
 
@@ -129,7 +137,8 @@ def scenario(
         known = SCENARIOS.get(name)
         if known is not None:
             raise BadInput(f"two scenarios are called {name!r}")
-        made = Scenario(name, topology, step_s, judged_as or name)
+        judge = None if judged_as == ALL_CHECKS else judged_as or name
+        made = Scenario(name, topology, step_s, judge)
         made.variants[""] = Variant("", topology, function, settings, _title(function))
         SCENARIOS[name] = made
         return made

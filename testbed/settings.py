@@ -68,7 +68,7 @@ def build_topology(
     """
     hints = typing.get_type_hints(function)
     parameters = inspect.signature(function).parameters
-    arguments: dict[str, Any] = dict(own)
+    arguments = {name: value for name, value in own.items() if not name.startswith(LINK_PREFIX)}
     knobs: dict[str, object] = {}
     esp = Esp.USER
     for name, value in given.items():
@@ -88,6 +88,7 @@ def build_topology(
     topology.esp = esp
     _change_nats(topology, None if nat is None else find_nat(nat, "value for --nat"), knobs)
     furnish(topology)
+    _change_links(topology, own)
     _change_links(topology, given)
     return topology
 
@@ -128,22 +129,36 @@ def asks_for_nat(nat: str | None, given: Mapping[str, str]) -> bool:
     return nat is not None or any(each == "nat" or each.startswith(NAT_PREFIX) for each in given)
 
 
-def _change_links(topology: Topology, given: Mapping[str, str]) -> None:
-    """Give every link, or the one that is named, the qualities that the user asks for.
+def _change_links(topology: Topology, given: Mapping[str, Any]) -> None:
+    """Give every link, or the one that is named, the qualities that are asked for.
 
     What is said of one link outweighs what is said of all.
+
+    Raises:
+        BadInput: no such link or quality, or a value that is none of its measure.
     """
     asked = [name for name in given if name.startswith(LINK_PREFIX)]
     hints = typing.get_type_hints(Quality)
     for name in sorted(asked, key=lambda each: each.count(".")):
         which, _, quality = name.removeprefix(LINK_PREFIX).rpartition(".")
-        if quality not in QUALITIES:
-            raise unknown("quality of a link", quality, QUALITIES)
         if which and which not in topology.links:
             raise unknown("link", which, topology.links)
-        value = convert(f"--set {name}", given[name], hints[quality])
+        if quality not in QUALITIES:
+            if not which and quality in topology.links:
+                raise BadInput(
+                    f"--set {name}: say which quality of link {quality}, as {name}.delay_ms=20 "
+                    f"({', '.join(QUALITIES)})"
+                )
+            raise unknown("quality of a link", quality, QUALITIES)
+        value = given[name]
+        if isinstance(value, str):
+            value = convert(f"--set {name}", value, hints[quality])
         for link in [topology.links[which]] if which else topology.links.values():
-            link.quality = link.quality.changed({quality: value})
+            try:
+                link.quality = link.quality.changed({quality: value})
+            except BadInput as error:
+                told = str(error).removeprefix("link: ")
+                raise BadInput(f"--set {name}={given[name]}: {told}") from None
 
 
 def _change_nats(topology: Topology, kind: Nat | None, knobs: Mapping[str, object]) -> None:

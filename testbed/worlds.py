@@ -20,6 +20,8 @@ EMULATION, SIMULATION = "emulation", "simulation"
 ENGINES = (EMULATION, SIMULATION)
 TLS_SETTING = "tls"
 _TLS_KINDS = ("modelled", "real")
+LINKS_SETTING = "links"
+_LINK_CARRIERS = ("auto", "netem", "relay")
 
 Runner = Callable[[Coroutine[Any, Any, int]], int]
 """Runs a coroutine to its end, in the engine's time."""
@@ -44,21 +46,25 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
     asked = engine_settings(settings)
     if engine == SIMULATION:
         for name, value in asked.items():
+            if name == LINKS_SETTING:
+                raise BadInput(
+                    "--set engine.links: only the emulation has that choice; the simulation's "
+                    "links are a model"
+                )
             if name != TLS_SETTING:
                 raise unknown("setting of the simulation", name, [TLS_SETTING])
             if value not in _TLS_KINDS:
                 raise unknown("value for --set engine.tls", value, _TLS_KINDS)
         return
-    if asked:
-        raise BadInput(
-            f"--set engine.{next(iter(asked))}: only the simulation has a choice; "
-            "use --engine simulation"
-        )
-    for link in topology.links.values():
-        if not link.quality.is_plain:
+    for name, value in asked.items():
+        if name == TLS_SETTING:
             raise BadInput(
-                f"link {link.name}: delays and losses are the simulation's; use --engine simulation"
+                f"--set engine.{name}: only the simulation has that choice; use --engine simulation"
             )
+        if name != LINKS_SETTING:
+            raise unknown("setting of the emulation", name, [LINKS_SETTING])
+        if value not in _LINK_CARRIERS:
+            raise unknown("value for --set engine.links", value, _LINK_CARRIERS)
 
 
 def make_world(
@@ -83,6 +89,7 @@ def make_world(
 
         real_tls = engine_settings(plan.settings).get(TLS_SETTING) == "real"
         return SimulationWorld(topology, trace, plan.seed, real_tls, key_log)
+    from testbed.engines.emulation.carriage import Wanted
     from testbed.engines.emulation.world import EmulationWorld
 
     return EmulationWorld(
@@ -93,6 +100,7 @@ def make_world(
         plan.cast,
         logs=plan.folder / "logs",
         bindings=asks_for_nat(plan.nat, plan.settings),
+        wanted=Wanted(engine_settings(plan.settings).get(LINKS_SETTING, Wanted.AUTO)),
     )
 
 
@@ -100,6 +108,23 @@ def modelled_by(world: Any) -> Mapping[str, str]:
     """What in this world is a model, and of what kind; nothing in an emulation."""
     told: Mapping[str, str] = getattr(world, "modelled", {})
     return told
+
+
+def links_of(world: Any) -> dict[str, dict[str, object]]:
+    """Each link: its subnet, what is asked of it, who carries it, and what became of its frames.
+
+    Who carries is "veth", "netem" or "relay" in the emulation, "model" in the simulation.
+    """
+    told: Mapping[str, Mapping[str, object]] = getattr(world, "links_told", {})
+    topology: Topology = world.topology
+    return {
+        name: {
+            "subnet": str(link.subnet),
+            "quality": link.quality.told(),
+            **told.get(name, {"back_end": "model"}),
+        }
+        for name, link in topology.links.items()
+    }
 
 
 def versions_of(world: Any) -> Mapping[str, str]:

@@ -23,7 +23,8 @@ SECOND_HOST = f"bootstrap2.{DOMAIN}"
 DM_HOST = f"dm.{DOMAIN}"
 BOOTSTRAP_PORT, SECOND_PORT, DM_PORT = 4443, 4444, 8443
 DM_URL = f"https://{DM_HOST}:{DM_PORT}/dm"
-OTHER_DOMAIN = "isp.example"
+OLD_DOMAIN = f"old.{DOMAIN}"
+"""Where the service has the name of the document's example only."""
 PIN = b"4711"
 MAC = "02000000C0DE"
 DEVICE = "IMEI:356938035643809"
@@ -34,6 +35,7 @@ _dm-bootstrap._tcp.{DOMAIN}. 300 IN SRV 10 0 {BOOTSTRAP_PORT} {BOOTSTRAP_HOST}.
 _dm-bootstrap._tcp.{DOMAIN}. 300 IN SRV 20 0 {SECOND_PORT} {SECOND_HOST}.
 _dmbs._tcp.{DOMAIN}.         300 IN SRV 10 0 {BOOTSTRAP_PORT} {BOOTSTRAP_HOST}.
 _dmbs._tcp.{DOMAIN}.         300 IN SRV 20 0 {SECOND_PORT} {SECOND_HOST}.
+_dmbs._tcp.{OLD_DOMAIN}.     300 IN SRV 10 0 {BOOTSTRAP_PORT} {BOOTSTRAP_HOST}.
 _dm-bootstrap._tcp.gone.{DOMAIN}. 300 IN SRV 0 0 0 .
 """
 FAR_DM_HOST = f"far-dm.{DOMAIN}"
@@ -42,6 +44,7 @@ FAR_DM_URL = f"https://{FAR_DM_HOST}:{DM_PORT}/dm"
 ASKS = (
     Command("Get", "", (Item("./DevDetail/SwV"),)),
     Command("Replace", "", (Item("./Operator/Hello", data="welcome"),)),
+    Command("Add", "", (Item("./Operator/Guest", data="new here"),)),
     Command("Exec", "", (Item("./Operator/Hello"),)),
 )
 

@@ -69,6 +69,7 @@ class ExternalProgram:
     Attributes:
         about: what is known of it.
         starts_off: whether a scenario gives it power; else it has power from the start.
+        restarts: whether it is started again when it ends, which is told; else its end is a crash.
 
     Args:
         host: all it may ask of the world.
@@ -81,6 +82,7 @@ class ExternalProgram:
 
     about: ClassVar[About]
     starts_off = False
+    restarts = False
 
     def __init__(self, host: ProgramHost, node: Node, log: Path) -> None:
         self.host = host
@@ -134,8 +136,8 @@ class ExternalProgram:
             Unsupported: it cannot; says which setting, and what would do.
         """
 
-    def files(self, folder: Path) -> Mapping[str, str]:
-        """Its configuration: text by file name; `folder` is where they are going to lie."""
+    def files(self, folder: Path) -> Mapping[str, str | bytes]:
+        """Its configuration: by file name; `folder` is where they are going to lie."""
         return {}
 
     def arguments(self, folder: Path) -> Sequence[str]:
@@ -158,8 +160,8 @@ class ExternalProgram:
         """
         self._ready.clear()
         folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
-        for name, text in self.files(folder).items():
-            (folder / name).write_text(text)
+        for name, held in self.files(folder).items():
+            (folder / name).write_bytes(held.encode() if isinstance(held, str) else held)
             (folder / name).chmod(0o755)
         self.prepare()
         command = unconfined(self.executable(), folder)
@@ -195,6 +197,9 @@ class ExternalProgram:
         """While the node has power its program must not end."""
         status = await process.wait()
         self.host.tell(EXITED, program=self.about.program, status=status)
+        if self.restarts and self.process is process and self._ready.is_set():
+            await self.start()
+            return
         raise RoleCrashed(f"{_end_in_words(status)}; {self.last_lines(process)}")
 
     def last_lines(self, process: Program) -> str:

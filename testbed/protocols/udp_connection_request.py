@@ -117,8 +117,12 @@ def decode(data: bytes) -> UdpConnectionRequest:
 
 def signature(key: str, ts: str, identifier: str, username: str, cnonce: str) -> str:
     """HMAC-SHA-1 over the four values without anything between them, 40 hexadecimal digits."""
-    text = f"{ts}{identifier}{username}{cnonce}".encode()
-    return hmac.new(key.encode(), text, hashlib.sha1).hexdigest().upper()
+    return signature_of(key, f"{ts}{identifier}{username}{cnonce}")
+
+
+def signature_of(key: str, text: str) -> str:
+    """HMAC-SHA-1 of any text: for senders that sign another one."""
+    return hmac.new(key.encode(), text.encode(), hashlib.sha1).hexdigest().upper()
 
 
 def build(

@@ -96,6 +96,7 @@ def _facts(result: Result) -> dict[str, str]:
                 "seed": told["seed"],
                 "NAT": ", ".join(sorted(nats)) or "none",
                 **_measured(told.get("nats", [])),
+                **_links(told.get("links", {})),
                 "cast": ", ".join(
                     f"{node}={player['program']} {player['version']}"
                     for node, player in told["cast"].items()
@@ -105,6 +106,18 @@ def _facts(result: Result) -> dict[str, str]:
                 **told["versions"],
             }
     return {}
+
+
+def _links(links: Mapping[str, Any]) -> dict[str, str]:
+    """The links that are not plain: what is asked of them, who carried, and what came of it."""
+    told = {}
+    for name, link in links.items():
+        if not isinstance(link, dict) or not link["quality"]:
+            continue
+        words = [f"{quality} {value}" for quality, value in link["quality"].items()]
+        counts = [f"{count} {what}" for what, count in link.get("counts", {}).items() if count]
+        told[f"link {name}"] = ", ".join([*words, f"carried by {link['back_end']}", *counts])
+    return told
 
 
 def _measured(nats: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -34,6 +34,9 @@ class Packages:
         host: for events.
         enrolments: the devices that it knows.
         only: the one device that it serves, whoever asks (a smart card); None: who is named.
+
+    Attributes:
+        body_instead: sent in the place of every package, with a MAC that fits; None: nothing.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Packages:
             each.hardware_address.upper(): each for each in enrolments
         }
         self.only = only
+        self.body_instead: bytes | None = None
 
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each package, by hardware address; judges compare what is sent."""
@@ -64,7 +68,9 @@ class Packages:
         if known is None:
             self.host.tell("BOOTSTRAP_REFUSED", source=str(source), cause=refusal[1])
             return Response(status=refusal[0])
-        body = encode_package(known.account, known.media_type)
+        body = self.body_instead
+        if body is None:
+            body = encode_package(known.account, known.media_type)
         content_type = known.media_type
         if known.pin is not None:
             content_type = secured(known.media_type, known.pin, body)
@@ -91,7 +97,7 @@ class Packages:
 
 
 class BootstrapServer(Role):
-    """Settings of the node: `enrolments`, `url` (for its port), `identity`.
+    """Settings of the node: `enrolments`, `url` (for scheme and port), `identity`.
 
     Attributes:
         packages: what it answers; may be changed while it runs.
@@ -99,7 +105,7 @@ class BootstrapServer(Role):
 
     def __init__(self, host: Host, node: Node) -> None:
         super().__init__(host, node)
-        self.port = Url.parse(node.settings["url"]).port
+        self.url = Url.parse(node.settings["url"])
         self.packages = Packages(host, node.settings.get("enrolments", ()))
         self._server: HttpServer | None = None
         self._listener: Listener | None = None
@@ -117,13 +123,8 @@ class BootstrapServer(Role):
 
     def stage_package(self, body: bytes) -> None:
         """Have each package be these octets, with a MAC that fits."""
-
-        def change(response: Response) -> Response:
-            known = next(iter(self.packages.enrolments.values()))
-            content_type = secured(known.media_type, known.pin or b"", body)
-            return Response((("Content-Type", content_type),), body, status=200)
-
-        self.staged("package", change)
+        self.packages.body_instead = body
+        self.host.tell("STAGED", package=True)
 
     async def _answer(self, request: Request, source: Endpoint) -> Response:
         response = await self.packages.answer(request, source)
@@ -133,9 +134,10 @@ class BootstrapServer(Role):
         """Power is on: listen."""
         self._server = HttpServer(self.host, self._answer, mend=self.mend_of("http"))
         profile = TlsProfile(identity=self.node.settings.get("identity"))
+        secure = profile if self.url.scheme == "https" else None
         self.host.tell("PACKAGES", packages=self.packages.digests())
-        local = Endpoint("0.0.0.0", self.port)
-        self._listener = await self.host.listen(local, self._server.serve, profile)
+        local = Endpoint("0.0.0.0", self.url.port)
+        self._listener = await self.host.listen(local, self._server.serve, secure)
 
     def stop(self) -> None:
         """Power is about to go."""

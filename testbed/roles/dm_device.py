@@ -13,7 +13,7 @@ from testbed.protocols import dhcp, dns
 from testbed.protocols.dm import proofs
 from testbed.protocols.dm.account import Account, decode_package
 from testbed.protocols.dm.client import DmClient, ValueNodes
-from testbed.protocols.dm.session import Packed, Proving
+from testbed.protocols.dm.session import KINDS, Packed, Proving
 from testbed.protocols.http import Request, Response, Url
 from testbed.protocols.wire import Endpoint
 from testbed.roles.bootstrap_server import Packages
@@ -155,6 +155,8 @@ class DmDevice(Device):
         domain = policy.domain or (lease.domain_name or "").rstrip("\0").strip().rstrip(".")
         if not domain:
             raise _Failed(NAME_STEP, "neither the provider nor DHCP option 15 gives a domain")
+        if not domain.isprintable():
+            raise _Failed(NAME_STEP, f"DHCP option 15 gives {domain!r}, which is no domain")
         found = await self._ask(f"_{policy.service}._tcp.{domain}", "SRV", lease)
         if isinstance(found, dns.Failed) and policy.falls_back and found.cause == "NXDOMAIN":
             found = await self._ask(f"_{EXAMPLE_SERVICE}._tcp.{domain}", "SRV", lease)
@@ -223,12 +225,13 @@ class DmDevice(Device):
         request = Request((("Host", url.authority),), method="GET", target=url.target)
         try:
             response = await connection.exchange(request)
-            await connection.close()
         except BaseException as error:
             connection.abort()
-            if isinstance(error, ConnectionError):
+            # It is there, and was asked: nobody else is (AMB-OMA-05).
+            if isinstance(error, OSError) and not isinstance(error, TlsRefused):
                 raise PeerError(f"{url.authority}: {error}") from error
             raise
+        await _close(connection)
         return response
 
     def _received(self, response: Response) -> None:
@@ -246,7 +249,8 @@ class DmDevice(Device):
                 if not proofs.is_authentic(security, self.policy.pin, body):
                     raise _Failed(INSTALL_STEP, "the package's MAC is not that of its octets")
             account = decode_package(body, media_type)
-        except DecodeError as error:
+            _require_usable(account)
+        except (BadInput, DecodeError) as error:
             raise _Failed(INSTALL_STEP, str(error)) from error
         self.host.tell("PACKAGE_VERIFIED", sha256=digest)
         self.account = account
@@ -280,12 +284,12 @@ class DmDevice(Device):
             packed: Packed | None = client.begin()
             while packed is not None:
                 packed = await self._exchange(connection, url, packed, client)
-            await connection.close()
         except BaseException as error:
             connection.abort()
-            if isinstance(error, PeerError | ConnectionError):
+            if isinstance(error, PeerError | OSError):
                 raise _Failed(SESSION_STEP, str(error)) from error
             raise
+        await _close(connection)
         if client.outcome != "complete":
             raise _Failed(SESSION_STEP, client.cause)
         self.host.tell("DM_SESSION_COMPLETE", server_id=account.server_id, url=account.url)
@@ -304,3 +308,30 @@ class DmDevice(Device):
             raise PeerError(f"the DM server answers {response.status}")
         media_type = (response.header("Content-Type") or "").partition(";")[0].strip()
         return client.receive(response.body, media_type, response.header(proofs.HMAC_HEADER) or "")
+
+
+async def _close(connection: HttpConnection) -> None:
+    """Close a connection that has done its work: how it ends changes nothing any more."""
+    try:
+        await connection.close()
+    except OSError:
+        connection.abort()
+
+
+def _require_usable(account: Account) -> None:
+    """Look whether sessions can be opened with that account, before it is installed.
+
+    Raises:
+        BadInput: its address is no URL of a server.
+        DecodeError: a proof of a kind, or with a nonce, that the device cannot make.
+    """
+    Url.parse(account.url)
+    for credentials in (account.client, account.server):
+        if credentials is None:
+            continue
+        if credentials.kind not in KINDS:
+            raise DecodeError(
+                f"bootstrap package: proofs of kind {credentials.kind!r} are not spoken, "
+                f"{', '.join(KINDS)} are"
+            )
+        proofs.nonce_octets(credentials.nonce)

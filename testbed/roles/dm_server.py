@@ -6,7 +6,7 @@ from testbed.errors import DecodeError
 from testbed.host import Host, TlsProfile
 from testbed.protocols.dm import proofs
 from testbed.protocols.dm.server import DmServerSession, Enrolled
-from testbed.protocols.dm.session import Proving
+from testbed.protocols.dm.session import NONCE_OCTETS, Proving
 from testbed.protocols.dm.syncml import decode
 from testbed.protocols.http import Request, Response, Url
 from testbed.protocols.wire import Endpoint
@@ -34,6 +34,14 @@ class DmServer(Role):
             each.device: _enrolled(each) for each in node.settings.get("enrolments", ())
         }
         self._sessions: dict[tuple[str, str], DmServerSession] = {}
+
+    def lose_nonces(self) -> None:
+        """Have the server forget the nonces that it keeps between sessions; for scenarios."""
+        for known in self.enrolled.values():
+            for proving in (known.client, known.server):
+                if proving is not None:
+                    proving.nonce = proofs.new_nonce(self.host.random.randbytes(NONCE_OCTETS))
+        self.host.tell("STAGED", nonces="lost")
 
     async def start(self) -> None:
         """Power is on: listen."""
@@ -71,7 +79,7 @@ class DmServer(Role):
             self.host.tell(
                 "DM_SESSION_OVER",
                 device=session.device,
-                accepted=session.is_accepted or bool(known and known.statuses),
+                accepted=session.is_accepted,
                 values=dict(known.values) if known else {},
             )
         octets = mended_message(self.mend_of("dm"), packed.message, packed.body, source)
@@ -81,8 +89,10 @@ class DmServer(Role):
     def _session(self, device: str, number: str) -> DmServerSession:
         key = (device, number)
         if key not in self._sessions:
-            while len(self._sessions) >= MOST_SESSIONS:
-                del self._sessions[next(iter(self._sessions))]
+            if len(self._sessions) >= MOST_SESSIONS:
+                # Who has not proved himself must not push out who has.
+                strangers = (k for k, each in self._sessions.items() if not each.is_accepted)
+                del self._sessions[next(strangers, next(iter(self._sessions)))]
             self._sessions[key] = DmServerSession(self.url, self.enrolled.get, self.host.random)
         return self._sessions[key]
 

@@ -142,7 +142,7 @@ class ManagedBox(Role, CpeOwner):
         self.udp_requests.restarted()
         if self.listens_outside:
             await self.connection_requests.start()
-        await self.stun.start()
+            await self.stun.start()
         await super().start()
 
     def stop(self) -> None:
@@ -214,8 +214,8 @@ class ManagedBox(Role, CpeOwner):
 
     # CWMP.
 
-    def inform_names(self) -> Iterable[str]:
-        """More parameters for every Inform."""
+    def inform_names(self, to_new_acs: bool) -> Iterable[str]:
+        """More parameters for an Inform."""
         return ()
 
     def session_ended(self, report: SessionReport) -> str | None:

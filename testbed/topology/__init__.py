@@ -16,7 +16,14 @@ from testbed.topology.nat import (
     Refresh,
     Udp,
 )
-from testbed.topology.quality import QUALITIES, Quality
+from testbed.topology.quality import (
+    QUALITIES,
+    Links,
+    Passage,
+    Quality,
+    link_settings,
+    measure,
+)
 from testbed.topology.wiring import (
     LOOPBACK,
     LOOPBACK_ADDRESSES,
@@ -49,8 +56,10 @@ __all__ = [
     "Esp",
     "Hairpinning",
     "Link",
+    "Links",
     "Nat",
     "Node",
+    "Passage",
     "Pooling",
     "Ports",
     "Quality",
@@ -65,6 +74,8 @@ __all__ = [
     "hardware_addresses",
     "interface_name",
     "ladder_order",
+    "link_settings",
+    "measure",
     "places",
     "static_addresses",
 ]

@@ -81,10 +81,10 @@ class Link:
         quality: how it carries frames.
     """
 
-    def __init__(self, name: str, subnet: str) -> None:
+    def __init__(self, name: str, subnet: str, quality: Quality | None = None) -> None:
         self.name = name
         self.subnet = IPv4Network(subnet)
-        self.quality = Quality()
+        self.quality = quality or Quality()
         self._taken: set[int] = set()
         self._next = 100
 
@@ -170,12 +170,21 @@ class Topology:
         self.esp = Esp.USER
         self._suffix = ""
 
-    def link(self, name: str, subnet: str) -> Link:
-        """A new link.  Inside `repeat` its name gets the repetition's number."""
+    def link(self, name: str, subnet: str, **qualities: object) -> Link:
+        """A new link.  Inside `repeat` its name gets the repetition's number.
+
+        Args:
+            name: unique in the topology.
+            subnet: of all who are on it.
+            qualities: how it carries frames, by the names of `Quality`.
+
+        Raises:
+            BadInput: the name is taken, or a quality is unknown or out of its range.
+        """
         name += self._suffix
         if name in self.links:
             raise BadInput(f"topology: two links are called {name!r}")
-        self.links[name] = Link(name, subnet)
+        self.links[name] = Link(name, subnet, Quality().changed(qualities))
         return self.links[name]
 
     def node(

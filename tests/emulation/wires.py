@@ -62,6 +62,7 @@ class Wires:
         self.tapped: list[tuple[str, bool, bytes]] = []
         self.tunnel_keys: list[IkeKeys | EspKeys] = []
         self.keys = tempfile.TemporaryDirectory()
+        self.others: list[Wires] = []
         self.contexts = TlsContexts(Path(self.keys.name, "tls.log"))
 
     def nodes(self, *names: str) -> None:
@@ -173,7 +174,14 @@ class Wires:
             self.something_told.clear()
             await self.something_told.wait()
 
+    def beside(self) -> Wires:
+        """Other nodes and wires, which nothing connects to these."""
+        self.others.append(Wires())
+        return self.others[-1]
+
     def close(self) -> None:
+        for other in self.others:
+            other.close()
         for capture in self.captures:
             capture.stop()
         for host in self.hosts.values():

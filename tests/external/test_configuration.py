@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,12 +14,17 @@ from testbed.errors import EXIT_OK, MissingFeature, RoleCrashed, Unsupported
 from testbed.external import PROGRAMS, find_program
 from testbed.external.bind import Bind
 from testbed.external.dnsmasq import Dnsmasq
+from testbed.external.nginx import Nginx
 from testbed.external.program import About, ExternalProgram, unconfined
 from testbed.external.udhcpc import answered, read_words
 from testbed.external.unbound import Unbound
 from testbed.external.zone_file import zone_file
 from testbed.host import ProgramHost
+from testbed.protocols.dm.account import PROVISIONING_WBXML
+from testbed.protocols.dm.proofs import package_mac
+from testbed.protocols.pki import Identity
 from testbed.topology import Node, Topology
+from topologies.bootstrap import PIN, bootstrap_by_dns
 from topologies.homes import home_on_internet
 
 FOLDER = Path("/run/lab/x")
@@ -37,7 +43,7 @@ def gateway(**settings: Any) -> Node:
     return home_on_internet(**settings).nodes["gateway"]
 
 
-def files(program: type[ExternalProgram], node: Node) -> Mapping[str, str]:
+def files(program: type[ExternalProgram], node: Node) -> Mapping[str, str | bytes]:
     return program(NOWHERE, node, FOLDER / "log").files(FOLDER)
 
 
@@ -215,3 +221,26 @@ def test_named_without_its_zone_is_a_crash_and_not_a_cast() -> None:
 
     with pytest.raises(RoleCrashed, match=r"cannot read its zone; .*\n  log        zone: bad name"):
         bind.heard("zone operator.example/IN: not loaded due to errors.")
+
+
+def test_nginx_holds_the_packages_of_the_devices_that_are_enrolled() -> None:
+    node = bootstrap_by_dns().nodes["bootstrap_server"]
+    identity = Identity("bootstrap.mobilecarrier.example", b"certificate\n", b"key", (b"issuer\n",))
+    told = files(Nginx, replace(node, settings={**node.settings, "identity": identity}))
+
+    configuration = str(told["nginx.conf"])
+    package = told["02000000C0DE"]
+    assert isinstance(package, bytes)
+    mac = package_mac(PIN, package)
+    assert f"default_type '{PROVISIONING_WBXML}; sec=1; mac={mac}';" in configuration
+    assert '"~*^GET (1\\.[23])? 02000000C0DE$" 02000000C0DE;' in configuration
+    assert "listen 192.168.1.60:4443 ssl;" in configuration
+    assert told["certificate.pem"] == b"certificate\nissuer\n"
+
+
+def test_nginx_is_no_server_in_clear() -> None:
+    node = bootstrap_by_dns().nodes["bootstrap_server"]
+    clear = replace(node, settings={**node.settings, "url": "http://192.168.1.60/"})
+
+    with pytest.raises(Unsupported, match="which is set up for HTTPS only; the node's url is"):
+        Nginx(NOWHERE, clear, FOLDER / "log")

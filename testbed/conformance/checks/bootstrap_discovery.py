@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from testbed.conformance.bootstraps import (
@@ -17,6 +18,8 @@ from testbed.trace.trace import Trace
 
 SERVICES = ("dm-bootstrap", "dmbs")
 """The normative name, and the alias of the document's example (AMB-OMA-01)."""
+_AT_THE_END = sys.maxsize
+"""A record's number that comes after all others."""
 
 
 def _looks(trace: Trace) -> Iterator[Bootstrap]:
@@ -205,13 +208,16 @@ def dns_gives_the_server(trace: Trace) -> Iterator[Finding]:
         for looked in answered:
             assert looked.answer is not None
             answer = looked.answer.message
-            targets = [each.target for each in answer.services if each.target.rstrip(".")]
+            # A DNS server puts the records of an answer in any order; the device goes by priority.
+            services = sorted(answer.services, key=lambda each: each.priority)
+            targets = [each.target for each in services if each.target.rstrip(".")]
             if answer.code == "NOERROR" and targets:
-                found = _addresses(bootstrap, targets[0], looked.answer.number + 1_000_000)
-                if found:
-                    yield ok(looked.answer, f"{targets[0]} at {', '.join(sorted(found))}")
+                found = {each: _addresses(bootstrap, each, _AT_THE_END) for each in targets}
+                target = next((each for each in targets if found[each]), None)
+                if target is not None:
+                    yield ok(looked.answer, f"{target} at {', '.join(sorted(found[target]))}")
                 else:
-                    yield fault(looked.answer, f"no address is found for {targets[0]}")
+                    yield fault(looked.answer, f"no address is found for {', '.join(targets)}")
         if answered and next(bootstrap.served(), None) is None:
             last = answered[-1].answer
             assert last is not None

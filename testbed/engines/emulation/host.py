@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from testbed.engines.calls import Call
 from testbed.engines.emulation.carrier import CarrierWatch
 from testbed.engines.emulation.configured import Configured
 from testbed.engines.emulation.interfaces import Neighbours, announce, await_ready
@@ -33,6 +32,7 @@ from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.emulation.translation import Translates
 from testbed.engines.emulation.tunnel_ends import TunnelGround
 from testbed.engines.emulation.tunnels import NodeTunnels, TunnelEnds
+from testbed.engines.life import Crashed, Tell
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import (
     DatagramHandler,
@@ -41,14 +41,8 @@ from testbed.host import (
     Port,
     Program,
     ProgramHost,
-    Timer,
 )
 from testbed.protocols.wire import Endpoint
-
-Tell = Callable[[str, str, Mapping[str, Any]], None]
-"""Called with node, event and its fields."""
-Crashed = Callable[[str, BaseException], None]
-"""Called with node and error: a defect of its role."""
 
 
 class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
@@ -80,23 +74,17 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
         taps: Taps | None = None,
         ground: TunnelGround | None = None,
     ) -> None:
-        self.name = name
+        super().__init__(name, asyncio.get_running_loop(), tell, crashed)
         self.namespace = namespace
         self.interfaces = interfaces
         self.random = Random(f"{seed}/{name}")
         self.names: dict[str, str] = {}
-        self.powered = True
-        self.loop = asyncio.get_running_loop()
-        self.timers: dict[Call, None] = {}
-        self._tell = tell
-        self._crashed = crashed
         self._contexts = contexts
         self._taps = taps
         self._netlink = Netlink(namespace)
         self.prepare_translation()
         self._tunnels = NodeTunnels(self, self._netlink, self._forwarding, ground or TunnelGround())
         # Dictionaries, not sets: what ends together ends in the order in which it began.
-        self._tasks: dict[asyncio.Task[None], None] = {}
         self._ports: dict[UdpPort | RawPort, None] = {}
         self._streams: dict[TcpStream, None] = {}
         self._listeners: dict[TcpListener, None] = {}
@@ -105,52 +93,6 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
         self._carrier_callbacks: list[Callable[[str, bool], None]] = []
         # What the network had configured, once the role has changed anything of it.
         self._before: Configured | None = None
-
-    # Time, tasks, events
-
-    def now(self) -> float:
-        """Seconds of a monotonic clock."""
-        return self.loop.time()
-
-    def tell(self, event: str, **fields: Any) -> None:
-        """Write an event of this node into the trace."""
-        self._tell(self.name, event, fields)
-
-    def guard(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Call; an exception is reported as the role's crash, and the host lives on."""
-        try:
-            call(*arguments)
-        except Exception as error:
-            self._crashed(self.name, error)
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run `work` until it ends or the node loses power.  Its exception is the role's crash.
-
-        Without power the task is cancelled before its first step.
-        """
-        task = self.loop.create_task(work, name=f"{self.name}: {name}")
-        self._tasks[task] = None
-        task.add_done_callback(self._ended)
-        if not self.powered:
-            task.cancel()
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            self._crashed(self.name, error)
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back at that time of `now()`, unless cancelled or the node has lost power."""
-        call = Call(self, when, callback)
-        if self.powered:
-            self.timers[call] = None
-        else:
-            call.cancel()
-        return call
 
     # Datagrams
 
@@ -295,10 +237,7 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
         with self._netlink.batch():
             for interface in self.interfaces:
                 self._netlink.set_up(interface, False)
-        for task in list(self._tasks):
-            task.cancel()
-        for timer in list(self.timers):
-            timer.cancel()
+        self._end_work()
         for listener in list(self._listeners):
             listener.close()
         for stream in list(self._streams):
@@ -338,13 +277,6 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
         """Power off for good; the namespace may be closed."""
         self.power_off()
         self._netlink.close()
-
-    def require_power(self) -> None:
-        """Raises:
-        OSError: the node has no power.
-        """
-        if not self.powered:
-            raise ConnectionAbortedError(f"{self.name} has no power")
 
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from testbed.engines.emulation.rule_texts import Ends, allotment, chain, dynamic
+from testbed.engines.emulation.rule_texts import AS_GIVEN, Ends, allotment, chain, dynamic
 from testbed.errors import BadInput
 from testbed.nat.supply import PORTS, REBINDING_STEP
 from testbed.topology import (
@@ -209,14 +209,15 @@ class _Table:
 
     def _destination(self) -> str:
         found = [
-            f"{self.outer_in} meta l4proto udp dnat ip to ip daddr . udp dport map @in{suffix}"
+            f"{self.outer_in} meta l4proto udp dnat ip to ip daddr . udp dport map @in{suffix} "
+            f"{AS_GIVEN}"
             for suffix in self.lifetimes
         ]
         if self.nat.hairpinning is not Hairpinning.OFF:
             own = "{ " + ", ".join(self.addresses) + " }"
             found += [
                 f"{self.inner} ip daddr {own} meta l4proto udp "
-                f"dnat ip to ip daddr . udp dport map @in{suffix}"
+                f"dnat ip to ip daddr . udp dport map @in{suffix} {AS_GIVEN}"
                 for suffix in self.lifetimes
             ]
         return chain("destination", found, "nat hook prerouting priority dstnat")
@@ -296,7 +297,7 @@ class _Table:
                 "nat hook postrouting priority srcnat",
             )
         key = "ip saddr . udp sport" + _value_of(self.nat.mapping, Ends.ORIGINAL)
-        choose = [f"snat ip to {key} map @out{suffix}" for suffix in self.lifetimes]
+        choose = [f"snat ip to {key} map @out{suffix} {AS_GIVEN}" for suffix in self.lifetimes]
         count = len(self.addresses)
         if self._is_paired:
             choose += [f"ip saddr @paired_{number} goto to_{number}" for number in range(count)]
@@ -319,9 +320,7 @@ class _Table:
         is_free = " ".join(f"udp sport != @taken_{number}{suffix}" for suffix in self.lifetimes)
         keeps = nat.ports is Ports.PRESERVING and self.moved == 0
         if keeps:
-            # With its port named: else the kernel looks for another flow of the same inside first,
-            # also among those that have ended and that it has not cleared away yet.
-            lines.append(f"{is_free} snat ip to {self.addresses[number]} : udp sport")
+            lines.append(f"{is_free} snat ip to {self.addresses[number]} : udp sport {AS_GIVEN}")
         few = keeps and nat.mapping is Dependence.ENDPOINT_INDEPENDENT
         lines.append(
             allotment(

@@ -198,6 +198,13 @@ class Netlink(RouteSocket):
         )
         self._ask(_NEW_LINK, 0, body, f"set {name} {'up' if up else 'down'}")
 
+    def set_mtu(self, name: str, octets: int) -> None:
+        """Have it send no IP packet that is longer."""
+        body = (
+            _link_header() + text_attribute(_LINK_NAME, name) + number_attribute(_LINK_MTU, octets)
+        )
+        self._ask(_NEW_LINK, 0, body, f"set {name}'s MTU {octets}")
+
     def set_hardware_address(self, name: str, hardware_address: str) -> None:
         """Change the hardware address; the interface may be up."""
         body = (

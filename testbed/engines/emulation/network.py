@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -19,11 +19,15 @@ from mininet.log import output
 from mininet.net import Mininet
 from mininet.topo import Topo
 
+from testbed.engines.emulation.carriage import BackEnd, Wanted, as_netem, choose
 from testbed.engines.emulation.links import LabIntf, LabLink
 from testbed.engines.emulation.netlink import Netlink
-from testbed.engines.emulation.nodes import LabNode, LabSwitch, fresh_namespace
+from testbed.engines.emulation.nodes import LabNode, LabSwitch, RelayedSwitch, fresh_namespace
+from testbed.engines.emulation.relay import RelayedLink, RelayPort
+from testbed.engines.emulation.relay_process import RelayProcess, port_socket
+from testbed.engines.emulation.traffic import set_netem
 from testbed.errors import BadInput, LocalError, unknown
-from testbed.topology import Topology, hardware_address, interface_name
+from testbed.topology import Quality, Topology, hardware_address, interface_name
 
 _PORTS_MOST = 1023
 """Ports of a Linux bridge (BR_MAX_PORTS less the one it keeps)."""
@@ -101,7 +105,10 @@ class LabMininet(Mininet):  # type: ignore[misc]  # Mininet has no types
     Attributes:
         root: the namespace of the switches.
         netlink: configures it.
+        relayed: the links that have no bridge, because a relay carries their frames.
     """
+
+    relayed: Collection[str] = frozenset()
 
     def __init__(self, topo: Topo | None = None, **params: Any) -> None:
         # Else Mininet writes sysctls of the machine, which outlive it.
@@ -121,6 +128,7 @@ class LabMininet(Mininet):  # type: ignore[misc]  # Mininet has no types
         """Add a switch; ours are in one namespace."""
         if cls is None and self.switch is LabSwitch:
             params.update(namespace=self.root, netlink=self.netlink)
+            cls = RelayedSwitch if name in self.relayed else None
         return super().addSwitch(name, cls, **params)
 
     def stop(self) -> None:
@@ -244,20 +252,32 @@ class Network:
 
     Args:
         topology: what is wired to what.
+        seed: of what chance decides on its links.
+        wanted: who carries links that are no mere wires.
 
     Attributes:
         topology: the same.
         mininet: Mininet's own object for it, built by `start`.
         nodes: the topology's nodes by name, from `start` on.
+        back_ends: who carries each link.
+        relay: carries the links that it has to, from `start` on; None: there are none.
 
     Raises:
         BadInput: the topology cannot be wired with bridges.
-        MissingFeature: the kernel gives no namespace.
+        MissingFeature: the kernel gives no namespace, or lacks the netem that is wanted.
     """
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, seed: str = "", wanted: Wanted = Wanted.AUTO) -> None:
         self.topology = topology
         self.mininet = LabMininet(to_mininet(topology), build=False)
+        try:
+            self.back_ends = choose(topology, wanted, self.mininet.netlink)
+        except LocalError:
+            self.mininet.stop()
+            raise
+        self.mininet.relayed = [n for n, end in self.back_ends.items() if end is BackEnd.RELAY]
+        self.relay: RelayProcess | None = None
+        self._seed = seed
         self._nodes: dict[str, LabNode] = {}
 
     @property
@@ -276,10 +296,35 @@ class Network:
         _allow_descriptors(len(self.topology.nodes) * _DESCRIPTORS_EACH)
         self.mininet.start()
         self._nodes.update((name, self.mininet[name]) for name in self.topology.nodes)
+        self._give_qualities()
         self._await_ready({str(link.intf2) for link in self.mininet.links})
+
+    def _give_qualities(self) -> None:
+        """Have every link carry as well as its quality says."""
+        root = self.mininet.netlink
+        relayed: dict[str, RelayedLink] = {}
+        for link in self.topology.links.values():
+            back_end, quality = self.back_ends[link.name], link.quality
+            for node, number in self.topology.on_link(link.name):
+                interface = self._nodes[node.name].nameToIntf[interface_name(number)]
+                port, station = str(interface.link.intf2), f"{node.name}/{interface.name}"
+                if quality.mtu != Quality().mtu:
+                    root.set_mtu(port, quality.mtu)
+                    interface.node.netlink.set_mtu(interface.name, quality.mtu)
+                if back_end is BackEnd.NETEM:
+                    # Behind the port: what it drops the sender has sent, and its capture shows it.
+                    netem = as_netem(quality, f"{self._seed}/link/{link.name}/{station}")
+                    set_netem(root, port, netem)
+                elif back_end is BackEnd.RELAY:
+                    joined = relayed.setdefault(link.name, RelayedLink(link.name, quality))
+                    RelayPort(joined, station, port_socket(self.mininet.root, port), self._seed)
+        if relayed:
+            self.relay = RelayProcess(list(relayed.values()))
 
     def stop(self) -> None:
         """End every process and let every namespace go; may follow a start that failed."""
+        if self.relay is not None:
+            self.relay.kill()
         self.mininet.stop()
         self._nodes.clear()
 

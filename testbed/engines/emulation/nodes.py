@@ -393,6 +393,29 @@ class LabSwitch(LabNode, Switch):  # type: ignore[misc]  # Mininet has no types
         return str(self.cmd("bridge", *args))
 
 
+class RelayedSwitch(LabSwitch):
+    """A link without a bridge: the relay carries its frames from port to port."""
+
+    def start(self, _controllers: Any = None) -> None:
+        """Nothing: the relay starts when the ports of all links are there."""
+
+    def attach(self, intf: Any) -> None:
+        """Refuse: the relay knows the ports that it began with.
+
+        Raises:
+            BadInput: always.
+        """
+        raise BadInput(f"switch {self.name}: a relay carries this link, and takes no more ports")
+
+    def detach(self, intf: Any) -> None:
+        """Refuse likewise.
+
+        Raises:
+            BadInput: always.
+        """
+        raise BadInput(f"switch {self.name}: a relay carries this link, and keeps its ports")
+
+
 def _call(function: str, *arguments: Any) -> None:
     if getattr(_libc, function)(*arguments) != 0:
         number = ctypes.get_errno()

@@ -133,6 +133,20 @@ class RouteSocket:
             refused, self._refused = self._refused, None
             raise refused
 
+    def request(self, kind: int, flags: int, body: bytes, subject: str) -> None:
+        """Have the kernel do something; in a batch, with the others.
+
+        Args:
+            kind: number of the message.
+            flags: of its header.
+            body: what follows its header.
+            subject: what it is about, for the error: "set eth0 up".
+
+        Raises:
+            NetlinkError: it refused; inside a batch, at the batch's end.
+        """
+        self._ask(kind, flags, body, subject)
+
     def _ask(self, kind: int, flags: int, body: bytes, subject: str) -> None:
         with self._lock:
             self._pending.append((kind, flags | _REQUEST, body, subject))

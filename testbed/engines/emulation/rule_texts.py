@@ -9,6 +9,15 @@ from testbed.nat.supply import FIRST_PORT, PORTS
 
 _MOST_ELEMENTS = 65_535
 
+AS_GIVEN = "fully-random"
+"""Ends a rule that names the one port that it wants, which is then all that chance can choose.
+
+Without it the kernel looks for another flow of the same inside first, and takes the port without
+looking who has it: where that is a flow which has ended and is not cleared away yet (that takes up
+to a minute), the packet is dropped when it is to be kept track of.  With it, the kernel looks the
+port up, and to be looked up clears away what has ended (nf_nat_core.c, nf_conntrack_tuple_taken).
+"""
+
 
 class Ends(Enum):
     """Where a packet's remote endpoint stands: address and port."""
@@ -50,4 +59,5 @@ def allotment(address: str, is_random: bool, first: int, count: int) -> str:
     ports = ", ".join(
         f"{number} : {FIRST_PORT + (first + number) % PORTS}" for number in range(count)
     )
-    return f"meta l4proto udp snat ip to {address} : numgen inc mod {count} map {{ {ports} }}"
+    chosen = f"numgen inc mod {count} map {{ {ports} }}"
+    return f"meta l4proto udp snat ip to {address} : {chosen} {AS_GIVEN}"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import socket
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.ports import family_of
 from testbed.engines.emulation.streams import TcpListener, TcpStream
 from testbed.engines.handshakes import Handshakes
+from testbed.engines.life import Life
 from testbed.engines.tls import Tap, TlsStream
 from testbed.engines.tls_policy import TlsContexts
 from testbed.host import Listener, Stream, StreamHandler, TlsProfile
@@ -23,27 +22,14 @@ Taps = Callable[[str, Endpoint, Endpoint, bool], Tap | None]
 gives who is told its clear octets."""
 
 
-class StreamEnds:
+class StreamEnds(Life):
     """What of a host has to do with streams."""
 
-    name: str
     namespace: Namespace
     _contexts: TlsContexts
     _taps: Taps | None
     _streams: dict[TcpStream, None]
     _listeners: dict[TcpListener, None]
-
-    def tell(self, event: str, **fields: Any) -> None:
-        """The host's."""
-        raise NotImplementedError
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """The host's."""
-        raise NotImplementedError
-
-    def require_power(self) -> None:
-        """The host's."""
-        raise NotImplementedError
 
     async def connect(
         self, remote: Endpoint, tls: TlsProfile | None = None, local: str | None = None
@@ -118,25 +104,6 @@ class StreamEnds:
         listener = TcpListener(listening, accepted, refused, self._forget_listener)
         self._listeners[listener] = None
         return listener
-
-    async def _serve(
-        self,
-        below: TcpStream,
-        handler: StreamHandler,
-        handshakes: Handshakes[TcpStream, TlsStream] | None,
-    ) -> None:
-        stream = below if handshakes is None else await handshakes.shake(below)
-        if stream is None:
-            return
-        try:
-            await handler(stream)
-            await stream.close()
-        except ConnectionError as error:
-            self.tell("STREAM_BROKEN", remote=str(below.remote), reason=str(error))
-            stream.abort()
-        except BaseException:
-            stream.abort()
-            raise
 
     def _stream(self, tcp: socket.socket) -> TcpStream:
         stream = TcpStream(tcp, self._forget_stream)

@@ -15,12 +15,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from testbed.engines.emulation.capture import Capture
+from testbed.engines.emulation.carriage import Wanted, told
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.network import Network
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
 from testbed.engines.emulation.tunnel_ends import LINK, TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
+from testbed.errors import LocalError
 from testbed.host import Interface
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
@@ -44,6 +46,7 @@ class EmulationWorld:
             flood of packets down (a prompt's iperf).
         logs: folder of the logs of what the world itself starts (charon); None: none are kept.
         bindings: whether gateways tell what becomes of their bindings.
+        wanted: who carries links that are no mere wires.
 
     Attributes:
         key_log: the secrets of all TLS connections, in NSS key log form, once the world has
@@ -61,6 +64,7 @@ class EmulationWorld:
         captured: bool = True,
         logs: Path | None = None,
         bindings: bool = False,
+        wanted: Wanted = Wanted.AUTO,
     ) -> None:
         self.topology = topology
         self.trace = trace
@@ -70,13 +74,15 @@ class EmulationWorld:
         self.crashed = asyncio.Event()
         self._foreign = frozenset(foreign)
         self._connections = itertools.count()
+        self._link_counts: Mapping[str, Mapping[str, int]] = {}
         self._own_files: TemporaryDirectory[str] | None = None
         if key_log is None:
             self._own_files = TemporaryDirectory(prefix="keys")
             key_log = Path(self._own_files.name, "tls.log")
         self._contexts = TlsContexts(key_log)
-        self.network = Network(topology)
+        self.network = Network(topology, seed, wanted)
         self.network.start()
+        self._watch_relay()
         ground = TunnelGround(logs, topology.esp, self._keys_told)
         self.versions: Mapping[str, str] = ground.versions
         self._hosts: dict[str, EmulatedHost] = {
@@ -181,6 +187,34 @@ class EmulationWorld:
         """Wait until all that is on the wires by now is in the trace."""
         await self.capture.flush()
 
+    def _watch_relay(self) -> None:
+        """A relay that ends by itself ends the run: its links carry nothing any more."""
+        relay = self.network.relay
+        if relay is None:
+            return
+
+        def ended() -> None:
+            asyncio.get_running_loop().remove_reader(relay.fileno())
+            try:
+                relay.finish()
+            except LocalError as error:
+                self._role_crashed("links", error)
+
+        asyncio.get_running_loop().add_reader(relay.fileno(), ended)
+
+    def _finish_relay(self) -> None:
+        relay = self.network.relay
+        if relay is None or relay.has_ended:
+            return
+        asyncio.get_running_loop().remove_reader(relay.fileno())
+        self._link_counts = relay.finish()
+        self.trace.drops += sum(each["spoilt"] for each in self._link_counts.values())
+
+    @property
+    def links_told(self) -> dict[str, dict[str, object]]:
+        """Who carries each link, and what became of its frames where the relay did."""
+        return told(self.topology, self.network.back_ends, self._link_counts)
+
     def finish(self) -> None:
         """All that was on the wires is in the trace, and nothing more comes.
 
@@ -201,6 +235,7 @@ class EmulationWorld:
     def _close_capture(self) -> None:
         self.capture.stop()
         self.trace.drops = sum(self.capture.drops.values())
+        self._finish_relay()
         self.key_log = self._contexts.key_log()
         if self._own_files is not None:
             self._own_files.cleanup()

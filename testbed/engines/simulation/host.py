@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import functools
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from testbed.engines.calls import Call
 from testbed.engines.handshakes import Handshakes
+from testbed.engines.life import Crashed, Life, Tell
 from testbed.engines.simulation.clock import SimulationLoop
 from testbed.engines.simulation.interfaces import NetworkInterface
 from testbed.engines.simulation.links import Link
@@ -37,22 +36,17 @@ from testbed.host import (
     Port,
     Stream,
     StreamHandler,
-    Timer,
     TlsProfile,
 )
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat, Node
 
-Tell = Callable[[str, str, Mapping[str, Any]], None]
-"""Called with node, event and its fields."""
-Crashed = Callable[[str, BaseException], None]
-"""Called with node and error: a defect of its role."""
 Taps = Callable[[str, Endpoint, Endpoint, bool], Tap | None]
 """Called with node, local and remote end of a TLS stream and whether the node has connected it;
 gives who is told its clear octets."""
 
 
-class SimulatedHost(TunnelEnds):
+class SimulatedHost(Life, TunnelEnds):
     """One node.  Fits `testbed.host.Host`.
 
     It has power from the start, and its static addresses and default route.
@@ -85,17 +79,12 @@ class SimulatedHost(TunnelEnds):
         inner: Inner,
         on_keys: OnKeys,
     ) -> None:
-        self.name = node.name
+        super().__init__(node.name, loop, tell, crashed)
         self.node = node
         self.interfaces = interfaces
         self.random = Random(f"{seed}/{self.name}")
         self.names: dict[str, str] = {}
-        self.powered = True
-        self.loop: asyncio.AbstractEventLoop = loop
-        self.timers: dict[Call, None] = {}
         self._clock = loop
-        self._tell = tell
-        self._crashed = crashed
         self._security = security
         self._taps = taps
         # The kernel's randomness, which is none of the role's.
@@ -115,7 +104,6 @@ class SimulatedHost(TunnelEnds):
         self._tcp = TcpEnds(self.stack, loop, self._kernel_random)
         self.stack.deliver[UDP] = self._udp.take
         self.stack.heard = self._tcp.heard
-        self._tasks: dict[asyncio.Task[None], None] = {}
         self._carrier_callbacks: list[Callable[[str, bool], None]] = []
         self.tunnels = NodeTunnels(self, self._kernel_random, inner, on_keys)
         self._configure()
@@ -127,52 +115,6 @@ class SimulatedHost(TunnelEnds):
         ):
             interface.set_address(attachment.address, attachment.prefix_length)
         self.stack.router = self.node.router
-
-    # Time, tasks, events
-
-    def now(self) -> float:
-        """Seconds of a monotonic clock."""
-        return self._clock.time()
-
-    def tell(self, event: str, **fields: Any) -> None:
-        """Write an event of this node into the trace."""
-        self._tell(self.name, event, fields)
-
-    def guard(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Call; an exception is reported as the role's crash, and the host lives on."""
-        try:
-            call(*arguments)
-        except Exception as error:
-            self._crashed(self.name, error)
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run `work` until it ends or the node loses power.  Its exception is the role's crash.
-
-        Without power the task is cancelled before its first step.
-        """
-        task = self.loop.create_task(work, name=f"{self.name}: {name}")
-        self._tasks[task] = None
-        task.add_done_callback(self._ended)
-        if not self.powered:
-            task.cancel()
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            self._crashed(self.name, error)
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back at that time of `now()`, unless cancelled or the node has lost power."""
-        call = Call(self, when, callback)
-        if self.powered:
-            self.timers[call] = None
-        else:
-            call.cancel()
-        return call
 
     # Datagrams
 
@@ -265,25 +207,6 @@ class SimulatedHost(TunnelEnds):
 
         listener: TcpListener = self._tcp.listen(local, accepted)
         return listener
-
-    async def _serve(
-        self,
-        below: TcpStream,
-        handler: StreamHandler,
-        handshakes: Handshakes[TcpStream, Secured] | None,
-    ) -> None:
-        stream = below if handshakes is None else await handshakes.shake(below)
-        if stream is None:
-            return
-        try:
-            await handler(stream)
-            await stream.close()
-        except ConnectionError as error:
-            self.tell("STREAM_BROKEN", remote=str(below.remote), reason=str(error))
-            stream.abort()
-        except BaseException:
-            stream.abort()
-            raise
 
     # Addresses and routes
 
@@ -388,10 +311,7 @@ class SimulatedHost(TunnelEnds):
         self._carrier_callbacks.clear()
         for interface in self.stack.interfaces.values():
             interface.has_power = False
-        for task in list(self._tasks):
-            task.cancel()
-        for timer in list(self.timers):
-            timer.cancel()
+        self._end_work()
         self._tcp.vanish()
         self._udp.close()
         if self.stack.translator is not None:
@@ -416,14 +336,6 @@ class SimulatedHost(TunnelEnds):
         self.stack.has_power = True
         for interface in self.stack.interfaces.values():
             interface.has_power = True
-
-    def require_power(self) -> None:
-        """
-        Raises:
-            ConnectionAbortedError: it has none.
-        """
-        if not self.powered:
-            raise ConnectionAbortedError(f"{self.name} has no power")
 
 
 if TYPE_CHECKING:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+from testbed.engines.conveyance import LOST, Fate, Lane, is_refused
 from testbed.engines.simulation.clock import SimulationLoop
 from testbed.engines.simulation.packets import ASKS, ETHERNET_BROADCAST, Arp, Packet, frame
 from testbed.topology.quality import Quality
 
+__all__ = ["Content", "Fate", "Judge", "Link", "Station"]
+
 Content = Packet | Arp
-QUEUE_OCTETS = 256 * 1024
-"""What waits at most before a link whose rate is bounded; what does not fit is lost."""
 
 
 class Station(Protocol):
@@ -36,19 +36,6 @@ Sent = Callable[[str, Station, bytes], None]
 """Called with link, station and frame: what a station put on a link, and what one received."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of one frame; the first copy that arrives is none where `copies` is empty.
-
-    Attributes:
-        copies: how much later than the link's delay each copy arrives, in microseconds.
-        overtaken: whether it arrives only after the next frame of the same station.
-    """
-
-    copies: tuple[int, ...] = (0,)
-    overtaken: bool = False
-
-
 Judge = Callable[[str, Content], Fate | None]
 """Says of each frame, by link and content, what becomes of it; None: as the quality says."""
 OVERTAKEN_AFTER_US = 50_000
@@ -65,7 +52,7 @@ class Link:
         name: in the topology.
         quality: how it carries.
         loop: the clock.
-        random: of delays and losses.
+        seed: of delays and losses.
         sent: called with each frame as its sender put it on the link.
         received: called with each copy that a station receives.
     """
@@ -75,21 +62,21 @@ class Link:
         name: str,
         quality: Quality,
         loop: SimulationLoop,
-        random: Random,
+        seed: str,
         sent: Sent,
         received: Sent,
     ) -> None:
         self.name = name
         self.judge: Judge | None = None
         self._loop = loop
-        self._random = random
+        self._seed = seed
+        self._common = Random(seed)
         self._sent = sent
         self._received = received
         self._stations: dict[str, Station] = {}
         self._holders: dict[str, dict[str, Station]] = {}
-        self.set_quality(quality)
-        self._free_at_us: dict[str, float] = {}
-        self._last_us: dict[str, int] = {}
+        self.quality = quality
+        self._lanes: dict[str, Lane] = {}
         self._held: dict[str, tuple[Station, Content, bytes, str]] = {}
         # What is on its way: number to when it arrives, and what; as a list at the world's end.
         self._on_way: dict[int, tuple[int, Station, str, Content, bytes]] = {}
@@ -110,9 +97,21 @@ class Link:
     def set_quality(self, quality: Quality) -> None:
         """Carry as that says, from the next frame on."""
         self.quality = quality
-        self._delay_us = round(quality.delay_ms * 1000)
-        self._jitter_us = round(quality.jitter_ms * 1000)
-        self._octet_us = 8000 / quality.rate_kbps if quality.rate_kbps else 0.0
+        for lane in self._lanes.values():
+            lane.set_quality(quality)
+
+    def _lane(self, station: Station) -> Lane:
+        """The station's way over the link.
+
+        Where chance decides about frames each station has its own, so that what becomes of its
+        n-th frame does not depend on others; elsewhere all share one, which a crowd can afford.
+        """
+        lane = self._lanes.get(station.hardware_address)
+        if lane is None:
+            own = Random(f"{self._seed}/{station.node}/{station.name}")
+            lane = Lane(self.quality, own if self.quality.is_drawn else self._common)
+            self._lanes[station.hardware_address] = lane
+        return lane
 
     @property
     def mtu(self) -> int:
@@ -124,56 +123,36 @@ class Link:
         if not station.has_carrier:
             return
         data = frame(destination, station.hardware_address, content)
-        if not self._octet_us:
-            self._put(station, destination, content, data)
-            return
         now_us = self._loop.now_us
-        begins_us = max(float(now_us), self._free_at_us.get(station.hardware_address, 0.0))
-        if (begins_us - now_us) > QUEUE_OCTETS * self._octet_us:
+        begins_us = self._lane(station).begins_us(now_us, len(data))
+        if begins_us is None:
             return
-        self._free_at_us[station.hardware_address] = begins_us + len(data) * self._octet_us
         if begins_us <= now_us:
             self._put(station, destination, content, data)
         else:
-            self._loop.call_at_us(round(begins_us), self._put, station, destination, content, data)
+            self._loop.call_at_us(begins_us, self._put, station, destination, content, data)
 
     def _put(self, station: Station, destination: str, content: Content, data: bytes) -> None:
         """The frame is on the wire now."""
         if not station.has_carrier:
             return
         self._sent(self.name, station, data)
+        lane = self._lane(station)
         fate = self.judge(self.name, content) if self.judge is not None else None
         if fate is None:
-            fate = self._draw()
+            fate = lane.drawn(data)
         if fate.overtaken:
             self._hold(station, destination, content, data)
             return
-        jitter_us = self._random.randrange(self._jitter_us) if self._jitter_us else 0
-        taken_us = self._delay_us + jitter_us + round(len(data) * self._octet_us)
-        for more_us in fate.copies:
-            arrives_us = self._loop.now_us + taken_us + more_us
-            if not more_us:
-                # A link keeps order: a frame arrives after the one before it.
-                arrives_us = max(arrives_us, self._last_us.get(station.hardware_address, 0))
-                self._last_us[station.hardware_address] = arrives_us
+        takes_us = lane.takes_us(len(data))
+        if self.quality.is_selective and is_refused(self.quality, data):
+            fate = LOST
+        for arrives_us in lane.arrivals_us(self._loop.now_us, takes_us, fate):
             self._deliver_at(arrives_us, station, destination, content, data)
-        self._release(station.hardware_address, taken_us + 1)
-
-    def _draw(self) -> Fate:
-        """What the quality makes of a frame."""
-        quality, random = self.quality, self._random
-        if not (quality.loss or quality.duplication or quality.reordering):
-            return _CARRIED
-        if random.random() < quality.loss:
-            return _LOST
-        if random.random() < quality.duplication:
-            return _DOUBLED
-        if random.random() < quality.reordering:
-            return Fate((max(1, self._delay_us + self._jitter_us),))
-        return _CARRIED
+        self._release(station.hardware_address, takes_us + 1)
 
     def _hold(self, station: Station, destination: str, content: Content, data: bytes) -> None:
-        self._release(station.hardware_address, self._delay_us)
+        self._release(station.hardware_address, round(self.quality.delay_ms * 1000))
         held = (station, content, data, destination)
         self._held[station.hardware_address] = held
         late_us = self._loop.now_us + OVERTAKEN_AFTER_US
@@ -188,8 +167,7 @@ class Link:
         held = self._held.pop(hardware_address, None)
         if held is not None:
             station, content, data, destination = held
-            when_us = max(self._loop.now_us + after_us, self._last_us.get(hardware_address, 0) + 1)
-            self._last_us[hardware_address] = when_us
+            when_us = self._lane(station).arrives_late_us(self._loop.now_us + after_us)
             self._deliver_at(when_us, station, destination, content, data)
 
     def _deliver_at(
@@ -233,6 +211,3 @@ class Link:
             is_announcement = content.sender == content.target
             among = among if is_announcement else self._holders.get(content.target, {})
         return [each for each in among.values() if each is not sender]
-
-
-_CARRIED, _LOST, _DOUBLED = Fate(), Fate(()), Fate((0, 0))

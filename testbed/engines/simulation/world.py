@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 from testbed.engines.simulation.clock import MICROSECONDS, SimulationLoop
@@ -84,7 +83,7 @@ class SimulationWorld:
                 name,
                 link.quality,
                 loop,
-                Random(f"{seed}/link/{name}"),
+                f"{seed}/link/{name}",
                 self._sent,
                 self._received,
             )

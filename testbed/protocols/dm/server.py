@@ -56,13 +56,14 @@ class DmServerSession:
     Attributes:
         device: URI of the device; "" before its first message.
         is_over: whether the last word was said.
-        is_accepted: whether the device has proved itself.
+        is_accepted: whether the device's last message was taken: it has proved itself, or need not.
     """
 
     def __init__(self, server: str, find: Callable[[str], Enrolled | None], random: Random) -> None:
         self.device = ""
         self.is_over = False
         self.is_accepted = False
+        self._proof_holds = False
         self._server = server
         self._find = find
         self._random = random
@@ -85,14 +86,15 @@ class DmServerSession:
             self.is_over = True
             return self._pack(message, [header_status(message, "1", NOT_KNOWN, None)], None)
         data, challenge = OK, None
-        if known.client is not None and not self.is_accepted:
+        if known.client is not None and not self._proof_holds:
             data = known.client.judge(message, body, hmac_header)
             challenge = known.client.challenge(self._random)
         answers = [header_status(message, "1", data, challenge)]
-        if data in (MISSING, INVALID):
+        self.is_accepted = data not in (MISSING, INVALID)
+        if not self.is_accepted:
             answers += _statuses(message, data)
             return self._pack(message, answers, known)
-        self.is_accepted = self.is_accepted or data == ACCEPTED
+        self._proof_holds = self._proof_holds or data == ACCEPTED
         refused = self._heard_of_us(message, known)
         self._take(message, known)
         answers += _statuses(message, OK)

@@ -100,9 +100,13 @@ class Proving:
         return Meta("b64", KINDS[self.credentials.kind], self.nonce)
 
     def heard(self, challenge: Meta | None) -> bool:
-        """Take the nonce of a challenge; whether it is one of this kind."""
+        """Take the nonce of a challenge; whether it is of this kind, with a nonce that is one."""
         if challenge is None or challenge.type != KINDS[self.credentials.kind]:
             return False
+        try:
+            proofs.nonce_octets(challenge.next_nonce)
+        except DecodeError:
+            return False  # kept, it would spoil the proofs of all sessions to come
         if challenge.next_nonce:
             self.nonce = challenge.next_nonce
         return True
