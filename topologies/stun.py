@@ -15,7 +15,11 @@ OTHER_PORT = 3479
 GATEWAY_NUMBER = 100
 """Of the first gateway's outside address."""
 
+HOME = "home.operator.example"
+"""The first home's own name."""
+
 ZONE = f"""\
+{HOME}.   300 IN A 203.0.113.{GATEWAY_NUMBER}
 {ACS}.    300 IN A 203.0.113.20
 {STUN}.   300 IN A 203.0.113.30
 """
@@ -26,6 +30,7 @@ def acs_with_stun(
     nat: Nat = Nat.MASQUERADE,
     scheme: str = "https",
     two_addresses: bool = True,
+    udp_port: int = 7547,
 ) -> Topology:
     """Homes with a LAN device each, whose ACS has a STUN server.
 
@@ -35,6 +40,7 @@ def acs_with_stun(
             only: the servers know one way back.
         scheme: of the ACS's URL: https, or http.
         two_addresses: whether the STUN server has a second address, and a second port.
+        udp_port: where the devices take UDP Connection Requests.
     """
     net = Topology(acs_with_stun.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
@@ -47,7 +53,14 @@ def acs_with_stun(
         origin="operator.example",
     )
     url = f"{scheme}://{ACS}/acs"
-    net.node("initial_hms", internet.at(20), role="hms", router=router, names=(ACS,), url=url)
+    net.node(
+        *("initial_hms", internet.at(20)),
+        role="hms",
+        router=router,
+        names=(ACS,),
+        url=url,
+        dns_servers=("203.0.113.53",),
+    )
     addresses = [internet.at(30), *([internet.at(31)] if two_addresses else [])]
     other_port = OTHER_PORT if two_addresses else None
     net.node("stun_server", *addresses, router=router, names=(STUN,), other_port=other_port)
@@ -56,7 +69,7 @@ def acs_with_stun(
         home.node(
             "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
         )
-        home.node("device", lan.by_dhcp(), hms_url=url)
+        home.node("device", lan.by_dhcp(), hms_url=url, udp_connection_request_port=udp_port)
     return net
 
 

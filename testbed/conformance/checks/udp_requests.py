@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from testbed.conformance.asked import SETTLED_NS
+from testbed.conformance.bindings import ADDRESS, cpes, readings
 from testbed.conformance.check import check
 from testbed.conformance.reading import staged
 from testbed.conformance.verdict import Finding, fault, ok
@@ -159,14 +160,19 @@ def uri_is_absolute(trace: Trace) -> Iterator[Finding]:
 @check("TR111-2.2.2.3-U13", "TR111-2.2.2.3-U14")
 def authority_is_the_destination(trace: Trace) -> Iterator[Finding]:
     """Host and port of the authority are those that the packet goes to; the port stands there
-    unless it is 80."""
+    unless it is 80.  The UDPConnectionRequestAddress that a CPE has told will do as well."""
+    told = {
+        (r.value, r.record.number) for cpe in cpes(trace) for r in readings(trace, cpe, ADDRESS)
+    }
 
     def wrong(record: Record) -> str | None:
         assert record.destination is not None
         address, port = record.destination.address, record.destination.port
         due = address if port == USUAL_PORT else f"{address}:{port}"
-        told = _said(record).authority
-        return f"the authority is {told!r}, {due!r} is due" if told != due else None
+        authority = _said(record).authority
+        if authority == due or any(authority == v and n < record.number for v, n in told):
+            return None
+        return f"the authority is {authority!r}, {due!r} is due"
 
     return _each(trace, wrong)
 
