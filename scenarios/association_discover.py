@@ -98,6 +98,25 @@ async def uncoupled(at: Stage) -> None:
     await at.sees(device, "<-", acs, rpc.InformResponse)
 
 
+@association_discover.variant("coupled", uncoupled=True)
+async def coupled(at: Stage) -> None:
+    """The device has an ACS of its own, which shares what it knows with the gateway's: it counts.
+
+    The gateway's ACS reads the table; the device's ACS, which was told, associates.
+    """
+    device, gateway, theirs, mine = at.device, at.gateway, at.serving_hms, at.other_hms
+    mine.associations.couple(theirs.associations)
+    await gateway_ready(at, gateway, theirs)
+    at.never(mine, "->", gateway, Request, method="GET")
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
+    await notified(at, device, mine)  # 7
+    await at.sees(theirs, "->", gateway, Request, method="GET")  # 9
+    await at.sees(gateway, "->", theirs, rpc.Inform, events=told(CONNECTION_REQUEST))  # 10
+    await at.sees(theirs, "->", gateway, rpc.GetParameterValues, names=TABLE)  # 11
+    await associated(at, device, gateway, mine)  # 12
+
+
 @association_discover.variant("plain_client", plain_client=True)
 async def plain_client(at: Stage) -> None:
     """A client that nobody manages is leased an address and gets no entry."""

@@ -82,6 +82,7 @@ async def bare_server(at: Stage) -> None:
 async def at_the_acs(at: Stage) -> None:
     """No STUN server is named: it is expected where the ACS is, and there is none."""
     cpe, acs = at.device, at.initial_hms
+    acs.host.tell("STAGED", stun_server="none")
     sets(at, cpe, STUNEnable=1, PeriodicInformEnable=1, PeriodicInformInterval=1)
     cpe.power_on()
     at.never(cpe, "->", at.stun_server, stun.BindingRequest)

@@ -10,7 +10,7 @@ from testbed.protocols.cwmp import rpc
 from testbed.protocols.http import Response
 from testbed.protocols.udp_connection_request import UdpConnectionRequest, build
 from testbed.protocols.wire import Endpoint
-from testbed.scenario import Player, Stage, scenario
+from testbed.scenario import Stage, scenario
 from topologies.stun import STUN, acs_with_stun
 
 STEP_S = 10
@@ -106,23 +106,6 @@ async def twice(at: Stage) -> None:
         to, request = request_for(at, binding)
         await answered(at, to, request)
         await released(at)
-
-
-@udp_connection_request.variant("from_another_port")
-async def from_another_port(at: Stage) -> None:
-    """Sent from another port than the STUN server's, it does not pass the NAT."""
-    binding = await reachable(at)
-    to, request = request_for(at, binding)
-    server: Player = at.stun_server
-    at.never(server, "->", at.device, UdpConnectionRequest)
-    port = await server.host.datagrams(
-        Endpoint(server.node.address or "", 40000), lambda data, source: None
-    )
-    server.host.tell("STAGED", source_port=40000)
-    port.send(request.encode(), to)
-    await at.sees(server, "->", at.gateway, UdpConnectionRequest)
-    await at.sees(at.device, "<-", server, stun.BindingResponse)
-    port.close()
 
 
 @scenario(acs_with_stun, step_s=STEP_S)

@@ -5,7 +5,9 @@ device ---[ home ]--- gateway ---[ internet ]--- outer_dns, initial_hms, stun_se
 
 from __future__ import annotations
 
-from testbed.topology import Nat, Topology
+from enum import Enum
+
+from testbed.topology import Nat, Topology, find_nat
 
 ACS = "acs.operator.example"
 STUN = "stun.operator.example"
@@ -55,4 +57,48 @@ def acs_with_stun(
             "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
         )
         home.node("device", lan.by_dhcp(), hms_url=url)
+    return net
+
+
+class Pace(Enum):
+    """How long the lifetimes of a gateway's bindings are."""
+
+    SCALED = "scaled"
+    """A few seconds, whatever the kind says: for a clock that nobody can hurry."""
+    TRUE = "true"
+    """The kind's own: for the simulation."""
+
+
+SCALED_S = {"lifetime_s": 4.0, "confirmed_lifetime_s": 8.0, "binding_request_lifetime_s": 8.0}
+"""Of the lifetimes that a kind has."""
+
+
+def acs_with_stun_in_time(
+    nat: Nat = find_nat("port-restricted"),  # noqa: B008  # plain data that nobody changes
+    pace: Pace = Pace.SCALED,
+    search: str = "gallop",
+) -> Topology:
+    """One home whose gateway forgets bindings soon enough to be waited for.
+
+    Args:
+        nat: what the gateway does.
+        pace: whether its lifetimes are a few seconds, or its kind's own.
+        search: how the device looks for the lifetime: gallop.
+    """
+    if pace is Pace.SCALED:
+        nat = nat.with_knobs({n: s for n, s in SCALED_S.items() if getattr(nat, n) is not None})
+    return acs_with_stun(nat=nat)
+
+
+def acs_with_stun_and_tester(two_addresses: bool = True, nat: Nat = Nat.MASQUERADE) -> Topology:
+    """A home, an ACS and its STUN server, somebody who tries that server, and a stranger.
+
+    Args:
+        two_addresses: whether the STUN server has a second address, and a second port.
+        nat: what the home's gateway does.
+    """
+    net = acs_with_stun(two_addresses=two_addresses, nat=nat)
+    internet = net.links["internet"]
+    net.node("stun_tester", internet.at(60))
+    net.node("stranger", internet.at(61), role="bystander")
     return net

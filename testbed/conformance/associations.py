@@ -322,10 +322,19 @@ def decisions(trace: Trace, acs: str, *names: str) -> Iterator[Record]:
     return events_of(trace, acs, *names)
 
 
+@remembered
+def coupled(trace: Trace, acs: str) -> frozenset[str]:
+    """An ACS and those that it shares its knowledge with; it has told so (COUPLED)."""
+    others = [r.message.fields["acs"] for r in events_of(trace, acs, "COUPLED")]
+    return frozenset((acs, *(name for names in others for name in names)))
+
+
 def gateway_of(trace: Trace, identity: Identity, acs: str | None) -> str | None:
-    """The gateway of that identity that has sessions with that ACS."""
+    """The gateway of that identity that has sessions with that ACS, or with one coupled to it."""
+    if acs is None:
+        return None
     for node in gateways(trace):
-        with_it = any(each.acs == acs for each in sessions(trace, node))
+        with_it = any(each.acs in coupled(trace, acs) for each in sessions(trace, node))
         if with_it and identity_of(trace, node) == identity:
             return node
     return None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from testbed.conformance.index import index_of, remembered
-from testbed.conformance.reading import is_one_of
+from testbed.conformance.reading import events_of, is_one_of
 from testbed.conformance.sessions import sessions
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
@@ -118,6 +118,26 @@ def cpes(trace: Trace) -> list[str]:
     played = [*trace.nodes_with_role("device"), *trace.nodes_with_role("hnb")]
     played += [n for n in trace.nodes_with_role("gateway") if sessions(trace, n)]
     return played or [n for n in trace.addresses.nodes if is_one_of(n, "device", "hnb", "gateway")]
+
+
+def testers(trace: Trace) -> list[str]:
+    """Who tries a STUN server, and keeps no rules for CPEs."""
+    played = trace.nodes_with_role("stun_tester")
+    return played or [each for each in trace.addresses.nodes if is_one_of(each, "stun_tester")]
+
+
+def credentials_of(trace: Trace, tester: str) -> dict[str, str]:
+    """The secrets that a tester shares with the server, by username, as it tells them."""
+    return {
+        str(record.message.fields["username"]): str(record.message.fields["password"])
+        for record in events_of(trace, tester, "STUN_CREDENTIALS")
+    }
+
+
+def of_every_client(trace: Trace) -> Iterator[Transaction]:
+    """What a STUN server was asked, by CPEs and by those who try it."""
+    for client in (*cpes(trace), *testers(trace)):
+        yield from transactions(trace, client)
 
 
 def all_transactions(trace: Trace) -> Iterator[Transaction]:

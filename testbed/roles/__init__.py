@@ -22,6 +22,7 @@ ROLES = {
     "bootstrap_server": "testbed.roles.bootstrap_server:BootstrapServer",
     "dm_server": "testbed.roles.dm_server:DmServer",
     "stun_server": "testbed.roles.stun_server:StunServer",
+    "stun_tester": "testbed.roles.stun_tester:StunTester",
     "bystander": "testbed.roles.bystander:Bystander",
 }
 

@@ -35,8 +35,12 @@ from testbed.roles.managed import inform, serve
 class CpeOwner:
     """What a box adds to its CWMP client; each part has a default."""
 
-    def inform_names(self) -> Iterable[str]:
-        """More parameters for every Inform, by their full names."""
+    def inform_names(self, to_new_acs: bool) -> Iterable[str]:
+        """More parameters for an Inform, by their full names.
+
+        Args:
+            to_new_acs: whether it tells "0 BOOTSTRAP".
+        """
         return ()
 
     def answer_sent(self, url: str, served: Sequence[Served]) -> None:
@@ -296,9 +300,8 @@ class Cpe:
         assert self._resolve is not None
         served: list[Served] = []
         changes = self.tree.changes()
-        opening = inform(
-            self.tree, events, self._current_time(), self.retries, self.owner.inform_names()
-        )
+        more = self.owner.inform_names(any(each.code == delivery.BOOTSTRAP for each in events))
+        opening = inform(self.tree, events, self._current_time(), self.retries, more)
 
         def on_events(session: CpeSession) -> None:
             for event in session.events():

@@ -24,6 +24,7 @@ from testbed.host import Host, Tunnel, TunnelChange
 from testbed.protocols import dhcp, dns
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.http import Url
+from testbed.roles.cpe_http import Resolve
 from testbed.roles.cpe_policy import Served, SessionReport, Stage
 from testbed.roles.managed_box import OUI, Label
 from testbed.roles.managed_device import ManagedDevice
@@ -228,13 +229,16 @@ class Hnb(ManagedDevice):
         """Have sessions, and connection requests, go through a tunnel."""
         try:
             await self.connection_requests.move(tunnel.inside)
+            await self.stun.move(tunnel.inside)
         except OSError as error:
             self.host.tell("TUNNEL_LOST", cause=str(error))
             return  # its end is told, and what to do about it is done there
         self.note_address(lease, tunnel.address)
-        self.cpe.connected(self.resolver_inside(tunnel), tunnel.inside)
+        resolver = self.resolver_inside(tunnel)
+        self.stun.connected(tunnel.address, resolver)
+        self.cpe.connected(resolver, tunnel.inside)
 
-    def resolver_inside(self, tunnel: Tunnel) -> Any:
+    def resolver_inside(self, tunnel: Tunnel) -> Resolve:
         """How names are resolved through a tunnel: "A" at the DNS servers that its SeGW told."""
 
         async def by_tunnel(name: str) -> dns.Resolution:
@@ -252,6 +256,7 @@ class Hnb(ManagedDevice):
         elif change.kind == "down" and change.cause != "closed":
             self.cpe.disconnected()
             self.connection_requests.close()
+            self.stun.close()
             if lease is not None:
                 self.go_on(self.first_contact(lease))
 
@@ -302,9 +307,9 @@ class Hnb(ManagedDevice):
                 await self.go_through(tunnel, lease)
                 return
 
-    def inform_names(self) -> Iterable[str]:
+    def inform_names(self, to_new_acs: bool) -> Iterable[str]:
         """Every Inform tells where the HNB is."""
-        return self.paths.location_names(self.tree)
+        return (*super().inform_names(to_new_acs), *self.paths.location_names(self.tree))
 
     def answer_sent(self, url: str, served: Sequence[Served]) -> None:
         """Step 7 of 5.1.1: where HMS (initial) serves too, registration begins in its session."""

@@ -145,7 +145,7 @@ class ManagedBox(Role, CpeOwner):
             self.udp_requests.last_ts, self.udp_requests.last_id = 0, None
         if self.listens_outside:
             await self.connection_requests.start()
-        await self.stun.start()
+            await self.stun.start()
         await super().start()
 
     def stop(self) -> None:
@@ -217,8 +217,8 @@ class ManagedBox(Role, CpeOwner):
 
     # CWMP.
 
-    def inform_names(self) -> Iterable[str]:
-        """More parameters for every Inform."""
+    def inform_names(self, to_new_acs: bool) -> Iterable[str]:
+        """More parameters for an Inform."""
         return ()
 
     def session_ended(self, report: SessionReport) -> str | None:

@@ -105,6 +105,18 @@ class StunClient:
         }
         self._drive = await SidedDrive.open(self.machine, self.host, local, self._took, self._mend)
 
+    async def move(self, host: Host) -> None:
+        """Listen there and nowhere else: on the inside of a tunnel.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        if host is self.host and self._drive is not None:
+            return
+        self.close()
+        self.host = host
+        await self.start()
+
     def close(self) -> None:
         """Power is about to go; the parameters stay."""
         self.disconnected()

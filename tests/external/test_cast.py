@@ -32,7 +32,7 @@ def test_a_cast_is_programs_by_node_without_those_of_ours() -> None:
         (
             ["outer_dns=bint"],
             "no program of a cast is called 'bint'; did you mean bind or dhclient? "
-            "(bind, dhclient, dnsmasq, nginx, udhcpc, unbound)",
+            "(bind, coturn, dhclient, dnsmasq, nginx, udhcpc, unbound, vovida)",
         ),
     ],
     ids=["no_program", "empty_program", "twice", "unknown"],

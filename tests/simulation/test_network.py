@@ -288,6 +288,31 @@ async def test_a_gateway_translates_and_lets_answers_in() -> None:
 
 
 @in_virtual_time
+@pytest.mark.parametrize("nat", [Nat.MASQUERADE, Nat(name="other")], ids=str)
+async def test_a_binding_goes_before_a_port_on_which_the_gateway_listens(nat: Nat) -> None:
+    ground = translated(nat)
+    own: Received = []
+    answered: Received = []
+    gateway = await ground.host("gateway").datagrams(Endpoint("0.0.0.0", 7547), into(own))
+    server = await ground.host("server").datagrams(STUN, into([]))
+    port = await ground.host("hnb").datagrams(Endpoint("0.0.0.0", 7547), into(answered))
+    server.send(b"nobody is bound", Endpoint("203.0.113.100", 7547))
+    port.send(b"who am I?", STUN)
+    await asyncio.sleep(1)
+    server.send(b"you", Endpoint("203.0.113.100", 7547))
+    await asyncio.sleep(1)
+
+    assert (own, answered) == ([(b"nobody is bound", STUN)], [(b"you", STUN)])
+
+    gateway.send(b"and who am I?", STUN)
+    await asyncio.sleep(1)
+    server.send(b"the gateway", Endpoint("203.0.113.100", 7547))
+    await asyncio.sleep(1)
+
+    assert own[1:] == [(b"the gateway", STUN)]
+
+
+@in_virtual_time
 async def test_a_strangers_datagram_is_refused_and_told() -> None:
     ground = translated()
     received: Received = []

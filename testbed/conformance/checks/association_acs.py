@@ -19,6 +19,7 @@ from testbed.conformance.associations import (
     answers,
     claims,
     connection_requests,
+    coupled,
     decisions,
     device_in_record,
     devices,
@@ -76,7 +77,7 @@ def read_for(trace: Trace, acs: str, decision: Record) -> TableRead | None:
         reads = [
             each
             for each in table_reads(trace, node)
-            if each.session.acs == acs and each.record.number < decision.number
+            if each.session.acs in coupled(trace, acs) and each.record.number < decision.number
         ]
         if reads and _named(trace, node, acs) == _fields(decision).get("gateway"):
             return reads[-1]
@@ -94,7 +95,7 @@ def validation(trace: Trace, acs: str, decision: Record, claim: Claim | None) ->
 
 def _named(trace: Trace, node: str, acs: str) -> str | None:
     for session in sessions(trace, node):
-        if session.acs == acs and session.inform is not None:
+        if session.acs in coupled(trace, acs) and session.inform is not None:
             who = session.inform.find(rpc.Inform)
             if who is not None:
                 told = who.device_id
@@ -221,8 +222,11 @@ def _asked_after(trace: Trace, claim: Claim) -> Record | None:
     node = gateway_of(trace, claim.gateway, claim.acs)
     if node is None or claim.acs is None:
         return None
-    asked = connection_requests(trace, claim.acs, node)
-    return next((each for each in asked if each.number > claim.record.number), None)
+    for acs in sorted(coupled(trace, claim.acs)):
+        for asked in connection_requests(trace, acs, node):
+            if asked.number > claim.record.number:
+                return asked
+    return None
 
 
 @check("TR111-1.2.3-A2", observed="told")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from testbed.conformance.bindings import ADDRESS, USERNAME, cpes, seconds, transactions, value_at
 from testbed.conformance.check import check
+from testbed.conformance.probes import probes
+from testbed.conformance.reading import events_of
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
@@ -15,6 +17,9 @@ from testbed.trace.trace import Trace
 VALUE_CHANGE = "4 VALUE CHANGE"
 NOTIFIED_S = 1.5
 """Within which a session begins; no notification limit is set here."""
+LONGEST_DELAY_S = 60.0
+"""What a CPE may wait beyond that where it has a cause (AMB-P2-31)."""
+MOST_CHANGES = 3
 
 
 def _notified(trace: Trace, cpe: str) -> Iterator[tuple[Record, str]]:
@@ -49,6 +54,53 @@ def bindings_are_notified(trace: Trace) -> Iterator[Finding]:
                 yield ok(said[0], str(mapped))
             elif seconds(success, trace.records[-1]) > NOTIFIED_S:
                 yield fault(success, f"{mapped} is new, and no Inform says so")
+
+
+@check("TR111-2.2.1.3-C16")
+def notifications_wait_for_a_cause_only(trace: Trace) -> Iterator[Finding]:
+    """Where bindings are notified, a notification waits for longer than the limit only while the
+    lifetime is looked for, or where bindings change all the time; never for more than a minute."""
+    for cpe in cpes(trace):
+        told = [record for record, _ in _notified(trace, cpe)]
+        for success, mapped in _learnt(trace, cpe):
+            said = next((record for record in told if record.number > success.number), None)
+            if said is None:
+                continue  # whether it is told at all is judged elsewhere
+            limit_s = float(value_at(trace, cpe, f"{ADDRESS}NotificationLimit", success) or 0)
+            delay_s = seconds(success, said)
+            over_s = delay_s - max(limit_s, NOTIFIED_S)
+            if over_s <= 0 or (over_s <= LONGEST_DELAY_S and _has_cause(trace, cpe, success)):
+                yield ok(said, f"{mapped}, after {delay_s:.3f} s")
+            else:
+                yield fault(said, f"{mapped} is told {delay_s:.3f} s after it was learnt")
+
+
+def _learnt(trace: Trace, cpe: str) -> Iterator[tuple[Record, str]]:
+    """Responses that show the primary port another translation than before."""
+    known = None
+    for each in transactions(trace, cpe):
+        success = each.success
+        mapped = None if success is None else success.message.mapped_address
+        is_new = mapped not in (None, known, each.source)
+        if success is not None and each.is_primary and not each.is_probe and is_new:
+            known = mapped
+            yield success, str(mapped)
+
+
+def _has_cause(trace: Trace, cpe: str, moment: Record) -> bool:
+    """Whether another change is to be expected: the lifetime is looked for, or there were more than
+    three changes within a minute.  A CPE that does not tell its phase is believed while it tests.
+    """
+
+    def is_recent(record: Record) -> bool:
+        return record.number <= moment.number and seconds(record, moment) <= LONGEST_DELAY_S
+
+    if sum(is_recent(record) for record, _ in _learnt(trace, cpe)) > MOST_CHANGES:
+        return True
+    phases = [each for each in events_of(trace, cpe, "STUN_PHASE") if each.number < moment.number]
+    if phases:
+        return bool(phases[-1].message.fields.get("phase") == "discovery")
+    return any(is_recent(each.record) for each in probes(trace, cpe))
 
 
 @check("TR111-2.2.2.2.2-A8", "TR111-2.2.3-F6")

@@ -142,6 +142,8 @@ class Stack:
         if not self.has_power:
             return False
         packet.identification = self._random.getrandbits(16)
+        if self.translator is not None and packet.protocol == UDP:
+            self.translator.note_own(packet)
         if interface is None and self.is_own(packet.destination):
             self.looped(packet)
             self._loop.call_later(LOOPBACK_DELAY_S, self._returned, packet)
@@ -227,7 +229,8 @@ class Stack:
         translator = self.translator
         take = self.deliver.get(packet.protocol)
         if translator is not None and translator.translates:
-            if take is not None and packet.protocol != ICMP and take(packet, interface, False):
+            is_own = packet.protocol != ICMP and not translator.is_for_inside(packet, interface)
+            if is_own and take is not None and take(packet, interface, False):
                 return
             if translator.take(packet, interface):
                 return
