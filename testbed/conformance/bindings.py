@@ -25,6 +25,8 @@ ADDRESS, NAT_DETECTED = "UDPConnectionRequestAddress", "NATDetected"
 NO_MAXIMUM = -1
 _OBJECT = ".ManagementServer."
 _SECOND_NS = 1_000_000_000
+_AT_LEAST_S = 0.02
+"""How long an answer is on its last way at least, before it may count as having come."""
 ANSWER_ON_ITS_WAY_S = 0.05
 
 
@@ -70,6 +72,23 @@ class Transaction:
     def success(self) -> Record | None:
         """The first Binding Response that reached the CPE."""
         return next((r for r in self.arrived if isinstance(r.message, stun.BindingResponse)), None)
+
+    @property
+    def repeated(self) -> Record | None:
+        """A copy that was sent though the answer had come; None: there is none.
+
+        When the answer came is not recorded, but when it was put on the last link: there it is
+        taken to be no longer under way than the request and it were before.
+        """
+        success = self.success
+        if success is None:
+            return None
+        asked = [each for each in self.copies if each.number < success.number]
+        under_way_s = max(_AT_LEAST_S, seconds(asked[-1], success) if asked else 0.0)
+        for each in self.copies:
+            if each.number > success.number and seconds(success, each) > under_way_s:
+                return each
+        return None
 
     @property
     def is_probe(self) -> bool:

@@ -295,9 +295,8 @@ def plain_answers_suffice(trace: Trace) -> Iterator[Finding]:
             continue
         if not value_at(trace, each.cpe, USERNAME, each.first):
             continue
-        late = [r for r in each.copies if r.number > success.number and seconds(success, r) > 0.02]
-        if late:
-            yield fault(late[0], f"it is sent again, though {success.summary()!r} has come")
+        if each.repeated is not None:
+            yield fault(each.repeated, f"it is sent again, though {success.summary()!r} has come")
         else:
             yield ok(success)
 
