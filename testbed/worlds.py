@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.errors import BadInput, unknown
 from testbed.settings import asks_for_nat, engine_settings
-from testbed.topology import Topology
+from testbed.topology import Nat, Topology
 from testbed.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -106,9 +106,15 @@ def make_world(
         key_log,
         plan.cast,
         logs=plan.folder / "logs",
-        bindings=asks_for_nat(plan.nat, plan.settings),
+        bindings=asks_for_nat(plan.nat, plan.settings) or _has_special_nats(topology),
         wanted=wanted_carrier(plan.settings),
     )
+
+
+def _has_special_nats(topology: Topology) -> bool:
+    """Whether a scenario has its NATs do something out of the common, which is worth watching."""
+    common = (None, Nat.NONE, Nat.MASQUERADE)
+    return any(node.nat not in common for node in topology.nodes.values())
 
 
 def modelled_by(world: Any) -> Mapping[str, str]:
