@@ -184,7 +184,12 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
     # Links
 
     def carrier(self, interface: str) -> bool:
-        """Whether the interface's link is up: the cable is in and frames pass."""
+        """Whether the interface's link is up: the cable is in and frames pass.
+
+        Where changes are watched, it is what the watch has told so far.
+        """
+        if self._carrier_watch is not None:
+            return self._carrier_watch.is_up(interface)
         state = self._netlink.link(interface)
         return state.carrier and state.ready
 
