@@ -53,6 +53,7 @@ async def nat_binding_change_loss(at: Stage) -> None:
     await at.tells(cpe, "STUN_NO_ANSWER", purpose="binding change", within_s=ALL_COPIES_S)
     at.never(cpe, "->", server, stun.BindingRequest, is_change=True)
     await at.sees(cpe, "->", server, stun.BindingRequest, is_change=False)
+    await at.sees(cpe, "<-", server, stun.BindingResponse)
     lost[:] = [stun.BindingResponse]
     server.verify_next(USERNAME)
     await at.sees(cpe, "<-", server, stun.BindingErrorResponse, error_code=401)
