@@ -27,8 +27,8 @@ async def nat_binding_change_notification(at: Stage) -> None:
     for address in (None, OTHER_OUTSIDE):
         if address is not None:
             at.gateway.renumber(address)
-        await at.sees(cpe, "->", server, stun.BindingRequest, is_change=True)
         changed = at.cursor
+        await at.sees(cpe, "->", server, stun.BindingRequest, is_change=True)
         await at.sees(cpe, "<-", server, stun.BindingResponse, is_signed=False)
         at.cursor = changed
         await at.sees(cpe, "->", acs, rpc.Inform, parameters=says(ADDRESS))

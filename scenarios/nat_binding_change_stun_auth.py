@@ -51,10 +51,13 @@ async def nat_binding_change_stun_auth(at: Stage) -> None:
     cpe.power_on()
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
     reading = reads(at, cpe, "NATDetected", ADDRESS)
+    enabled = at.cursor
     await told(at)
     await reading
+    stored, at.cursor = at.cursor, enabled  # nothing joins the two
     await at.sees(cpe, "->", acs, rpc.GetParameterValuesResponse)
     await at.sees(cpe, "<-", acs, Response, status=204)
+    at.cursor = max(at.cursor, stored)
     at.gateway.renumber(OTHER_OUTSIDE)
     await at.sees(cpe, "->", server, stun.BindingRequest, is_change=False)
     reading = reads(at, cpe, "NATDetected", ADDRESS)

@@ -52,7 +52,9 @@ async def reachable(at: Stage) -> Endpoint:
     )
     cpe.power_on()
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
+    enabled = at.cursor
     await at.tells(server, "BINDING_STORED")
+    at.cursor = enabled  # nothing joins the two
     await at.sees(cpe, "->", acs, rpc.Inform, parameters=says(ADDRESS))
     await at.sees(cpe, "<-", acs, rpc.InformResponse)
     await released(at)
@@ -217,6 +219,8 @@ async def udp_connection_request_reboot(at: Stage) -> None:
     await answered(at, to, request)
     await at.tells(cpe, "REBOOT")
     await at.sees(cpe, "->", acs, rpc.Inform, events=asks_for("M Reboot"))
+    informed = at.cursor
     await at.sees(cpe, "<-", server, stun.BindingResponse)
+    at.cursor = informed  # nothing joins the two
     await released(at)
     await answered(at, to, request)

@@ -198,6 +198,8 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
         self.require_power()
         self._carrier_callbacks.append(callback)
         if self._carrier_watch is None:
+            for interface in self.interfaces:  # to ask makes the kernel settle what it puts off
+                self._netlink.link(interface)
             self._carrier_watch = CarrierWatch(self.namespace, self._carrier_changed)
 
     def _carrier_changed(self, interface: str, up: bool) -> None:
