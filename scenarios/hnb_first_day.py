@@ -11,7 +11,7 @@ from scenarios.discovery_intranet import connected, resolved_inside, tunnelled
 from scenarios.discovery_public import informed, provisioned, secured
 from scenarios.stun_steps import ACTIVE, ADDRESS, PASSWORD, TYPES, USERNAME, says
 from scenarios.stun_steps import server as management_server
-from scenarios.udp_connection_request import CONNECTION_REQUEST, CPE_NAME, KEY, asks_for
+from scenarios.udp_request_steps import CONNECTION_REQUEST, CPE_NAME, KEY, asks_for
 from testbed.errors import PeerError, StepMissed, Unsupported
 from testbed.protocols import http, ike, stun
 from testbed.protocols.cwmp import rpc

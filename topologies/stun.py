@@ -16,7 +16,11 @@ OTHER_PORT = 3479
 GATEWAY_NUMBER = 100
 """Of the first gateway's outside address."""
 
+HOME = "home.operator.example"
+"""The first home's own name."""
+
 ZONE = f"""\
+{HOME}.   300 IN A 203.0.113.{GATEWAY_NUMBER}
 {ACS}.    300 IN A 203.0.113.20
 {STUN}.   300 IN A 203.0.113.30
 """
@@ -29,6 +33,7 @@ def acs_with_stun(
     two_addresses: bool = True,
     search: Search = Search.GALLOP,
     own_stun: bool = False,
+    udp_port: int = 7547,
 ) -> Topology:
     """Homes with a LAN device each, whose ACS has a STUN server.
 
@@ -40,6 +45,7 @@ def acs_with_stun(
         two_addresses: whether the STUN server has a second address, and a second port.
         search: how devices look for their binding's lifetime.
         own_stun: whether the ACS is its own STUN server, in one process; there is no other then.
+        udp_port: where the devices take UDP Connection Requests.
     """
     net = Topology(acs_with_stun.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
@@ -58,6 +64,7 @@ def acs_with_stun(
         router=router,
         names=(ACS,),
         url=url,
+        dns_servers=("203.0.113.53",),
         serves_stun=own_stun,
     )
     if not own_stun:
@@ -69,7 +76,12 @@ def acs_with_stun(
         home.node(
             "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
         )
-        home.node("device", lan.by_dhcp(), hms_url=url, lifetime_search=search.value)
+        home.node(
+            *("device", lan.by_dhcp()),
+            hms_url=url,
+            lifetime_search=search.value,
+            udp_connection_request_port=udp_port,
+        )
     return net
 
 
