@@ -21,7 +21,6 @@ import click
 
 from testbed.engines.simulation.links import Content, Fate
 from testbed.engines.simulation.packets import Packet
-from testbed.protocols import dhcp
 from testbed.protocols.udp_connection_request import UdpConnectionRequest
 from testbed.registry import find_scenario, load_scenarios
 from testbed.scenario import Expectation, Scenario
@@ -62,7 +61,6 @@ FAILURES = frozenset(
 )
 """Events by which a role tells that something has failed, and what."""
 UNREPEATED: dict[type, str] = {
-    dhcp.Release: "nobody acknowledges a DHCPRELEASE (RFC 2131 4.4.6)",
     UdpConnectionRequest: "nobody acknowledges a UDP Connection Request (TR-111 Part 2, 2.2.2.3)",
 }
 """Messages that their sender cannot know to be lost, and where it is written."""
@@ -233,14 +231,14 @@ def outcome_of(
         return Outcome(
             f"failed cleanly: {failed.message.name} is told", f"{failed.summary()}; {line}"
         )
-    record = _record_of(result.trace, struck)
-    message = None if record is None else record.message
-    if type(message) in UNREPEATED:
-        return Outcome(f"missed: {UNREPEATED[type(message)]}", line)
     if result.awaited is not None and _count(result.awaited, result.trace) >= _count(
         result.awaited, usual
     ):
         return Outcome("missed: it came, but in another order than the steps'", line)
+    record = _record_of(result.trace, struck)
+    message = None if record is None else record.message
+    if type(message) in UNREPEATED:
+        return Outcome(f"missed: {UNREPEATED[type(message)]}", line)
     if later():
         return Outcome("missed: it comes, but after the step's deadline", line)
     if result.is_idle:
