@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from scenarios.datamodel_conformance import datamodel_conformance
 from scenarios.stun_steps import (
     ACTIVE,
     ADDRESS,
     PASSWORD,
     USERNAME,
+    is_notified,
     quick,
     reads,
     says,
     server,
     sets,
 )
-from testbed.protocols import stun
+from testbed.protocols import dhcp, stun
+from testbed.protocols.association import Identity, gateway_option
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.structs import AttributeChange
+from testbed.protocols.wire import Endpoint
 from testbed.scenario import Player, Stage
 from topologies.stun import OTHER_PORT, STUN, acs_with_stun, managed_gateway_behind_carrier
 
@@ -85,3 +90,62 @@ async def connection_requests_device(at: Stage) -> None:
 async def connection_requests_gateway(at: Stage) -> None:
     """TR-111 Part 2, tables 6 and 8: a managed gateway's, below `InternetGatewayDevice.`."""
     await _walked(at, at.gateway)
+
+
+GATEWAY = Identity("00005E", "GATEWAY", "Gateway")
+INFO = "Device.GatewayInfo."
+LEASE_S = 8.0
+"""Half of which passes before the gateway can tell who it is: long enough for STUN to start."""
+INFORMS = {"PeriodicInformEnable": 1, "PeriodicInformInterval": 1}
+
+
+def _tells_who_it_is(gateway: Player) -> None:
+    """From now on the gateway's answers carry its identity."""
+
+    def name_it(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+        return [dataclasses.replace(message, options=(gateway_option(GATEWAY), *message.options))]
+
+    gateway.host.tell("STAGED", gateway_identity=str(GATEWAY))
+    gateway.mend_of("dhcp").message.append(name_it)
+
+
+async def _until_informed(at: Stage, times: int) -> None:
+    for _ in range(times):
+        await at.sees(at.device, "->", at.initial_hms, rpc.Inform)
+
+
+@datamodel_conformance.variant("stun_alone", acs_with_stun)
+async def stun_alone(at: Stage) -> None:
+    """STUN is on long before the gateway tells who it is."""
+    cpe, acs, gateway = at.device, at.initial_hms, at.gateway
+    at.stun_server.set_policy(challenge="none")
+    quick(cpe)
+    gateway.set_dhcp(lease_s=LEASE_S)
+    is_notified(at, cpe, ADDRESS)
+    sets(at, cpe, STUNServerAddress=STUN, STUNEnable=1, **INFORMS)
+    cpe.power_on()
+    await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
+    await _until_informed(at, 3)
+    _tells_who_it_is(gateway)
+    await at.sees(cpe, "<-", gateway, dhcp.Ack)
+    await _until_informed(at, 1)
+    await at.sees(cpe, "->", at.stun_server, stun.BindingRequest)
+
+
+@datamodel_conformance.variant("association_alone", acs_with_stun)
+async def association_alone(at: Stage) -> None:
+    """The gateway tells who it is, and the device tells its ACS, before STUN is on."""
+    cpe, acs, gateway = at.device, at.initial_hms, at.gateway
+    at.stun_server.set_policy(challenge="none")
+    quick(cpe)
+    _tells_who_it_is(gateway)
+    is_notified(at, cpe, ADDRESS)
+    sets(at, cpe, STUNServerAddress=STUN, **INFORMS)
+    cpe.power_on()
+    await at.sees(cpe, "<-", gateway, dhcp.Ack)
+    await _until_informed(at, 2)
+    reading = rpc.GetParameterValues((INFO,))
+    await acs.call(cpe.label.serial_number, reading)
+    await sets(at, cpe, STUNEnable=1)
+    await at.sees(cpe, "->", at.stun_server, stun.BindingRequest)
+    await acs.call(cpe.label.serial_number, reading)
