@@ -11,11 +11,13 @@ hnb --[ home ]-- gateway --[ internet ]--+-- segw ---------[ core ]--- inner_dns
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from testbed.host import TunnelLife
 from testbed.roles.hms_policy import Area, Assignment
-from testbed.topology import Certificate, Link, Nat, Topology
+from testbed.topology import Algorithms, Certificate, Link, Nat, Topology
 from topologies.public import (
     IN_THE_NORTH,
     INITIAL_HMS,
@@ -101,6 +103,7 @@ def hms_on_intranet(
     rekey_s: float = 3600.0,
     ike_rekey_s: float = 14400.0,
     retransmit_s: float = 2.0,
+    algorithms: Algorithms = Algorithms.PROFILE,
 ) -> Topology:
     """Homes with an HNB each, and an operator whose HMS is behind Security Gateways.
 
@@ -123,6 +126,7 @@ def hms_on_intranet(
         rekey_s: after which ESP keys are changed.
         ike_rekey_s: after which IKE keys are changed.
         retransmit_s: how long an IKE request waits for its response; each next time 1.8 as long.
+        algorithms: which ones the SeGW (initial) lets HNBs have.
     """
     net = Topology(hms_on_intranet.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
@@ -137,7 +141,8 @@ def hms_on_intranet(
     host = INITIAL_HMS if is_public else INTRANET_HMS
     url = f"{'https' if is_public else scheme}://{host}/acs"
     given = _assignments(url, scheme, hnb_gw, shared_hms, dead)
-    _initial_side(net, internet, is_public, url, life, certificate, hms_certificate, given)
+    segw = {"life": life, "certificate": certificate, "algorithms": algorithms}
+    _initial_side(net, internet, is_public, url, segw, hms_certificate, given)
     regions = [] if shared_hms else [THE_SOUTH]
     if homes > 1 or place == "north":
         regions.append(THE_NORTH)
@@ -169,8 +174,7 @@ def _initial_side(
     internet: Link,
     is_public: bool,
     url: str,
-    life: TunnelLife,
-    certificate: Certificate,
+    segw: Mapping[str, Any],
     hms_certificate: Certificate,
     assignments: tuple[Assignment, ...],
 ) -> None:
@@ -183,7 +187,7 @@ def _initial_side(
         origin="operator.example",
     )
     if not is_public:
-        _segw(net, internet, core, "segw", INITIAL_SEGW, 50, life, certificate=certificate)
+        _segw(net, internet, core, "segw", INITIAL_SEGW, 50, **segw)
         net.node(
             *("inner_dns", core.at(53)),
             role="dns_server",
@@ -209,8 +213,7 @@ def _segw(
     node: str,
     name: str,
     number: int,
-    life: TunnelLife,
-    certificate: Certificate = Certificate.GOOD,
+    **settings: Any,
 ) -> None:
     """A Security Gateway between the Internet and a link, with a pool of its own."""
     second = int(str(inside.subnet.network_address).split(".")[1])
@@ -218,11 +221,10 @@ def _segw(
         *(node, internet.at(number), inside.at(1)),
         role="segw",
         names=(name,),
-        certificate=certificate,
         pool=f"10.{second + 100}.0.0/16",
         dns_servers=(str(inside.subnet[53]),),
         protects=(str(inside.subnet),),
-        life=life,
+        **settings,
     )
 
 
@@ -277,7 +279,7 @@ def _serving_side(
     segw, hms, gateway, dns_server = region.nodes
     segw_name, hms_name, gateway_name = region.names
     also = (TWICE_SEGW,) if region is THE_SOUTH else ()
-    _segw(net, internet, inside, segw, segw_name, region.segw_number, life)
+    _segw(net, internet, inside, segw, segw_name, region.segw_number, life=life)
     net.nodes[segw] = replace(net.nodes[segw], names=(segw_name, *also))
     net.node(
         *(dns_server, inside.at(53)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from enum import Enum
 
+from testbed.protocols.stun import Search
 from testbed.topology import Nat, Topology, find_nat
 
 ACS = "acs.operator.example"
@@ -27,6 +28,8 @@ def acs_with_stun(
     nat: Nat = Nat.MASQUERADE,
     scheme: str = "https",
     two_addresses: bool = True,
+    search: Search = Search.GALLOP,
+    own_stun: bool = False,
 ) -> Topology:
     """Homes with a LAN device each, whose ACS has a STUN server.
 
@@ -36,16 +39,18 @@ def acs_with_stun(
             only: the servers know one way back.
         scheme: of the ACS's URL: https, or http.
         two_addresses: whether the STUN server has a second address, and a second port.
+        search: how devices look for their binding's lifetime.
+        own_stun: whether the ACS is its own STUN server, in one process; there is no other then.
     """
     router = f"203.0.113.{GATEWAY_NUMBER}" if nat is Nat.NONE else None
-    net = _servers(acs_with_stun.__doc__, scheme, two_addresses, router)
+    net = _servers(acs_with_stun.__doc__, scheme, two_addresses, router, own_stun)
     internet, url = net.links["internet"], _url(scheme)
     for home in net.repeat("home", homes):
         lan = home.link("home", "192.168.1.0/24")
         home.node(
             "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
         )
-        home.node("device", lan.by_dhcp(), hms_url=url)
+        home.node("device", lan.by_dhcp(), hms_url=url, lifetime_search=search.value)
     return net
 
 
@@ -54,7 +59,11 @@ def _url(scheme: str) -> str:
 
 
 def _servers(
-    title: str | None, scheme: str, two_addresses: bool = True, router: str | None = None
+    title: str | None,
+    scheme: str,
+    two_addresses: bool = True,
+    router: str | None = None,
+    own_stun: bool = False,
 ) -> Topology:
     """All that is on the Internet: DNS, ACS, STUN server."""
     net = Topology(title)
@@ -66,11 +75,18 @@ def _servers(
         zone=ZONE,
         origin="operator.example",
     )
-    url = _url(scheme)
-    net.node("initial_hms", internet.at(20), role="hms", router=router, names=(ACS,), url=url)
-    addresses = [internet.at(30), *([internet.at(31)] if two_addresses else [])]
-    other_port = OTHER_PORT if two_addresses else None
-    net.node("stun_server", *addresses, router=router, names=(STUN,), other_port=other_port)
+    net.node(
+        *("initial_hms", internet.at(20)),
+        role="hms",
+        router=router,
+        names=(ACS,),
+        url=_url(scheme),
+        serves_stun=own_stun,
+    )
+    if not own_stun:
+        addresses = [internet.at(30), *([internet.at(31)] if two_addresses else [])]
+        other_port = OTHER_PORT if two_addresses else None
+        net.node("stun_server", *addresses, router=router, names=(STUN,), other_port=other_port)
     return net
 
 
@@ -90,18 +106,18 @@ SCALED_S = {"lifetime_s": 4.0, "confirmed_lifetime_s": 8.0, "binding_request_lif
 def acs_with_stun_in_time(
     nat: Nat = find_nat("port-restricted"),  # noqa: B008  # plain data that nobody changes
     pace: Pace = Pace.SCALED,
-    search: str = "gallop",
+    search: Search = Search.GALLOP,
 ) -> Topology:
     """One home whose gateway forgets bindings soon enough to be waited for.
 
     Args:
         nat: what the gateway does.
         pace: whether its lifetimes are a few seconds, or its kind's own.
-        search: how the device looks for the lifetime: gallop.
+        search: how the device looks for the lifetime.
     """
     if pace is Pace.SCALED:
         nat = nat.with_knobs({n: s for n, s in SCALED_S.items() if getattr(nat, n) is not None})
-    return acs_with_stun(nat=nat)
+    return acs_with_stun(nat=nat, search=search)
 
 
 def acs_with_stun_and_tester(two_addresses: bool = True, nat: Nat = Nat.MASQUERADE) -> Topology:

@@ -26,6 +26,9 @@ NO_MAXIMUM = -1
 _OBJECT = ".ManagementServer."
 _SECOND_NS = 1_000_000_000
 ANSWER_ON_ITS_WAY_S = 0.05
+ANSWER_TAKEN_S = 0.5
+"""Copies of a request that leave so long after its answer was there do not cross it on its way, nor
+in a busy CPE."""
 
 
 @dataclass(slots=True)
@@ -75,6 +78,12 @@ class Transaction:
     def is_probe(self) -> bool:
         """Whether it has RESPONSE-ADDRESS, so that the answer goes elsewhere."""
         return self.request.first(stun.Kind.RESPONSE_ADDRESS) is not None
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it serves the search for the lifetime, as far as that shows: a probe, or an
+        unmarked request from another port, which opens a binding to be left alone."""
+        return self.is_probe or not (self.is_primary or self.request.is_marked)
 
     @property
     def is_keep_alive(self) -> bool:

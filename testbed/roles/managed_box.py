@@ -14,7 +14,7 @@ from typing import Any
 from testbed.datamodel.tree import Tree
 from testbed.errors import DecodeError
 from testbed.host import Host, TlsProfile
-from testbed.protocols import dns
+from testbed.protocols import dns, stun
 from testbed.protocols.udp_connection_request import Receiver, decode
 from testbed.protocols.wire import Endpoint
 from testbed.roles.connection_request import ConnectionRequestListener
@@ -47,7 +47,8 @@ class ManagedBox(Role, CpeOwner):
     Settings of the node: `hms_url` (its ACS; without one it stays silent), `serial_number`,
     `roots`, `identity`, `moment` (the date at the run's start), `clock` ("1970": it has never
     learnt what the date is), `oui` and `product_class` (of its label), `is_known` (its ACS was told
-    "0 BOOTSTRAP" before the run), `udp_connection_request_port`.
+    "0 BOOTSTRAP" before the run), `udp_connection_request_port`, `lifetime_search` (how it looks
+    for its binding's lifetime: gallop, bisection, ladder).
 
     Attributes:
         label: who it is.
@@ -84,6 +85,7 @@ class ManagedBox(Role, CpeOwner):
         port = settings.get("udp_connection_request_port", UDP_PORT)
         mend = self.mend_of("stun")
         self.stun = StunClient(host, self.tree, mend, self.cpe.changed, port)
+        self.stun.set_policy(search=stun.Search(settings.get("lifetime_search", "gallop")))
         self.udp_requests = Receiver()
         self.keeps_udp_record = False
         self.stun.on_datagram = self.asked_by_udp

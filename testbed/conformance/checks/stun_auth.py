@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.conformance.bindings import (
+    ANSWER_TAKEN_S,
     PASSWORD,
     USERNAME,
     Transaction,
@@ -173,7 +174,7 @@ def changes_are_challenged(trace: Trace) -> Iterator[Finding]:
 
 @check(
     *("TR111-2.2.2.1-S3", "TR111-2.2.2.2.1-S2"),
-    needs_in={"stun_server_conformance": ("",)},
+    needs_in={"stun_server_conformance": ("secrets",)},
 )
 def provisioned_passwords_prove(trace: Trace) -> Iterator[Finding]:
     """A request that STUNPassword signs is answered by a response that it signs too; any other
@@ -295,7 +296,7 @@ def plain_answers_suffice(trace: Trace) -> Iterator[Finding]:
             continue
         if not value_at(trace, each.cpe, USERNAME, each.first):
             continue
-        late = [r for r in each.copies if r.number > success.number and seconds(success, r) > 0.02]
+        late = [r for r in each.copies if seconds(success, r) > ANSWER_TAKEN_S]
         if late:
             yield fault(late[0], f"it is sent again, though {success.summary()!r} has come")
         else:

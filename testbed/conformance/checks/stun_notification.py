@@ -69,7 +69,7 @@ def notifications_wait_for_a_cause_only(trace: Trace) -> Iterator[Finding]:
             limit_s = float(value_at(trace, cpe, f"{ADDRESS}NotificationLimit", success) or 0)
             delay_s = seconds(success, said)
             over_s = delay_s - max(limit_s, NOTIFIED_S)
-            if over_s <= 0 or (over_s <= LONGEST_DELAY_S and _has_cause(trace, cpe, success)):
+            if over_s <= 0 or (over_s <= LONGEST_DELAY_S and _has_cause(trace, cpe, said)):
                 yield ok(said, f"{mapped}, after {delay_s:.3f} s")
             else:
                 yield fault(said, f"{mapped} is told {delay_s:.3f} s after it was learnt")

@@ -183,9 +183,9 @@ def discovery_and_probes_have_a_port_each(trace: Trace) -> Iterator[Finding]:
         primary = next((each.source.port for each in every if not each.is_probe), None)
         for each in every:
             is_same = each.source.port == primary
-            if is_same != each.is_probe:
+            if is_same != each.is_test:
                 yield ok(each.first)
-            elif each.is_probe:
+            elif each.is_test:
                 yield fault(each.first, f"a test comes from port {primary}, as all else does")
             else:
                 yield fault(each.first, f"it comes from {each.source}, the first from {primary}")

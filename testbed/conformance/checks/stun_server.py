@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.conformance.bindings import (
+    ANSWER_TAKEN_S,
     USERNAME,
     Transaction,
     all_transactions,
@@ -140,7 +141,7 @@ def clients_need_no_optional_addresses(trace: Trace) -> Iterator[Finding]:
         success = each.success
         if success is None or each.is_probe:
             continue
-        late = [r for r in each.copies if r.number > success.number and seconds(success, r) > 0.02]
+        late = [r for r in each.copies if seconds(success, r) > ANSWER_TAKEN_S]
         if late:
             yield fault(late[0], f"it is sent again, though {success.summary()!r} has come")
         else:
