@@ -55,7 +55,6 @@ class ManagedBox(Role, CpeOwner):
         tree: its parameters.
         cpe: its CWMP client.
         udp_requests: what it holds against UDP Connection Requests.
-        keeps_udp_record: whether their record outlives a reboot (TR-111 2.2.1.4 leaves it free).
         stun: its STUN client, which keeps the way open for UDP Connection Requests.
     """
 
@@ -87,7 +86,6 @@ class ManagedBox(Role, CpeOwner):
         self.stun = StunClient(host, self.tree, mend, self.cpe.changed, port)
         self.stun.set_policy(search=stun.Search(settings.get("lifetime_search", "gallop")))
         self.udp_requests = Receiver()
-        self.keeps_udp_record = False
         self.stun.on_datagram = self.asked_by_udp
         self._restarting: asyncio.Task[None] | None = None
 
@@ -143,8 +141,7 @@ class ManagedBox(Role, CpeOwner):
     async def start(self) -> None:
         """Power is on: take connection requests, get connected."""
         self.cpe.booted()
-        if not self.keeps_udp_record:
-            self.udp_requests.last_ts, self.udp_requests.last_id = 0, None
+        self.udp_requests.restarted()
         if self.listens_outside:
             await self.connection_requests.start()
             await self.stun.start()
@@ -234,6 +231,14 @@ class ManagedBox(Role, CpeOwner):
     def changes_told(self, values: Mapping[str, str]) -> None:
         """The ACS knows of these changes."""
         self.stun.notified(values)
+
+    def set_udp_receiver(self, **changes: Any) -> None:
+        """Change what is held against UDP Connection Requests: `Receiver`'s fields.
+
+        It is told what this CPE is set to: the text leaves it free (TR-111 2.2.1.4).
+        """
+        self.udp_requests = dataclasses.replace(self.udp_requests, **changes)
+        self.host.tell("UDP_RECEIVER", **changes)
 
     def asked_by_udp(self, data: bytes, source: Endpoint) -> None:
         """A datagram that is no STUN has come to the binding: maybe a connection request.

@@ -42,6 +42,8 @@ class StunClient:
     Attributes:
         machine: the protocol.
         on_datagram: called with each datagram on the primary port that is no STUN.
+        told_host: names the CPE in UDPConnectionRequestAddress instead of its public address, where
+            its owner has a name that follows that; None: it has none.
 
     Args:
         host: all it may ask of the world.
@@ -64,6 +66,7 @@ class StunClient:
         self.port = port
         self.machine = stun.BindingClient(host.random)
         self.on_datagram: Callable[[bytes, Endpoint], None] | None = None
+        self.told_host: str | None = None
         self._mend = mend
         self._changed = changed
         self._drive: Drive | None = None
@@ -296,6 +299,8 @@ class StunClient:
 
     def _determined(self, endpoint: Endpoint, is_translated: bool) -> None:
         """TR-111 2.2.1.3: both parameters say at once what was found; the ACS is told in time."""
+        if is_translated and self.told_host is not None:
+            endpoint = Endpoint(self.told_host, endpoint.port)
         path, value = self._path("UDPConnectionRequestAddress"), authority(endpoint)
         self.host.tell("STUN_BINDING", address=value, nat_detected=is_translated)
         self.tree.assign(self._path("NATDetected"), "1" if is_translated else "0")

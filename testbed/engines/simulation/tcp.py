@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from testbed.engines.simulation.clock import SimulationLoop
 from testbed.engines.simulation.segments import ACK, FIN, PSH, RST, SYN, WINDOW_SCALE, Segment
-from testbed.engines.simulation.tcp_parts import Congestion, Incoming, RoundTrip, State
+from testbed.engines.simulation.tcp_parts import Congestion, Incoming, RoundTrip, State, signed
 from testbed.protocols.wire import Endpoint
 
 BUFFER_OCTETS = 256 * 1024
@@ -68,7 +68,7 @@ class TcpConnection:
         self.state = State.SYN_SENT
         self.error: OSError | None = None
         self.incoming = Incoming(BUFFER_OCTETS)
-        self.changed: Callable[[], None] = _nobody
+        self.changed: Callable[[], None] = lambda: None
         self.is_left = False
         self._loop = loop
         self._emit = emit
@@ -179,6 +179,13 @@ class TcpConnection:
         """An ICMP error, or nobody to send to: fatal only while the connection is being opened."""
         if self.state is State.SYN_SENT:
             self._break(OSError(number, os.strerror(number)))
+
+    def shorten(self, most_segment: int) -> None:
+        """A router on the way takes no longer packets (RFC 1191, 6): what waits is sent anew."""
+        if 0 < most_segment < self._congestion.most_segment:
+            self._congestion.most_segment = most_segment
+            self._next = self._acknowledged
+            self._send()
 
     # Segments that come
 
@@ -435,15 +442,7 @@ class TcpConnection:
     def _position(self, sequence: int) -> int:
         """Where in the other side's stream a sequence number is, near what is expected."""
         expected = self.incoming.expected
-        return expected + _signed(sequence - self._theirs - 1 - expected)
+        return expected + signed(sequence - self._theirs - 1 - expected)
 
     def _own_position(self, acknowledgement: int) -> int:
-        return self._acknowledged + _signed(acknowledgement - self._wire(self._acknowledged))
-
-
-def _nobody() -> None:
-    """Nobody listens yet."""
-
-
-def _signed(difference: int) -> int:
-    return ((difference + (1 << 31)) & _ALL_BITS) - (1 << 31)
+        return self._acknowledged + signed(acknowledgement - self._wire(self._acknowledged))
