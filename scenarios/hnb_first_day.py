@@ -44,8 +44,9 @@ def sets(at: Stage, **values: object) -> asyncio.Future[rpc.Rpc]:
 def provides(at: Stage, period_s: int) -> None:
     """What HMS (serving) has for the HNB: STUN with keep-alives, and who may ask for sessions."""
     at.stun_server.provision(USERNAME, PASSWORD)
-    active = AttributeChange(f"{management_server(at.hnb)}{ADDRESS}", True, ACTIVE)
-    at.serving_hms.call(at.hnb.label.serial_number, rpc.SetParameterAttributes((active,)))
+    path = management_server(at.hnb)
+    active = [AttributeChange(f"{path}{each}", True, ACTIVE) for each in (ADDRESS, "NATDetected")]
+    at.serving_hms.call(at.hnb.label.serial_number, rpc.SetParameterAttributes(tuple(active)))
     sets(
         at,
         STUNEnable=1,
@@ -215,6 +216,7 @@ async def is_lost(at: Stage, binding: Endpoint) -> None:
     hnb, server = at.hnb, at.stun_server
     to, request = at.serving_hms.udp_requests.request(str(binding), CPE_NAME, KEY)
     octets = request.encode()
+    server.host.tell("STAGED", replays=True)  # an address that is no binding any more
     at.never(server, "->", hnb, UdpConnectionRequest, octets=lambda sent: sent == octets)
     start = at.cursor
     server.send_connection_request(to, octets)

@@ -63,7 +63,9 @@ async def reachable(at: Stage, **more: Any) -> Endpoint:
     )
     cpe.power_on()
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
+    enabled = at.cursor
     await at.tells(server, "BINDING_STORED")
+    at.cursor = enabled  # nothing joins the two
     await at.sees(cpe, "->", acs, rpc.Inform, parameters=says(ADDRESS))
     await at.sees(cpe, "<-", acs, rpc.InformResponse)
     await released(at)

@@ -34,6 +34,8 @@ from topologies.public import (
 
 INITIAL_SEGW = "segw.operator.example"
 INTRANET_HMS = "hms.core.operator.example"
+HMS_ALIAS = "acs.core.operator.example"
+"""Another name of HMS (initial)."""
 DEAD_SEGW, DEAD_HNB_GW = "segw.dead.operator.example", "hnbgw.dead.operator.example"
 """Names of addresses at which nobody is."""
 TWICE_SEGW = "segws.south.operator.example"
@@ -50,6 +52,7 @@ OUTER_ZONE = f"""\
 """
 CORE_ZONE = f"""\
 {INTRANET_HMS}.     300 IN A 10.10.0.20
+{HMS_ALIAS}.        300 IN A 10.10.0.20
 {SOUTH_HNB_GW}.     300 IN A 10.10.0.60
 """
 
@@ -94,6 +97,7 @@ def hms_on_intranet(
     hms_certificate: Certificate = Certificate.GOOD,
     hnb_gw: bool = True,
     shared_hms: bool = False,
+    serving_name: str = INTRANET_HMS,
     leaves_tunnel: bool = True,
     dead: str = "",
     clock: str = "right",
@@ -116,6 +120,7 @@ def hms_on_intranet(
         hms_certificate: what HMS (initial) shows, by https.
         hnb_gw: whether HMS (initial) assigns the HNB-GW; else HMS (serving) does.
         shared_hms: whether HMS (initial) is the serving HMS too, and its SeGW the serving SeGW.
+        serving_name: the host of the serving HMS's URL, where it is shared.
         leaves_tunnel: whether HNBs take the tunnel to the SeGW (initial) down (step 9).
         dead: what of the serving side is dead: "first_segw", "first_address" (of the SeGW's two),
             "first_hnb_gw", "segw" (the only one), "hnb_gw" (likewise).
@@ -140,7 +145,8 @@ def hms_on_intranet(
     is_public = mode == "public"
     host = INITIAL_HMS if is_public else INTRANET_HMS
     url = f"{'https' if is_public else scheme}://{host}/acs"
-    given = _assignments(url, scheme, hnb_gw, shared_hms, dead)
+    shared_url = f"{scheme}://{serving_name}/acs" if shared_hms else None
+    given = _assignments(shared_url, scheme, hnb_gw, dead)
     segw = {"life": life, "certificate": certificate, "algorithms": algorithms}
     _initial_side(net, internet, is_public, url, segw, hms_certificate, given)
     regions = [] if shared_hms else [THE_SOUTH]
@@ -229,9 +235,9 @@ def _segw(
 
 
 def _assignments(
-    url: str, scheme: str, hnb_gw: bool, shared_hms: bool, dead: str
+    shared_url: str | None, scheme: str, hnb_gw: bool, dead: str
 ) -> tuple[Assignment, ...]:
-    """What HMS (initial) gives to whom."""
+    """What HMS (initial) gives to whom; with its own URL where it serves too."""
     segw = SERVING_SEGW
     more_segws: tuple[str, ...] = ()
     if dead == "first_segw":
@@ -244,8 +250,8 @@ def _assignments(
     return (
         Assignment(
             *("south", SOUTH),
-            segw=INITIAL_SEGW if shared_hms else segw,
-            hms_url=url if shared_hms else f"{scheme}://{SERVING_HMS}/acs",
+            segw=INITIAL_SEGW if shared_url else segw,
+            hms_url=shared_url or f"{scheme}://{SERVING_HMS}/acs",
             hnb_gw=gateways[0],
             more_segws=more_segws,
             more_hnb_gws=gateways[1:],

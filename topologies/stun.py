@@ -5,6 +5,7 @@ device ---[ home ]--- gateway ---[ internet ]--- outer_dns, initial_hms, stun_se
 
 from __future__ import annotations
 
+import dataclasses
 from enum import Enum
 
 from testbed.protocols.stun import Search
@@ -47,30 +48,9 @@ def acs_with_stun(
         own_stun: whether the ACS is its own STUN server, in one process; there is no other then.
         udp_port: where the devices take UDP Connection Requests.
     """
-    net = Topology(acs_with_stun.__doc__)
-    internet = net.link("internet", "203.0.113.0/24")
     router = f"203.0.113.{GATEWAY_NUMBER}" if nat is Nat.NONE else None
-    net.node(
-        *("outer_dns", internet.at(53)),
-        role="dns_server",
-        router=router,
-        zone=ZONE,
-        origin="operator.example",
-    )
-    url = f"{scheme}://{ACS}/acs"
-    net.node(
-        *("initial_hms", internet.at(20)),
-        role="hms",
-        router=router,
-        names=(ACS,),
-        url=url,
-        dns_servers=("203.0.113.53",),
-        serves_stun=own_stun,
-    )
-    if not own_stun:
-        addresses = [internet.at(30), *([internet.at(31)] if two_addresses else [])]
-        other_port = OTHER_PORT if two_addresses else None
-        net.node("stun_server", *addresses, router=router, names=(STUN,), other_port=other_port)
+    net = _servers(acs_with_stun.__doc__, scheme, two_addresses, router, own_stun)
+    internet, url = net.links["internet"], _url(scheme)
     for home in net.repeat("home", homes):
         lan = home.link("home", "192.168.1.0/24")
         home.node(
@@ -82,6 +62,43 @@ def acs_with_stun(
             lifetime_search=search.value,
             udp_connection_request_port=udp_port,
         )
+    return net
+
+
+def _url(scheme: str) -> str:
+    return f"{scheme}://{ACS}/acs"
+
+
+def _servers(
+    title: str | None,
+    scheme: str,
+    two_addresses: bool = True,
+    router: str | None = None,
+    own_stun: bool = False,
+) -> Topology:
+    """All that is on the Internet: DNS, ACS, STUN server."""
+    net = Topology(title)
+    internet = net.link("internet", "203.0.113.0/24")
+    net.node(
+        *("outer_dns", internet.at(53)),
+        role="dns_server",
+        router=router,
+        zone=ZONE,
+        origin="operator.example",
+    )
+    net.node(
+        *("initial_hms", internet.at(20)),
+        role="hms",
+        router=router,
+        names=(ACS,),
+        url=_url(scheme),
+        dns_servers=("203.0.113.53",),
+        serves_stun=own_stun,
+    )
+    if not own_stun:
+        addresses = [internet.at(30), *([internet.at(31)] if two_addresses else [])]
+        other_port = OTHER_PORT if two_addresses else None
+        net.node("stun_server", *addresses, router=router, names=(STUN,), other_port=other_port)
     return net
 
 
@@ -126,4 +143,27 @@ def acs_with_stun_and_tester(two_addresses: bool = True, nat: Nat = Nat.MASQUERA
     internet = net.links["internet"]
     net.node("stun_tester", internet.at(60))
     net.node("stranger", internet.at(61), role="bystander")
+    return net
+
+
+def managed_gateway_behind_carrier(
+    nat: Nat = Nat.MASQUERADE,
+    scheme: str = "https",
+) -> Topology:
+    """A home gateway that is a CPE itself, behind its carrier's NAT.
+
+    gateway ---[ access ]--- carrier ---[ internet ]--- outer_dns, initial_hms, stun_server
+
+    Args:
+        nat: what the carrier does to packets of its customers.
+        scheme: of the ACS's URL: https, or http.
+    """
+    net = _servers(managed_gateway_behind_carrier.__doc__, scheme)
+    net.node(
+        *("gateway", net.link("home", "192.168.1.0/24").at(1), net.links["internet"].next_free()),
+        nat=dataclasses.replace(Nat.MASQUERADE, carrier=nat),
+        dns_servers=("203.0.113.53",),
+        hms_url=_url(scheme),
+        starts_off=True,
+    )
     return net

@@ -72,9 +72,15 @@ class LanConnectivity:
         if self.host.carrier(self.interface):
             if self._static_address is None:
                 self._client.start(self.host.now())
+                self._drive.flush()
             else:
-                self._client.inform(self.host.now(), self._static_address)
-            self._drive.flush()
+                self._inform(self._static_address)
+
+    def _inform(self, address: str) -> None:
+        assert self._client is not None
+        assert self._drive is not None
+        self._client.inform(self.host.now(), address)
+        self._drive.flush()
 
     def stop(self) -> None:
         """Forget the lease, without a word on the wire."""
@@ -95,7 +101,9 @@ class LanConnectivity:
         if interface != self.interface or self._drive is None or self._client is None:
             return
         self.host.tell("LINK", interface=interface, up=up)
-        if up:
+        if up and self._static_address is not None:
+            self._inform(self._static_address)
+        elif up:
             self._client.restart(self.host.now())
             self._drive.flush()
         elif self._static_address is not None and self.lease is not None:

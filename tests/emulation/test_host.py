@@ -84,6 +84,7 @@ async def test_a_link_that_goes_down_and_up_is_told(wires: Wires) -> None:
 
     wires.netlinks["hms"].set_up("eth0", False)
 
+    assert hnb.carrier("eth0"), "a change is seen once: when it is told"
     assert await changes.get() == ("eth0", False)
     assert not hnb.carrier("eth0")
 
