@@ -17,6 +17,7 @@ from scenarios.udp_request_steps import CONNECTION_REQUEST, CREDENTIALS, INFORMS
 from testbed.errors import StepMissed
 from testbed.protocols import dns, stun
 from testbed.protocols.cwmp import rpc
+from testbed.protocols.http import Response
 from testbed.protocols.udp_connection_request import UdpConnectionRequest
 from testbed.roles.reach import Approach
 from testbed.scenario import Player, Stage
@@ -69,6 +70,7 @@ async def asked(at: Stage, cpe: Player) -> None:
         raise StepMissed(f"the CPE takes no connection request: {error}") from error
     at.cursor = start
     await at.sees(cpe, "->", acs, rpc.Inform, events=asks_for(CONNECTION_REQUEST))
+    await at.sees(cpe, "<-", acs, Response, status=204)
 
 
 async def asked_before_and_after(at: Stage, cpe: Player, approach: Approach) -> None:

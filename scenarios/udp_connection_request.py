@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from scenarios.udp_request_steps import (
+    CONNECTION_REQUEST,
+    CPE_NAME,
     INFORMS,
+    KEY,
     STEP_S,
     answered,
+    asks_for,
     offered,
     reachable,
     released,
     request_for,
 )
+from testbed.errors import StepMissed
 from testbed.protocols import stun
+from testbed.protocols.cwmp import rpc
 from testbed.protocols.wire import Endpoint
+from testbed.roles.connection_request import request_connection
 from testbed.scenario import Stage, scenario
 from topologies.stun import acs_with_stun
 
@@ -76,3 +83,38 @@ async def asked_by_skewed_clocks(at: Stage, binding: Endpoint) -> None:
         at.initial_hms.udp_requests.skew_s = skew_s
         to, request = request_for(at, binding)
         await offered(at, to, request.encode())
+
+
+@udp_connection_request.variant("during_a_session")
+async def during_a_session(at: Stage) -> None:
+    """A request comes while a session is on: that goes on, and another one follows."""
+    cpe, acs = at.device, at.initial_hms
+    binding = await reachable(at, **INFORMS)
+    await at.sees(cpe, "->", acs, rpc.Inform)
+    opened = at.cursor
+    to, request = request_for(at, binding)
+    at.stun_server.send_connection_request(to, request.encode())
+    at.never(cpe, "->", acs, rpc.Fault)
+    await at.tells(cpe, "UDP_REQUEST_TAKEN")
+    at.cursor = opened
+    await released(at)
+    await at.sees(cpe, "->", acs, rpc.Inform, events=asks_for(CONNECTION_REQUEST))
+    await released(at)
+
+
+@udp_connection_request.variant("by_tcp_beside")
+async def by_tcp_beside(at: Stage) -> None:
+    """The CPE is asked by UDP, and then by TCP from its own LAN: both bring a session."""
+    binding = await reachable(at, **INFORMS)
+    to, request = request_for(at, binding)
+    await answered(at, to, request)
+    await released(at)
+    url = at.initial_hms.devices[at.device.label.serial_number].connection_request_url
+    start = len(at.trace.records)
+    status = await request_connection(at.gateway.host, url, CPE_NAME, KEY)
+    if status != 200:
+        raise StepMissed(f"the CPE answers {status} to a connection request by TCP")
+    at.cursor = start
+    await at.sees(
+        *(at.device, "->", at.initial_hms, rpc.Inform), events=asks_for(CONNECTION_REQUEST)
+    )

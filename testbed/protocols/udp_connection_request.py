@@ -69,6 +69,11 @@ class UdpConnectionRequest:
         return urlsplit(self.uri).path
 
     @property
+    def is_absolute(self) -> bool:
+        """Whether the Request-URI has the scheme http and an authority."""
+        return urlsplit(self.uri).scheme == "http" and bool(self.authority)
+
+    @property
     def authority(self) -> str:
         """Of the Request-URI."""
         return urlsplit(self.uri).netloc
@@ -153,7 +158,8 @@ class Receiver:
 
     Attributes:
         window_s: how far `ts` may be from the CPE's own time; None: not looked at.
-        is_lenient: takes "/" for a path and a request without Host, as some senders need it.
+        is_lenient: takes "/" for a path, a Request-URI that begins with it or with its query, and a
+            request without Host, as some senders need it.
         keeps_record: whether what it remembers outlives a reboot (2.2.1.4 leaves it free).
         last_ts: of the last good request.
         last_id: likewise; None: there was none.
@@ -200,6 +206,8 @@ class Receiver:
             return f"the method is {request.method}, not GET"
         if request.header("Host") is None and not self.is_lenient:
             return "HTTP/1.1 wants a Host"
+        if not request.is_absolute and not self.is_lenient:
+            return f"the Request-URI {request.uri[:20]!r} is not absolute"
         if request.path not in (("", "/") if self.is_lenient else ("",)):
             return f"the path is {request.path!r}, not empty"
         for name in NAMES:
