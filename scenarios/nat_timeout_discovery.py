@@ -56,10 +56,13 @@ async def found(at: Stage, **told: Any) -> None:
     """The CPE looks for the lifetime until it has found it, or that it cannot.
 
     A server does not answer to another address than the one that asks; behind a pool of addresses
-    the two ports may have one each.
+    the two ports may have one each.  Where nothing is translated there is nothing to look for.
     """
     cpe, server = at.device, at.stun_server
     await at.sees(cpe, "->", server, stun.BindingRequest, is_marked=True, is_change=False)
+    if not at.gateway.nat.translates:
+        at.never(cpe, "->", server, stun.BindingRequest, is_marked=False)
+        return
     within_s = STEP_S + lifetime_s(at)
     await at.sees(
         cpe, "->", server, stun.BindingRequest, is_marked=False, within_s=within_s
@@ -139,6 +142,15 @@ async def anybody_may_send(at: Stage) -> None:
     """The gateway lets in whatever is sent to a binding."""
     await enabled(at)
     await found(at)
+    await kept(at)
+
+
+@nat_timeout_discovery.variant("ladder", search=stun.Search.LADDER)
+async def ladder(at: Stage) -> None:
+    """Other bindings of the CPE tell how long one lives; its own only confirms it."""
+    await enabled(at)
+    await at.tells(at.device, "STUN_LADDER", within_s=20 + 2 * lifetime_s(at))
+    await at.tells(at.device, "STUN_PHASE", phase="monitoring")
     await kept(at)
 
 

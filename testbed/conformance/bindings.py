@@ -25,9 +25,10 @@ ADDRESS, NAT_DETECTED = "UDPConnectionRequestAddress", "NATDetected"
 NO_MAXIMUM = -1
 _OBJECT = ".ManagementServer."
 _SECOND_NS = 1_000_000_000
-_AT_LEAST_S = 0.02
-"""How long an answer is on its last way at least, before it may count as having come."""
 ANSWER_ON_ITS_WAY_S = 0.05
+ANSWER_TAKEN_S = 0.5
+"""Copies of a request that leave so long after its answer was there do not cross it on its way, nor
+in a busy CPE."""
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class Transaction:
         if success is None:
             return None
         asked = [each for each in self.copies if each.number < success.number]
-        under_way_s = max(_AT_LEAST_S, seconds(asked[-1], success) if asked else 0.0)
+        under_way_s = max(ANSWER_TAKEN_S, seconds(asked[-1], success) if asked else 0.0)
         for each in self.copies:
             if each.number > success.number and seconds(success, each) > under_way_s:
                 return each
@@ -94,6 +95,12 @@ class Transaction:
     def is_probe(self) -> bool:
         """Whether it has RESPONSE-ADDRESS, so that the answer goes elsewhere."""
         return self.request.first(stun.Kind.RESPONSE_ADDRESS) is not None
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it serves the search for the lifetime, as far as that shows: a probe, or an
+        unmarked request from another port, which opens a binding to be left alone."""
+        return self.is_probe or not (self.is_primary or self.request.is_marked)
 
     @property
     def is_keep_alive(self) -> bool:

@@ -72,7 +72,8 @@ def secure_connection_carries_it_all(trace: Trace) -> Iterator[Finding]:
 def _failed(trace: Trace, attempt: Attempt) -> Iterator[Finding]:
     """Why a try has come to nothing, where that is seen and nobody wants it."""
     shown = _shown_to(trace, attempt)
-    if (shown is not None and shown.is_meant) or staged(trace, attempt.responder, "hangs"):
+    wanted = any(staged(trace, attempt.responder, what) for what in ("hangs", "algorithms"))
+    if wanted or (shown is not None and shown.is_meant):
         return
     if staged(trace, attempt.initiator, "clock"):
         return  # no certificate is valid to it
