@@ -10,6 +10,7 @@ from scenarios.association_steps import (
     gateway_ready,
     leased,
     names,
+    names_a_gateway,
     notified,
     settled,
     table_read,
@@ -98,6 +99,25 @@ async def uncoupled(at: Stage) -> None:
     await at.sees(device, "<-", acs, rpc.InformResponse)
 
 
+@association_discover.variant("coupled", uncoupled=True)
+async def coupled(at: Stage) -> None:
+    """The device has an ACS of its own, which shares what it knows with the gateway's: it counts.
+
+    The gateway's ACS reads the table; the device's ACS, which was told, associates.
+    """
+    device, gateway, theirs, mine = at.device, at.gateway, at.serving_hms, at.other_hms
+    mine.associations.couple(theirs.associations)
+    await gateway_ready(at, gateway, theirs)
+    at.never(mine, "->", gateway, Request, method="GET")
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
+    await notified(at, device, mine)  # 7
+    await at.sees(theirs, "->", gateway, Request, method="GET")  # 9
+    await at.sees(gateway, "->", theirs, rpc.Inform, events=told(CONNECTION_REQUEST))  # 10
+    await at.sees(theirs, "->", gateway, rpc.GetParameterValues, names=TABLE)  # 11
+    await associated(at, device, gateway, mine)  # 12
+
+
 @association_discover.variant("plain_client", plain_client=True)
 async def plain_client(at: Stage) -> None:
     """A client that nobody manages is leased an address and gets no entry."""
@@ -107,6 +127,28 @@ async def plain_client(at: Stage) -> None:
     await at.sees(at.plain_client, "<-", gateway, dhcp.Ack)
     device.power_on()
     await leased(at, device, gateway)  # 1 to 4
+    await associated(at, device, gateway, acs)  # 12
+
+
+@association_discover.variant("address_in_use", plain_client=True)
+async def address_in_use(at: Stage) -> None:
+    """A gateway that has forgotten its leases gives an address twice: it is declined, and the
+    device is listed with the next one."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    at.plain_client.power_on()
+    await at.tells(at.plain_client, "CONNECTED")
+    taken = at.plain_client.lan.lease.address
+    gateway.power_off()
+    gateway.power_on()
+    await at.sees(gateway, "<-", acs, rpc.InformResponse)
+    device.set_dhcp(check_address_s=0.5, decline_pause_s=0.2)
+    device.power_on()
+    await at.sees(device, "<-", gateway, dhcp.Ack, address=taken)
+    await at.sees(device, "->", gateway, dhcp.Decline)
+    await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)
+    await table_read(at, gateway, acs)
+    await notified(at, device, acs)  # 7
     await associated(at, device, gateway, acs)  # 12
 
 

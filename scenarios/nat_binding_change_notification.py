@@ -19,7 +19,7 @@ async def nat_binding_change_notification(at: Stage) -> None:
     cpe, acs, server = at.device, at.initial_hms, at.stun_server
     quick(cpe)
     server.set_policy(challenge="none")
-    is_notified(at, cpe, ADDRESS)
+    is_notified(at, cpe, ADDRESS, "NATDetected")
     period = {"STUNMinimumKeepAlivePeriod": PERIOD_S, "STUNMaximumKeepAlivePeriod": PERIOD_S}
     sets(at, cpe, STUNEnable=1, STUNServerAddress=STUN, **period)
     cpe.power_on()

@@ -6,6 +6,7 @@ from scenarios.stun_steps import PASSWORD, USERNAME, quick, says, sets
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.scenario import Stage, scenario
+from testbed.topology import find_nat
 from topologies.stun import STUN, acs_with_stun
 
 STEP_S = 12
@@ -31,11 +32,16 @@ async def enabled(at: Stage, minimum_s: int, maximum_s: int) -> None:
     await at.sees(cpe, "<-", at.initial_hms, rpc.SetParameterValues, parameters=says("STUNEnable"))
 
 
-async def kept_alive(at: Stage, times: int) -> None:
+async def kept_alive(at: Stage, times: int, within_s: float | None = None) -> None:
     """So many keep-alives with their responses (figure 3)."""
     cpe, server = at.device, at.stun_server
     for _ in range(times):
-        await at.sees(cpe, "->", server, stun.BindingRequest, is_marked=True, is_change=False)
+        await at.sees(
+            *(cpe, "->", server, stun.BindingRequest),
+            is_marked=True,
+            is_change=False,
+            within_s=within_s,
+        )
         await at.sees(cpe, "<-", server, stun.BindingResponse)
 
 
@@ -55,9 +61,21 @@ async def between(at: Stage) -> None:
     await kept_alive(at, 2)
 
 
+SHORT_LIVED = find_nat("symmetric").with_knobs({"lifetime_s": 4.0})
+"""A binding that has died shows: the next one has another port."""
+
+
+@nat_keepalive.variant("short_lived", nat=SHORT_LIVED)
+async def short_lived(at: Stage) -> None:
+    """The gateway forgets soon; the period that the ACS has set is shorter than that."""
+    await enabled(at, 2, 2)
+    await kept_alive(at, 3, STEP_S)
+
+
 @nat_keepalive.variant("no_maximum")
 async def no_maximum(at: Stage) -> None:
     """There is no maximum: the search alone says how often."""
+    at.stun_server.set_policy(reflection="same-address")  # else nothing can be searched
     await enabled(at, 1, -1)
     await at.sees(at.device, "->", at.stun_server, stun.BindingRequest, is_marked=False)
     await kept_alive(at, 2)

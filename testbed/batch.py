@@ -70,6 +70,7 @@ class Batch:
     work: Callable[[Plan, Scenario, Lab], int] | None = None
     strict: bool = False
     interrupted: bool = False
+    stopped: bool = False
     outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
 
     def run(self) -> list[Result]:
@@ -77,12 +78,20 @@ class Batch:
 
         Ctrl-C ends the running labs in order, a second one at once; the others are left out.
         """
+        seconds = self.play()
+        return self.results({name: max(each) - min(each) for name, each in seconds.items()})
+
+    def play(self) -> dict[str, list[float]]:
+        """Run all, as far as nobody sets `stopped`; gives when each scenario's runs began and
+        ended, by the wall clock."""
         waiting = deque(self.plans)
         running: dict[int, _Running] = {}
         seconds: dict[str, list[float]] = {}
         with selectors.DefaultSelector() as selector, Interrupts() as interrupts:
             selector.register(interrupts, selectors.EVENT_READ)
             while running or (waiting and not interrupts.count):
+                if self.stopped:
+                    waiting.clear()
                 while waiting and len(running) < self.jobs and not interrupts.count:
                     started = self._launch(waiting.popleft())
                     seconds.setdefault(started.plan.scenario, []).append(time.monotonic())
@@ -102,7 +111,7 @@ class Batch:
                         self._end(one)
                         seconds[one.plan.scenario].append(time.monotonic())
             self.interrupted = interrupts.count > 0
-        return self._results(seconds)
+        return seconds
 
     def _launch(self, plan: Plan) -> _Running:
         process = self._simulate(plan) if plan.engine == SIMULATION else self._emulate(plan)
@@ -152,7 +161,12 @@ class Batch:
         self.outcomes[one.plan.scenario, one.plan.variant] = outcome
         self.progress.ended(one.plan, outcome, len(self.outcomes), len(self.plans))
 
-    def _results(self, seconds: dict[str, list[float]]) -> list[Result]:
+    def results(self, seconds: Mapping[str, float]) -> list[Result]:
+        """What has been run, judged, by scenario.
+
+        Args:
+            seconds: what each scenario took.
+        """
         results = []
         words = self.plans[0].faults
         declared = (
@@ -176,11 +190,16 @@ class Batch:
                 [v for v, outcome in ended.items() if outcome.kind == "unsupported"],
                 unmet({node: each for plan in plans for node, each in plan.cast.items()}),
             )
-            times = seconds.get(name) or [0.0]
             folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
             results.append(
                 Result(
-                    name, ended, judgements, max(times) - min(times), folder, declared, self.strict
+                    name,
+                    ended,
+                    judgements,
+                    seconds.get(name, 0.0),
+                    folder,
+                    declared,
+                    self.strict,
                 )
             )
         return results

@@ -133,7 +133,7 @@ def _check_fault(name: str) -> None:
 def _check_scenario(name: str) -> None:
     found = SCENARIOS[name]
     known = {each for entry in register().values() for each in entry.scenarios}
-    if found.judged_as != name and found.judged_as not in known:
+    if found.judged_as not in (None, name) and found.judged_as not in known:
         where = _place(found.variants[""].function)
         wrong = unknown("scenario of the register", found.judged_as, known)
         raise BadInput(f"{where}: {wrong}")

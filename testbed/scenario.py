@@ -28,6 +28,8 @@ from testbed.trace.trace import Trace
 ScenarioFunction = Callable[["Stage"], Awaitable[None]]
 
 SCENARIOS: dict[str, Scenario] = {}
+ALL_CHECKS = "all checks"
+"""What judges a scenario that joins several documents; see `scenario`."""
 _COMMENT = re.compile(r"\s#\s+(\S.*?)\s*$")
 
 
@@ -59,13 +61,13 @@ class Scenario:
         topology: what its main run is on, and each variant that names no other.
         variants: by name; "" is the main run, and first.
         step_s: how long a step may take unless it says otherwise.
-        judged_as: the register's scenario whose requirements judge it.
+        judged_as: the register's scenario whose requirements judge it; None: all that have a check.
     """
 
     name: str
     topology: TopologyFunction
     step_s: float
-    judged_as: str
+    judged_as: str | None
     variants: dict[str, Variant] = field(default_factory=dict)
 
     @property
@@ -125,8 +127,8 @@ def scenario(
     Args:
         topology: what it runs on.
         step_s: how long a step may take unless it says otherwise.
-        judged_as: a scenario of the register whose requirements judge this one; None: those that
-            name this one.
+        judged_as: a scenario of the register whose requirements judge this one, or `ALL_CHECKS`:
+            all requirements that have a check; None: those that name this one.
         settings: of the topology, under what `--set` says.
     """
 
@@ -135,7 +137,8 @@ def scenario(
         known = SCENARIOS.get(name)
         if known is not None:
             raise BadInput(f"two scenarios are called {name!r}")
-        made = Scenario(name, topology, step_s, judged_as or name)
+        judge = None if judged_as == ALL_CHECKS else judged_as or name
+        made = Scenario(name, topology, step_s, judge)
         made.variants[""] = Variant("", topology, function, settings, _title(function))
         SCENARIOS[name] = made
         return made

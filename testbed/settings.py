@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from testbed.errors import BadInput, unknown
@@ -86,7 +87,7 @@ def build_topology(
             )
     topology = function(**arguments)
     topology.esp = esp
-    _change_nats(topology, None if nat is None else find_nat(nat, "value for --nat"), knobs)
+    _change_nats(topology, None if nat is None else named_nat(nat, "value for --nat"), knobs)
     furnish(topology)
     _change_links(topology, own)
     _change_links(topology, given)
@@ -112,7 +113,20 @@ def chosen_nat(kind: str, given: Mapping[str, str]) -> Nat:
         if not name.startswith(NAT_PREFIX):
             raise BadInput(f"--set {name}: only knobs of the NAT can be set here, nat.KNOB=VALUE")
         knobs |= _knob(name, value)
-    return find_nat(kind, "value for --nat").with_knobs(knobs)
+    return named_nat(kind, "value for --nat").with_knobs(knobs)
+
+
+def named_nat(word: str, what: str) -> Nat:
+    """The kind of that name, or the one in that file.
+
+    Raises:
+        BadInput: there is none; names the nearest, or says what is wrong with the file.
+    """
+    if word.endswith(".toml"):
+        from testbed.nat_file import read_nat  # which converts by this module
+
+        return read_nat(Path(word))
+    return find_nat(word, what)
 
 
 def engine_settings(given: Mapping[str, str]) -> dict[str, str]:
@@ -186,7 +200,7 @@ def convert(what: str, value: str, kind: Any) -> Any:
             raise BadInput(f"{what} takes yes or no, not {value!r}")
         return words[value.lower()]
     if kind is Nat:
-        return find_nat(value, f"value for {what}")
+        return named_nat(value, f"value for {what}")
     if isinstance(kind, types.UnionType) and type(None) in kind.__args__:
         if value == "none":
             return None

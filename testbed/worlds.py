@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.errors import BadInput, unknown
 from testbed.settings import asks_for_nat, engine_settings
-from testbed.topology import Topology
+from testbed.topology import Nat, Topology
 from testbed.trace.trace import Trace
 
 if TYPE_CHECKING:
+    from testbed.engines.emulation.carriage import Wanted
     from testbed.run import Plan
 
 EMULATION, SIMULATION = "emulation", "simulation"
@@ -67,6 +68,13 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
             raise unknown("value for --set engine.links", value, _LINK_CARRIERS)
 
 
+def wanted_carrier(settings: Mapping[str, str]) -> Wanted:
+    """Who is to carry links that are no mere wires, by the user's settings."""
+    from testbed.engines.emulation.carriage import Wanted
+
+    return Wanted(engine_settings(settings).get(LINKS_SETTING, Wanted.AUTO))
+
+
 def make_world(
     engine: str,
     topology: Topology,
@@ -89,7 +97,6 @@ def make_world(
 
         real_tls = engine_settings(plan.settings).get(TLS_SETTING) == "real"
         return SimulationWorld(topology, trace, plan.seed, real_tls, key_log)
-    from testbed.engines.emulation.carriage import Wanted
     from testbed.engines.emulation.world import EmulationWorld
 
     return EmulationWorld(
@@ -99,9 +106,15 @@ def make_world(
         key_log,
         plan.cast,
         logs=plan.folder / "logs",
-        bindings=asks_for_nat(plan.nat, plan.settings),
-        wanted=Wanted(engine_settings(plan.settings).get(LINKS_SETTING, Wanted.AUTO)),
+        bindings=asks_for_nat(plan.nat, plan.settings) or _has_special_nats(topology),
+        wanted=wanted_carrier(plan.settings),
     )
+
+
+def _has_special_nats(topology: Topology) -> bool:
+    """Whether a scenario has its NATs do something out of the common, which is worth watching."""
+    common = (None, Nat.NONE, Nat.MASQUERADE)
+    return any(node.nat not in common for node in topology.nodes.values())
 
 
 def modelled_by(world: Any) -> Mapping[str, str]:

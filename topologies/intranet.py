@@ -11,11 +11,13 @@ hnb --[ home ]-- gateway --[ internet ]--+-- segw ---------[ core ]--- inner_dns
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from testbed.host import TunnelLife
 from testbed.roles.hms_policy import Area, Assignment
-from testbed.topology import Certificate, Link, Nat, Topology
+from testbed.topology import Algorithms, Certificate, Link, Nat, Topology
 from topologies.public import (
     IN_THE_NORTH,
     INITIAL_HMS,
@@ -32,6 +34,8 @@ from topologies.public import (
 
 INITIAL_SEGW = "segw.operator.example"
 INTRANET_HMS = "hms.core.operator.example"
+HMS_ALIAS = "acs.core.operator.example"
+"""Another name of HMS (initial)."""
 DEAD_SEGW, DEAD_HNB_GW = "segw.dead.operator.example", "hnbgw.dead.operator.example"
 """Names of addresses at which nobody is."""
 TWICE_SEGW = "segws.south.operator.example"
@@ -48,6 +52,7 @@ OUTER_ZONE = f"""\
 """
 CORE_ZONE = f"""\
 {INTRANET_HMS}.     300 IN A 10.10.0.20
+{HMS_ALIAS}.        300 IN A 10.10.0.20
 {SOUTH_HNB_GW}.     300 IN A 10.10.0.60
 """
 
@@ -92,6 +97,7 @@ def hms_on_intranet(
     hms_certificate: Certificate = Certificate.GOOD,
     hnb_gw: bool = True,
     shared_hms: bool = False,
+    serving_name: str = INTRANET_HMS,
     leaves_tunnel: bool = True,
     dead: str = "",
     clock: str = "right",
@@ -101,6 +107,7 @@ def hms_on_intranet(
     rekey_s: float = 3600.0,
     ike_rekey_s: float = 14400.0,
     retransmit_s: float = 2.0,
+    algorithms: Algorithms = Algorithms.PROFILE,
 ) -> Topology:
     """Homes with an HNB each, and an operator whose HMS is behind Security Gateways.
 
@@ -113,6 +120,7 @@ def hms_on_intranet(
         hms_certificate: what HMS (initial) shows, by https.
         hnb_gw: whether HMS (initial) assigns the HNB-GW; else HMS (serving) does.
         shared_hms: whether HMS (initial) is the serving HMS too, and its SeGW the serving SeGW.
+        serving_name: the host of the serving HMS's URL, where it is shared.
         leaves_tunnel: whether HNBs take the tunnel to the SeGW (initial) down (step 9).
         dead: what of the serving side is dead: "first_segw", "first_address" (of the SeGW's two),
             "first_hnb_gw", "segw" (the only one), "hnb_gw" (likewise).
@@ -123,6 +131,7 @@ def hms_on_intranet(
         rekey_s: after which ESP keys are changed.
         ike_rekey_s: after which IKE keys are changed.
         retransmit_s: how long an IKE request waits for its response; each next time 1.8 as long.
+        algorithms: which ones the SeGW (initial) lets HNBs have.
     """
     net = Topology(hms_on_intranet.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
@@ -136,8 +145,10 @@ def hms_on_intranet(
     is_public = mode == "public"
     host = INITIAL_HMS if is_public else INTRANET_HMS
     url = f"{'https' if is_public else scheme}://{host}/acs"
-    given = _assignments(url, scheme, hnb_gw, shared_hms, dead)
-    _initial_side(net, internet, is_public, url, life, certificate, hms_certificate, given)
+    shared_url = f"{scheme}://{serving_name}/acs" if shared_hms else None
+    given = _assignments(shared_url, scheme, hnb_gw, dead)
+    segw = {"life": life, "certificate": certificate, "algorithms": algorithms}
+    _initial_side(net, internet, is_public, url, segw, hms_certificate, given)
     regions = [] if shared_hms else [THE_SOUTH]
     if homes > 1 or place == "north":
         regions.append(THE_NORTH)
@@ -169,8 +180,7 @@ def _initial_side(
     internet: Link,
     is_public: bool,
     url: str,
-    life: TunnelLife,
-    certificate: Certificate,
+    segw: Mapping[str, Any],
     hms_certificate: Certificate,
     assignments: tuple[Assignment, ...],
 ) -> None:
@@ -183,7 +193,7 @@ def _initial_side(
         origin="operator.example",
     )
     if not is_public:
-        _segw(net, internet, core, "segw", INITIAL_SEGW, 50, life, certificate=certificate)
+        _segw(net, internet, core, "segw", INITIAL_SEGW, 50, **segw)
         net.node(
             *("inner_dns", core.at(53)),
             role="dns_server",
@@ -209,8 +219,7 @@ def _segw(
     node: str,
     name: str,
     number: int,
-    life: TunnelLife,
-    certificate: Certificate = Certificate.GOOD,
+    **settings: Any,
 ) -> None:
     """A Security Gateway between the Internet and a link, with a pool of its own."""
     second = int(str(inside.subnet.network_address).split(".")[1])
@@ -218,18 +227,17 @@ def _segw(
         *(node, internet.at(number), inside.at(1)),
         role="segw",
         names=(name,),
-        certificate=certificate,
         pool=f"10.{second + 100}.0.0/16",
         dns_servers=(str(inside.subnet[53]),),
         protects=(str(inside.subnet),),
-        life=life,
+        **settings,
     )
 
 
 def _assignments(
-    url: str, scheme: str, hnb_gw: bool, shared_hms: bool, dead: str
+    shared_url: str | None, scheme: str, hnb_gw: bool, dead: str
 ) -> tuple[Assignment, ...]:
-    """What HMS (initial) gives to whom."""
+    """What HMS (initial) gives to whom; with its own URL where it serves too."""
     segw = SERVING_SEGW
     more_segws: tuple[str, ...] = ()
     if dead == "first_segw":
@@ -242,8 +250,8 @@ def _assignments(
     return (
         Assignment(
             *("south", SOUTH),
-            segw=INITIAL_SEGW if shared_hms else segw,
-            hms_url=url if shared_hms else f"{scheme}://{SERVING_HMS}/acs",
+            segw=INITIAL_SEGW if shared_url else segw,
+            hms_url=shared_url or f"{scheme}://{SERVING_HMS}/acs",
             hnb_gw=gateways[0],
             more_segws=more_segws,
             more_hnb_gws=gateways[1:],
@@ -277,7 +285,7 @@ def _serving_side(
     segw, hms, gateway, dns_server = region.nodes
     segw_name, hms_name, gateway_name = region.names
     also = (TWICE_SEGW,) if region is THE_SOUTH else ()
-    _segw(net, internet, inside, segw, segw_name, region.segw_number, life)
+    _segw(net, internet, inside, segw, segw_name, region.segw_number, life=life)
     net.nodes[segw] = replace(net.nodes[segw], names=(segw_name, *also))
     net.node(
         *(dns_server, inside.at(53)),

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ from testbed.commands.own_folders import with_option
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK, BadInput, unknown
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
-    from testbed.grid import GridPlan
+    from testbed.grid import GridPlan, GridRun, Place
     from testbed.report.grid import Cell
+    from testbed.run import Plan
 
 EXAMPLES = """\b
 Examples:
@@ -56,7 +57,7 @@ def grid(
 ) -> int:
     """Play scenarios under many kinds of NAT; a matrix of verdicts with their reasons."""
     from testbed.commands.run import any_seed, make_folder, wanted_scenarios
-    from testbed.grid import GridPlan, open_grid, save_cells, saved_cells, wanted_kinds
+    from testbed.grid import GridPlan, Place, open_grid, saved_cells, wanted_kinds
     from testbed.report.grid import write_grid
     from testbed.settings import parse_settings
 
@@ -72,32 +73,35 @@ def grid(
         return GridPlan(names, seed or before or any_seed(), given)
 
     plan = open_grid(out, plan_with)
+    places = [Place(kind, each) for kind, each in itertools.product(kinds, engines)]
+    cells = {place: found for place in places if (found := saved_cells(place.folder(out)))}
     if not as_json:
         click.echo(f"seed {plan.seed}, {len(kinds)} kinds of NAT, results in {out}")
-    cells: list[Cell] = []
-    unable: list[Cell] = []
-    status = EXIT_OK
-    for kind, where in itertools.product(kinds, engines):
-        folder = out / where / kind
-        found = saved_cells(folder)
-        if found is None:
-            found, status = _play(plan, kind, where, out, jobs)
-            if status in (EXIT_INTERRUPTED, EXIT_MISSING):
-                unable = found if status == EXIT_MISSING else []
-                break  # what has not been run is run when the grid goes on
-            save_cells(folder, found)
-        cells += found
+        for found in cells.values():
+            _tell(found)
+
+    def in_order() -> list[Cell]:
+        return [cell for place in places for cell in cells.get(place, ())]
+
+    def done(place: Place, found: Sequence[Cell]) -> None:
+        cells[place] = list(found)
         if not as_json:
             _tell(found)
-        write_grid(out / "grid.html", cells, f"seed {plan.seed}", _abouts())
+        write_grid(out / "grid.html", in_order(), f"seed {plan.seed}", _abouts())
+
+    run = _prepare(plan, [each for each in places if each not in cells], out, jobs, done)
+    run.run()
+    write_grid(out / "grid.html", in_order(), f"seed {plan.seed}", _abouts())
     if as_json:
-        click.echo(json.dumps([cell.told() for cell in cells], indent=2))
+        click.echo(json.dumps([cell.told() for cell in in_order()], indent=2))
     else:
-        _show(cells, unable)
+        _show(in_order(), run.unable)
         click.echo(f"results    {out / 'grid.html'}")
-    if status in (EXIT_INTERRUPTED, EXIT_MISSING):
-        return status
-    return EXIT_FAILED if any(cell.verdict == "FAIL" for cell in cells) else EXIT_OK
+    if run.unable:
+        return EXIT_MISSING
+    if run.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if any(cell.verdict == "FAIL" for cell in in_order()) else EXIT_OK
 
 
 def _abouts() -> dict[str, str]:
@@ -122,34 +126,34 @@ def _engines(word: str) -> tuple[str, ...]:
     return engines
 
 
-def _play(plan: GridPlan, nat: str, engine: str, out: Path, jobs: int) -> tuple[list[Cell], int]:
-    """All scenarios under one kind in one engine, and the exit status that they come to."""
-    from testbed.batch import Batch, Progress, write_results, write_summary
+def _prepare(
+    plan: GridPlan,
+    places: Sequence[Place],
+    out: Path,
+    jobs: int,
+    done: Callable[[Place, Sequence[Cell]], None],
+) -> GridRun:
+    """All runs of these places, tried on their topologies before any world is built."""
     from testbed.commands.run import loaded_folders, plans_of, wanted_scenarios
-    from testbed.grid import cell_of, refused
-    from testbed.registry import find_scenario
+    from testbed.grid import GridRun, refused
 
-    folder = out / engine / nat
-    cells: list[Cell] = []
-    plans = []
-    for one in wanted_scenarios(plan.scenarios, everything=False):
-        try:
-            plans += plans_of([one], engine, plan.seed, dict(plan.settings), nat, folder)
-        except BadInput as error:
-            cells.append(refused(nat, one[0].name, engine, str(error)))
-    plans = [dataclasses.replace(each, own=loaded_folders()) for each in plans]
-    if not plans:
-        return cells, EXIT_OK
-    batch = Batch(
-        {each.scenario: find_scenario(each.scenario) for each in plans}, plans, jobs, Progress()
-    )
-    results = batch.run()
-    if batch.interrupted:
-        return cells, EXIT_INTERRUPTED
-    write_results(results, folder, batch.scenarios)
-    write_summary(results, folder)
-    cells += [cell_of(result, nat, engine, out) for result in results]
-    return cells, batch.status(results)
+    wanted = wanted_scenarios(plan.scenarios, everything=False)
+    plans: dict[Place, list[Plan]] = {}
+    cells: dict[Place, list[Cell]] = {}
+    for place in places:
+        plans[place], cells[place] = [], []
+        folder = place.folder(out)
+        for one in wanted:
+            try:
+                found = plans_of(
+                    [one], place.engine, plan.seed, dict(plan.settings), place.nat, folder
+                )
+            except BadInput as error:
+                cells[place].append(refused(place.nat, one[0].name, place.engine, str(error)))
+                continue
+            plans[place] += [dataclasses.replace(each, own=loaded_folders()) for each in found]
+    scenarios = {one.name: one for one, _ in wanted}
+    return GridRun(out, scenarios, plans, cells, jobs, done)
 
 
 def _tell(cells: Sequence[Cell]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from testbed.conformance.index import index_of, remembered
-from testbed.conformance.reading import is_one_of
+from testbed.conformance.reading import events_of, is_one_of
 from testbed.conformance.sessions import sessions
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
@@ -26,6 +26,9 @@ NO_MAXIMUM = -1
 _OBJECT = ".ManagementServer."
 _SECOND_NS = 1_000_000_000
 ANSWER_ON_ITS_WAY_S = 0.05
+ANSWER_TAKEN_S = 0.5
+"""Copies of a request that leave so long after its answer was there do not cross it on its way, nor
+in a busy CPE."""
 
 
 @dataclass(slots=True)
@@ -72,9 +75,32 @@ class Transaction:
         return next((r for r in self.arrived if isinstance(r.message, stun.BindingResponse)), None)
 
     @property
+    def repeated(self) -> Record | None:
+        """A copy that was sent though the answer had come; None: there is none.
+
+        When the answer came is not recorded, but when it was put on the last link: there it is
+        taken to be no longer under way than the request and it were before.
+        """
+        success = self.success
+        if success is None:
+            return None
+        asked = [each for each in self.copies if each.number < success.number]
+        under_way_s = max(ANSWER_TAKEN_S, seconds(asked[-1], success) if asked else 0.0)
+        for each in self.copies:
+            if each.number > success.number and seconds(success, each) > under_way_s:
+                return each
+        return None
+
+    @property
     def is_probe(self) -> bool:
         """Whether it has RESPONSE-ADDRESS, so that the answer goes elsewhere."""
         return self.request.first(stun.Kind.RESPONSE_ADDRESS) is not None
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it serves the search for the lifetime, as far as that shows: a probe, or an
+        unmarked request from another port, which opens a binding to be left alone."""
+        return self.is_probe or not (self.is_primary or self.request.is_marked)
 
     @property
     def is_keep_alive(self) -> bool:
@@ -95,12 +121,12 @@ def transactions(trace: Trace, cpe: str) -> list[Transaction]:
                 continue
             transaction = found.setdefault(message.transaction_id, Transaction(cpe))
             transaction.copies.append(record)
-            last = trace.arrow_of(record).last
-            if transaction.outer is None and last.receiver is not None:
-                transaction.outer = last.source
+            arrow = trace.arrow_of(record)
+            if transaction.outer is None and arrow.reached:  # a copy may be lost before the NAT
+                transaction.outer = arrow.last.source
         elif isinstance(message, stun.Message) and record.receiver == cpe:
             waiting = found.get(message.transaction_id)
-            if waiting is not None:
+            if waiting is not None and trace.arrow_of(record).delivered is not False:
                 waiting.arrived.append(record)
     for record in trace.all((stun.BindingResponse, stun.BindingErrorResponse)):
         waiting = found.get(record.message.transaction_id)
@@ -118,6 +144,26 @@ def cpes(trace: Trace) -> list[str]:
     played = [*trace.nodes_with_role("device"), *trace.nodes_with_role("hnb")]
     played += [n for n in trace.nodes_with_role("gateway") if sessions(trace, n)]
     return played or [n for n in trace.addresses.nodes if is_one_of(n, "device", "hnb", "gateway")]
+
+
+def testers(trace: Trace) -> list[str]:
+    """Who tries a STUN server, and keeps no rules for CPEs."""
+    played = trace.nodes_with_role("stun_tester")
+    return played or [each for each in trace.addresses.nodes if is_one_of(each, "stun_tester")]
+
+
+def credentials_of(trace: Trace, tester: str) -> dict[str, str]:
+    """The secrets that a tester shares with the server, by username, as it tells them."""
+    return {
+        str(record.message.fields["username"]): str(record.message.fields["password"])
+        for record in events_of(trace, tester, "STUN_CREDENTIALS")
+    }
+
+
+def of_every_client(trace: Trace) -> Iterator[Transaction]:
+    """What a STUN server was asked, by CPEs and by those who try it."""
+    for client in (*cpes(trace), *testers(trace)):
+        yield from transactions(trace, client)
 
 
 def all_transactions(trace: Trace) -> Iterator[Transaction]:

@@ -32,6 +32,7 @@ class Index:
         self.of_stream: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self.web: dict[str, list[tuple[Record, str, str | None]]] = defaultdict(list)
         self.memory: dict[Any, Any] = {}
+        said: list[tuple[Record, str, str | None]] = []
         for record in trace.records:
             self.of_node[record.sender].append(record)
             if record.receiver is not None and record.receiver != record.sender:
@@ -43,8 +44,24 @@ class Index:
             if isinstance(record.message, http.Request | http.Response):
                 arrow = trace.arrow_of(record)
                 if arrow.first is record:
-                    for node in {arrow.origin, arrow.end} - {None}:
-                        self.web[str(node)].append((record, arrow.origin, arrow.end))
+                    said.append((record, arrow.origin, arrow.end))
+                elif "retransmission" in arrow.first.marks:
+                    _take_further(said, trace, record)
+        for each in said:
+            for node in {*each[1:]} - {None}:
+                self.web[str(node)].append(each)
+
+
+def _take_further(said: list[tuple[Record, str, str | None]], trace: Trace, record: Record) -> None:
+    """What was lost on its way is repeated from its origin on, as a segment that says nothing new
+    up to the place of the loss: that it has an end is known by what it says behind that place."""
+    arrow = trace.arrow_of(record)
+    for place in range(len(said) - 1, -1, -1):
+        earlier, origin, _ = said[place]
+        if origin == arrow.origin and earlier.message == record.message:
+            if not trace.arrow_of(earlier).reached:
+                said[place] = (earlier, origin, arrow.end)
+            return
 
 
 _INDEXES: WeakKeyDictionary[Trace, Index] = WeakKeyDictionary()

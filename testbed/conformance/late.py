@@ -31,7 +31,7 @@ def is_shared(trace: Trace, discovery: Discovery) -> bool:
     session = discovery.session
     if session is None:
         return False
-    connection = connection_of(trace, session.cpe, session.turns[0])
+    connection = connection_of(trace, session.cpe, session.turns[-1])  # redirected, maybe
     url = discovery.values.hms_url or ""
     try:
         parts = urlsplit(url)

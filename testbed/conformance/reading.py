@@ -317,15 +317,23 @@ class Connection:
 def connections(trace: Trace, client: str) -> list[Connection]:
     """The TCP connections of a node, by their SYNs; a repeated SYN opens no other one."""
     index = index_of(trace)
-    found: list[Connection] = []
-    known: set[tuple[str, int]] = set()
+    # The same connection has other numbers behind each NAT and router; a SYN that was lost before
+    # one of them is repeated, and shows the rest of the way.
+    ways_of: dict[tuple[str, int], tuple[Record, set[tuple[str, int]]]] = {}
+    opened: list[tuple[Record, set[tuple[str, int]]]] = []
     for syn in index.of_node.get(client, ()):
         opens = "SYN" in syn.marks and "ACK" not in syn.marks and syn.sender == client
-        if not opens or syn.stream is None or (syn.link, syn.stream) in known:
+        if not opens or syn.stream is None:
             continue
-        # The same connection has other numbers behind each NAT and router.
-        ways = {(h.link, h.stream) for h in trace.arrow_of(syn).hops if h.stream is not None}
-        known |= ways
+        way = (syn.link, syn.stream)
+        if way not in ways_of:
+            ways_of[way] = (syn, set())
+            opened.append(ways_of[way])
+        further = {(h.link, h.stream) for h in trace.arrow_of(syn).hops if h.stream is not None}
+        ways_of[way][1].update(further)
+        ways_of.update(dict.fromkeys(further, ways_of[way]))
+    found = []
+    for syn, ways in opened:
         said = [
             record
             for way in ways
@@ -335,6 +343,16 @@ def connections(trace: Trace, client: str) -> list[Connection]:
         said.sort(key=lambda record: record.number)
         found.append(Connection(client, holder_of(trace, syn), syn, said))
     return found
+
+
+def has_lost(trace: Trace, node: str, first: Record, last: Record) -> bool:
+    """Whether a frame that a node sent, or that others sent it, got lost between two records: what
+    takes longer then is not the node's fault."""
+    return any(
+        trace.arrow_of(each).delivered is False
+        for each in index_of(trace).of_node.get(node, ())
+        if first.number <= each.number <= last.number
+    )
 
 
 def connection_of(trace: Trace, client: str, record: Record) -> Connection | None:

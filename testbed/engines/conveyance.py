@@ -43,21 +43,28 @@ class Lane:
 
     Args:
         quality: how the link carries.
-        random: of delays and fates; consumed evenly, whatever the outcomes are.
+        random: of delays; fates have randomness of their own that is drawn from it, one for IPv4
+            packets and one for all else: when a kernel asks for addresses is its own affair, and
+            must not decide about packets.
     """
 
     __slots__ = (
+        "_aside",
         "_delay_us",
         "_free_at_us",
         "_jitter_us",
         "_last_us",
         "_octet_us",
+        "_packets",
         "_random",
         "quality",
     )
 
     def __init__(self, quality: Quality, random: Random) -> None:
         self._random = random
+        self._packets = self._aside = random
+        if quality.is_drawn:
+            self._packets, self._aside = (Random(random.getrandbits(64)) for _ in range(2))
         self._free_at_us = 0.0
         self._last_us = 0
         self.set_quality(quality)
@@ -82,11 +89,12 @@ class Lane:
         self._free_at_us = begins_us + octets * self._octet_us
         return round(begins_us)
 
-    def drawn(self) -> Fate:
-        """What chance makes of the next frame."""
+    def drawn(self, frame: bytes) -> Fate:
+        """What chance makes of the next frame: three numbers, whatever they come to."""
         if not self.quality.is_drawn:
             return CARRIED
-        quality, random = self.quality, self._random.random
+        random = (self._packets if frame[12:14] == _IPV4 else self._aside).random
+        quality = self.quality
         lost, doubled, overtaken = random(), random(), random()
         if lost < quality.loss:
             return LOST

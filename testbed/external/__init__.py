@@ -17,11 +17,14 @@ OURS = "ours"
 
 PROGRAMS = {
     "bind": "testbed.external.bind:Bind",
+    "coturn": "testbed.external.stun_servers:Coturn",
     "dhclient": "testbed.external.dhclient:Dhclient",
     "dnsmasq": "testbed.external.dnsmasq:Dnsmasq",
+    "kea": "testbed.external.kea:Kea",
     "nginx": "testbed.external.nginx:Nginx",
     "udhcpc": "testbed.external.udhcpc:Udhcpc",
     "unbound": "testbed.external.unbound:Unbound",
+    "vovida": "testbed.external.stun_servers:Vovida",
 }
 
 __all__ = ["OURS", "PROGRAMS", "ExternalProgram", "check_cast", "find_program", "parse_cast"]

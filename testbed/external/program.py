@@ -69,6 +69,7 @@ class ExternalProgram:
     Attributes:
         about: what is known of it.
         starts_off: whether a scenario gives it power; else it has power from the start.
+        restarts: whether it is started again when it ends, which is told; else its end is a crash.
 
     Args:
         host: all it may ask of the world.
@@ -81,6 +82,7 @@ class ExternalProgram:
 
     about: ClassVar[About]
     starts_off = False
+    restarts = False
 
     def __init__(self, host: ProgramHost, node: Node, log: Path) -> None:
         self.host = host
@@ -195,6 +197,9 @@ class ExternalProgram:
         """While the node has power its program must not end."""
         status = await process.wait()
         self.host.tell(EXITED, program=self.about.program, status=status)
+        if self.restarts and self.process is process and self._ready.is_set():
+            await self.start()
+            return
         raise RoleCrashed(f"{_end_in_words(status)}; {self.last_lines(process)}")
 
     def last_lines(self, process: Program) -> str:

@@ -92,7 +92,9 @@ def goes_on_without_hms(hnb: Hnb) -> None:
         by_tunnel = resolver_inside(tunnel)
 
         async def find(name: str) -> dns.Resolution:
-            await by_tunnel(name)
+            found: dns.Resolution = await by_tunnel(name)
+            if name != Url.parse(hnb.factory.hms_url or "").host:
+                return found
             return dns.Resolved(name, "A", (INITIAL_HMS,), canonical_name=name)
 
         return find
@@ -141,7 +143,7 @@ def builds_two_tunnels(hnb: Hnb) -> None:
 def takes_shortcut_always(hnb: Hnb) -> None:
     """The HNB registers in the session with HMS (initial), though another HMS is to serve it."""
 
-    def answer_sent(url: str, served: Sequence[Served]) -> None:
+    def answer_sent(served: Sequence[Served]) -> None:
         sets = [each for each in served if isinstance(each.call, rpc.SetParameterValues)]
         if sets and not hnb.is_discovered:
             hnb.is_discovered = True
@@ -159,10 +161,25 @@ def takes_shortcut_always(hnb: Hnb) -> None:
 def releases_shared_session(hnb: Hnb) -> None:
     """The HNB releases its session though HMS (initial) serves too, and begins another one."""
 
-    def answer_sent(url: str, served: Sequence[Served]) -> None:
+    def answer_sent(served: Sequence[Served]) -> None:
         """Nobody looks at who serves."""
 
     hnb.answer_sent = answer_sent  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "hnb.compares-hms-by-text",
+    role="hnb",
+    breaks=("32583-5.1.1-7-shared",),
+    shown_in=("discovery_intranet_shared_hms/other_name",),
+)
+def compares_hms_by_text(hnb: Hnb) -> None:
+    """To the HNB the HMS is the same where the URL is: names' addresses do not count."""
+
+    async def is_same_entity(url: str, acs: Endpoint) -> bool:
+        return Url.parse(url) == Url.parse(hnb.factory.hms_url or "")
+
+    hnb.is_same_entity = is_same_entity  # type: ignore[method-assign]  # that is the fault
 
 
 @fault("hnb.leaves-tunnel-too-early", role="hnb", breaks=("32583-5.1.1-9",), shown_in=MAIN)

@@ -105,7 +105,7 @@ def signs_without_a_username(device: ManagedDevice) -> None:
 @fault(
     "stun.believes-anyone",
     role="device",
-    breaks=["TR111-2.2.1.1-C8"],
+    breaks=["TR111-2.2.1.1-C8", "TR111-2.3-S1"],
     shown_in=(f"{FAILURE}forged_response",),
 )
 def believes_anyone(device: ManagedDevice) -> None:
@@ -187,7 +187,7 @@ def server_takes_each_copy(server: StunServer) -> None:
 # ACSs
 
 
-def _setting(role: Any, **values: str) -> None:
+def set_otherwise(role: Any, **values: str) -> None:
     """Have an ACS set other values of ManagementServer than its operator wants."""
     call = role.call
 
@@ -214,7 +214,7 @@ def _setting(role: Any, **values: str) -> None:
 )
 def acs_sets_no_password(hms: Any) -> None:
     """STUNPassword is left empty."""
-    _setting(hms, STUNPassword="")
+    set_otherwise(hms, STUNPassword="")
 
 
 @fault(
@@ -228,4 +228,4 @@ def acs_sets_no_password(hms: Any) -> None:
 )
 def acs_sets_a_weak_password(hms: Any) -> None:
     """STUNPassword is a word, and not the one that the STUN server has."""
-    _setting(hms, STUNPassword="femtocell")
+    set_otherwise(hms, STUNPassword="femtocell")

@@ -8,6 +8,7 @@ from testbed.faults.fault import fault
 from testbed.roles.managed_device import ManagedDevice
 from testbed.roles.stun_server import StunServer
 
+LATE_S = 1.8
 NOTIFICATION = ("nat_binding_change_notification/",)
 
 
@@ -34,3 +35,23 @@ def server_challenges_everybody(server: StunServer) -> None:
     owner: Any = server
     set_policy = owner.set_policy
     owner.set_policy = lambda **changes: set_policy(**{**changes, "challenge": "binding-change"})
+
+
+@fault(
+    "stun.binding-notified-late",
+    role="device",
+    breaks=["TR111-2.2.1.3-C16", "TR111-2.2.1.3-C14"],
+    shown_in=NOTIFICATION,
+)
+def binding_notified_late(device: ManagedDevice) -> None:
+    """The ACS is told of a binding nearly two seconds after it was learnt, for no reason."""
+    client: Any = device.stun
+    determined = client._determined
+    path = client._path("UDPConnectionRequestAddress")
+
+    def late(*binding: Any) -> None:
+        client.tree.held.add(path)
+        determined(*binding)
+        device.host.call_at(device.host.now() + LATE_S, client._release)
+
+    client._determined = late

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from testbed.errors import PeerError
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Algorithms
 
 if TYPE_CHECKING:
     from testbed.host.node import Host
@@ -89,6 +90,7 @@ class TunnelPolicy:
         protects: prefixes behind it that initiators may reach.
         moment: what this node believes the date is; None: the engine's clock.
         life: timers.
+        algorithms: which ones it lets initiators have.
     """
 
     identity: Identity
@@ -99,6 +101,7 @@ class TunnelPolicy:
     name: str | None = None
     moment: float | None = None
     life: TunnelLife = TunnelLife()
+    algorithms: Algorithms = Algorithms.PROFILE
 
 
 class TunnelRefused(PeerError, ConnectionError):
@@ -170,6 +173,9 @@ class Tunnel(Protocol):
 
 class TunnelListener(Protocol):
     """A responder that accepts tunnels."""
+
+    async def delete(self, peer: str) -> None:
+        """Take that peer's tunnel down in order (IKE INFORMATIONAL with DELETE)."""
 
     def close(self) -> None:
         """Accept no more; tunnels that are up end without a word, as a process that dies."""

@@ -95,6 +95,10 @@ class Flows:
             self._happened(Happening.CONFIRMED, flow, now)
         return flow.inside
 
+    def admits(self, outside: Endpoint, remote: Endpoint) -> bool:
+        """Whether a packet from outside would go on to an inside."""
+        return (outside, remote) in self._by_outside
+
     def expire(self, now: float) -> None:
         """Let go of what has ended."""
         for flow in self._expiries.ended(now):

@@ -122,6 +122,11 @@ class Mappings:
                 self._happened(Happening.CONFIRMED, mapping, now, remote)
         return mapping.inside
 
+    def admits(self, outside: Endpoint, remote: Endpoint, now: float) -> bool:
+        """Whether a packet from outside would go on to an inside."""
+        mapping = self._by_outside.get(outside)
+        return mapping is not None and self.permits(mapping, remote, now)
+
     def hairpin(self, outside: Endpoint) -> Endpoint | None:
         """The inside endpoint of a mapping; its filter is for those outside."""
         mapping = self._by_outside.get(outside)

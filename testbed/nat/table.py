@@ -125,6 +125,13 @@ class NatTable:
             return Refused(inside)
         return Forwarded(source, inside, to_inside=True)
 
+    def admits(self, source: Endpoint, destination: Endpoint, protocol: str, now: float) -> bool:
+        """Whether `inbound` would forward a packet.  Nothing comes of asking."""
+        self.tick(now)
+        if self._is_mapped(protocol):
+            return self._mappings.admits(destination, source, now)
+        return self._flows_of(protocol).admits(destination, source)
+
     def _hairpin(
         self, source: Endpoint, destination: Endpoint, protocol: str, now: float
     ) -> Forwarded | Refused:

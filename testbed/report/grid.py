@@ -34,6 +34,7 @@ class Cell:
         reasons: why not PASS, a sentence each, the first ones of each sub-run.
         folder: where the results lie, below the grid's folder; "" where nothing was run.
         seconds: what it took.
+        remarks: what its sub-runs have found, beside their verdicts.
     """
 
     nat: str
@@ -43,10 +44,12 @@ class Cell:
     reasons: tuple[str, ...]
     folder: str
     seconds: float
+    remarks: tuple[str, ...] = ()
 
     def told(self) -> dict[str, Any]:
         """As plain data."""
-        return {**dataclasses.asdict(self), "reasons": list(self.reasons)}
+        lists = {"reasons": list(self.reasons), "remarks": list(self.remarks)}
+        return {**dataclasses.asdict(self), **lists}
 
     @classmethod
     def from_told(cls, told: Mapping[str, Any]) -> Cell:
@@ -55,13 +58,19 @@ class Cell:
         Raises:
             TypeError, KeyError: it says something else than a cell.
         """
-        return cls(**{**told, "reasons": tuple(told["reasons"])})
+        tuples = {name: tuple(told.get(name, ())) for name in ("reasons", "remarks")}
+        return cls(**{**told, **tuples})
 
 
 def show_grid(console: Console, cells: Sequence[Cell]) -> None:
-    """The matrix, then every cell that has reasons."""
+    """What cells have to tell, then the matrix."""
     rows, columns, by_place = _matrix(cells)
     for cell in cells:
+        for remark in cell.remarks:
+            console.print(
+                Text(readable(f"{cell.nat}: {cell.scenario} in {cell.engine}: {remark}")),
+                soft_wrap=True,
+            )
         for reason in cell.reasons:
             told = f"{cell.nat}: {cell.scenario} in {cell.engine}: {cell.verdict}: {reason}"
             console.print(Text(readable(told)), soft_wrap=True)

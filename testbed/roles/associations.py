@@ -2,7 +2,8 @@
 
 A device says by its Inform who its gateway is.  That is a claim, as DHCP protects nothing: it
 counts only when the gateway's own table lists the device.  The table is read at a Connection
-Request, or whenever the gateway notifies of its size.
+Request, or whenever the gateway notifies of its size.  ACSs that are coupled share what they know;
+others know nothing of each other (1.1).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ INFO = "Device.GatewayInfo."
 ELEMENTS = ("ManufacturerOUI", "SerialNumber", "ProductClass")
 """The parameters of an identity, in the order of `Identity`."""
 ACTIVE = 2
+NOT_LISTED = "its table does not list the device"
 
 Call = Callable[[rpc.DeviceId, rpc.Rpc], "asyncio.Future[rpc.Rpc]"]
 """Calls a method of a CPE in its next session."""
@@ -74,11 +76,19 @@ class KnownGateway:
     asked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A claim that waits for its decision: which gateway, and which ACS the device has told."""
+
+    gateway: Identity
+    told: Associations
+
+
 class Associations:
-    """What one ACS knows of who is behind whom.  Another ACS knows nothing of it.
+    """What one ACS knows of who is behind whom.  Another ACS knows nothing of it, unless coupled.
 
     Attributes:
-        of: the gateway that each device is associated with, by the device.
+        of: the gateway that each device is associated with, by the device; coupled ACSs have one.
         gateways: the gateways of this ACS, by their full identity (AMB-P1-12).
 
     Args:
@@ -94,7 +104,23 @@ class Associations:
         self.gateways: dict[Identity, KnownGateway] = {}
         self._call = call
         self._said: dict[Identity, Identity] = {}
-        self._claims: dict[Identity, Identity] = {}
+        self._claims: dict[Identity, _Claim] = {}
+        self._coupled: list[Associations] = [self]
+
+    def couple(self, other: Associations) -> None:
+        """Share associations and gateways' tables with another ACS, from now on.
+
+        A device may tell one of them, and its gateway be managed by the other.  How ACSs talk to
+        each other is no matter of TR-111: here they just know.
+        """
+        all_coupled = [*self._coupled, *(e for e in other._coupled if e not in self._coupled)]
+        store: dict[Identity, Identity] = {}
+        for each in all_coupled:
+            store |= each.of
+        for each in all_coupled:
+            each.of, each._coupled = store, all_coupled
+            others = [one.host.name for one in all_coupled if one is not each]
+            each.host.tell("COUPLED", acs=others)
 
     def informed(self, device: Managed) -> None:
         """A CPE has opened a session: what it says, and what it is to be asked in it."""
@@ -112,8 +138,10 @@ class Associations:
         if known is None or "0 BOOTSTRAP" in events:
             known = self._make_known(who, device)
         known.url = device.connection_request_url or known.url
-        waiting = any(gateway == who for gateway in self._claims.values())
-        if waiting or device.inform.value(COUNT) is not None:
+        for each in self._coupled:
+            mine = {d: c for d, c in each._claims.items() if c.told is each and c.gateway == who}
+            self._claims |= mine
+        if self._claimants(who) or device.inform.value(COUNT) is not None:
             known.asked = False
             reading = self._call(device.device_id, rpc.GetParameterValues((TABLE, COUNT)))
             self.host.spawn(self._read(who, known, reading), "reads a table")
@@ -147,20 +175,18 @@ class Associations:
         answer = await reading
         if not isinstance(answer, rpc.GetParameterValuesResponse):
             for device in self._claimants(who):
-                self._refuse(device, who, "its table cannot be read")
+                self._decided(device, who, "its table cannot be read")
             return
         known.listed = listed_in(answer.parameters)
         self.host.tell(
             "TABLE_READ", gateway=str(who), listed=sorted(str(each) for each in known.listed)
         )
         for device in self._claimants(who):
-            if device in known.listed:
-                self._associate(device, who, validated=True)
-            else:
-                self._refuse(device, who, "its table does not list the device")
+            is_listed = device in known.listed
+            self._decided(device, who, None if is_listed else NOT_LISTED)
 
     def _claimants(self, gateway: Identity) -> list[Identity]:
-        return [device for device, claimed in self._claims.items() if claimed == gateway]
+        return [device for device, claim in self._claims.items() if claim.gateway == gateway]
 
     # Devices.
 
@@ -188,25 +214,32 @@ class Associations:
     def _claim(self, device: Identity, gateway: Identity) -> None:
         """A device says that it is behind another gateway than before (1.2.3)."""
         self.host.tell("CLAIMED", device=str(device), gateway=str(gateway))
-        known = self.gateways.get(gateway)
         if not self.policy.validates:
             self._associate(device, gateway, validated=False)
             return
-        self._claims[device] = gateway
-        if known is None:
+        claim = self._claims[device] = _Claim(gateway, self)
+        manager = next((each for each in self._coupled if gateway in each.gateways), None)
+        if manager is None:
             # It may be managed by another ACS, of which this one knows nothing (1.1).
             self.host.tell("GATEWAY_UNKNOWN", device=str(device), gateway=str(gateway))
-        elif self.policy.learns_by == "request":
+        else:
+            manager._validate(device, claim)
+
+    def _validate(self, device: Identity, claim: _Claim) -> None:
+        """Find out by the table of a gateway of this ACS whether a claim is true."""
+        self._claims[device] = claim
+        gateway, known = claim.gateway, self.gateways[claim.gateway]
+        if self.policy.learns_by == "request":
             self._ask(gateway, known)
         elif known.listed is not None and device in known.listed:
-            self._associate(device, gateway, validated=True)
+            self._decided(device, gateway, None)
         else:
             due = self.host.now() + self.policy.notified_within_s
-            self.host.call_at(due, lambda: self._ask_after_all(device, gateway, known))
+            self.host.call_at(due, lambda: self._ask_after_all(device, claim, known))
 
-    def _ask_after_all(self, device: Identity, gateway: Identity, known: KnownGateway) -> None:
-        if self._claims.get(device) == gateway:
-            self._ask(gateway, known)
+    def _ask_after_all(self, device: Identity, claim: _Claim, known: KnownGateway) -> None:
+        if self._claims.get(device) is claim:
+            self._ask(claim.gateway, known)
 
     def _ask(self, gateway: Identity, known: KnownGateway) -> None:
         if not known.asked:
@@ -230,9 +263,23 @@ class Associations:
                 cause = f"it answers a Connection Request by {status}"
         known.asked = False
         for device in self._claimants(gateway):
-            self._refuse(device, gateway, cause)
+            self._decided(device, gateway, cause)
 
     # What comes of a claim.
+
+    def _decided(self, device: Identity, gateway: Identity, cause: str | None) -> None:
+        """What the table says goes to the ACS that the device has told, if it still says so.
+
+        Args:
+            cause: why the claim is refused; None: it is true.
+        """
+        claim = self._claims.pop(device)
+        if claim.told is not self and claim.told._claims.get(device) is not claim:
+            return
+        if cause is None:
+            claim.told._associate(device, gateway, validated=True)
+        else:
+            claim.told._refuse(device, gateway, cause)
 
     def _associate(self, device: Identity, gateway: Identity, validated: bool) -> None:
         self._claims.pop(device, None)

@@ -26,6 +26,7 @@ from testbed.protocols.cwmp.session import (
     Failed,
     Refused,
 )
+from testbed.protocols.wire import Endpoint
 from testbed.roles.cpe_http import AcsConversation, Resolve, Trust, acs_client
 from testbed.roles.cpe_policy import CpePolicy, Served, SessionFailed, SessionReport
 from testbed.roles.cpe_transfers import Transfers
@@ -35,11 +36,18 @@ from testbed.roles.managed import inform, serve
 class CpeOwner:
     """What a box adds to its CWMP client; each part has a default."""
 
-    def inform_names(self) -> Iterable[str]:
-        """More parameters for every Inform, by their full names."""
+    def inform_names(self, to_new_acs: bool) -> Iterable[str]:
+        """More parameters for an Inform, by their full names.
+
+        Args:
+            to_new_acs: whether it tells "0 BOOTSTRAP".
+        """
         return ()
 
-    def answer_sent(self, url: str, served: Sequence[Served]) -> None:
+    async def answering(self, acs: Endpoint, served: Sequence[Served]) -> None:
+        """An answer to a call is about to be sent to the ACS at this address and port."""
+
+    def answer_sent(self, served: Sequence[Served]) -> None:
         """An answer to a call of the ACS is on its way; these were served in this session."""
 
     def session_ended(self, report: SessionReport) -> str | None:
@@ -98,7 +106,7 @@ class Cpe:
         self._mend = mend
         self.date = date
         self.way = host
-        self._held = False
+        self._held = self._is_in_session = False
         self._resolve: Resolve | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -143,6 +151,9 @@ class Cpe:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
+        if self._is_in_session:
+            self._is_in_session = False
+            self.retries += 1
         self._resolve = None
 
     def hold(self) -> None:
@@ -197,7 +208,9 @@ class Cpe:
                 self._wake.clear()
                 continue
             self._wake.clear()
+            self._is_in_session = True
             report = await self._session()
+            self._is_in_session = False
             cause = str(report.failure) if report.failure else self.owner.session_ended(report)
             if report.failure is not None:
                 self.owner.session_ended(report)
@@ -296,9 +309,8 @@ class Cpe:
         assert self._resolve is not None
         served: list[Served] = []
         changes = self.tree.changes()
-        opening = inform(
-            self.tree, events, self._current_time(), self.retries, self.owner.inform_names()
-        )
+        more = self.owner.inform_names(any(each.code == delivery.BOOTSTRAP for each in events))
+        opening = inform(self.tree, events, self._current_time(), self.retries, more)
 
         def on_events(session: CpeSession) -> None:
             for event in session.events():
@@ -315,7 +327,8 @@ class Cpe:
                 *(self.way, acs, self._resolve, self._policy_on_way(), self.trust),
                 *(self._mend("cwmp"), self._mend("http")),
             )
-            conversation.on_sent = lambda: self.owner.answer_sent(url, served)
+            conversation.before_answer = lambda acs: self.owner.answering(acs, served)
+            conversation.on_sent = lambda: self.owner.answer_sent(served)
             session = CpeSession(opening, self.transfers.completed(), self.policy.version)
             await conversation.run(session, on_events)
         except SessionFailed as failure:

@@ -75,6 +75,7 @@ class AcsConversation:
         octets: the faults at work on HTTP messages and their octets.
 
     Attributes:
+        before_answer: awaited with the ACS's address and port before a call of it is answered.
         on_sent: called each time something was sent to the ACS, before its answer is read.
     """
 
@@ -97,6 +98,7 @@ class AcsConversation:
         self._envelopes = envelopes
         self._octets = octets
         self._connection: HttpConnection | None = None
+        self.before_answer: Callable[[Endpoint], Awaitable[None]] = _go_on
         self.on_sent: Callable[[], None] = lambda: None
 
     async def run(self, session: CpeSession, on_events: OnEvents) -> None:
@@ -112,6 +114,8 @@ class AcsConversation:
                     (envelope,) = session.to_send()
                     session.receive(await self._deliver(envelope))
                     on_events(session)
+                    if self._connection is not None and not session.over:
+                        await self.before_answer(self._connection.stream.remote)
             self.stage = Stage.OVER
             await self._close()
         except SessionFailed:
@@ -222,6 +226,10 @@ class AcsConversation:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
+
+
+async def _go_on(_: Endpoint) -> None:
+    """Nothing is to be done before an answer."""
 
 
 def acs_client(url: str, host: Host, username: str, password: str) -> AcsClient:

@@ -93,6 +93,17 @@ class Gateway(Role):
         """
         self.host.set_address(OUTSIDE, address, self.node.attachments[1].prefix_length)
 
+    def forget_after(self, lifetime_s: float) -> None:
+        """From now on bindings live so long: those that there were are forgotten, as if its owner
+        had set it up anew.
+
+        Raises:
+            BadInput: the kind of its NAT has a second lifetime, which would be shorter.
+        """
+        self.nat = self.nat.with_knobs({"lifetime_s": lifetime_s})
+        self.host.tell("STAGED", lifetime_s=lifetime_s)
+        self.host.translate(self.nat, [INSIDE], OUTSIDE, self.node.pool)
+
     def answer_options(self, request: dhcp.Message) -> Sequence[dhcp.Option]:
         """More options for the answer to a DISCOVER, REQUEST or INFORM."""
         return ()

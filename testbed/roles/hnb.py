@@ -24,6 +24,8 @@ from testbed.host import Host, Tunnel, TunnelChange
 from testbed.protocols import dhcp, dns
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.http import Url
+from testbed.protocols.wire import Endpoint
+from testbed.roles.cpe_http import Resolve
 from testbed.roles.cpe_policy import Served, SessionReport, Stage
 from testbed.roles.managed_box import OUI, Label
 from testbed.roles.managed_device import ManagedDevice
@@ -93,6 +95,7 @@ class Hnb(ManagedDevice):
         place: where it stands; may be changed before power is given.
         paths: where its tree has what discovery needs.
         is_discovered: whether it holds a serving set.
+        is_shared: whether HMS (initial) serves it too, as AMB-3G-03 tells it.
         hnb_gw_of_discovery: the HNB-GW that HMS (initial) has set; "": none.
         secure: its tunnels.
         registration: how it turns to the serving side.
@@ -111,6 +114,7 @@ class Hnb(ManagedDevice):
         )
         self.first_name = self.factory.segw
         self.is_discovered = False
+        self.is_shared = False
         self.hnb_gw_of_discovery = ""
         in_intranet = not self.is_public and self.factory.hms_url is not None
         self.registers_by_tunnel: bool = settings.get("registers_by_tunnel", in_intranet)
@@ -198,7 +202,7 @@ class Hnb(ManagedDevice):
 
     def factory_reset(self) -> None:
         """Forget the serving set too; discovery begins again."""
-        self.is_discovered = False
+        self.is_discovered = self.is_shared = False
         super().factory_reset()
 
     async def first_contact(self, lease: dhcp.Lease) -> None:
@@ -228,13 +232,16 @@ class Hnb(ManagedDevice):
         """Have sessions, and connection requests, go through a tunnel."""
         try:
             await self.connection_requests.move(tunnel.inside)
+            await self.stun.move(tunnel.inside)
         except OSError as error:
             self.host.tell("TUNNEL_LOST", cause=str(error))
             return  # its end is told, and what to do about it is done there
         self.note_address(lease, tunnel.address)
-        self.cpe.connected(self.resolver_inside(tunnel), tunnel.inside)
+        resolver = self.resolver_inside(tunnel)
+        self.stun.connected(tunnel.address, resolver)
+        self.cpe.connected(resolver, tunnel.inside)
 
-    def resolver_inside(self, tunnel: Tunnel) -> Any:
+    def resolver_inside(self, tunnel: Tunnel) -> Resolve:
         """How names are resolved through a tunnel: "A" at the DNS servers that its SeGW told."""
 
         async def by_tunnel(name: str) -> dns.Resolution:
@@ -252,6 +259,7 @@ class Hnb(ManagedDevice):
         elif change.kind == "down" and change.cause != "closed":
             self.cpe.disconnected()
             self.connection_requests.close()
+            self.stun.close()
             if lease is not None:
                 self.go_on(self.first_contact(lease))
 
@@ -302,15 +310,34 @@ class Hnb(ManagedDevice):
                 await self.go_through(tunnel, lease)
                 return
 
-    def inform_names(self) -> Iterable[str]:
+    def inform_names(self, to_new_acs: bool) -> Iterable[str]:
         """Every Inform tells where the HNB is."""
-        return self.paths.location_names(self.tree)
+        return (*super().inform_names(to_new_acs), *self.paths.location_names(self.tree))
 
-    def answer_sent(self, url: str, served: Sequence[Served]) -> None:
+    async def answering(self, acs: Endpoint, served: Sequence[Served]) -> None:
+        """Before step 7 of 5.1.1: does HMS (initial) serve too?"""
+        if not (self.is_discovered or self.is_public) and self._is_complete(served):
+            self.is_shared = await self.is_same_entity(self.hms_url, acs)
+
+    async def is_same_entity(self, url: str, acs: Endpoint) -> bool:
+        """Whether a URL leads to that address and port, by what its host resolves to (AMB-3G-03).
+
+        The text of a URL tells nothing: a host has several names, and a session may have been
+        redirected.  The path is no entity's.
+        """
+        tunnel = self.secure.tunnel
+        try:
+            wanted = Url.parse(url)
+        except BadInput:
+            return False
+        if tunnel is None or wanted.port != acs.port:
+            return False
+        found = await self.resolver_inside(tunnel)(wanted.host)
+        return isinstance(found, dns.Resolved) and acs.address in found.addresses
+
+    def answer_sent(self, served: Sequence[Served]) -> None:
         """Step 7 of 5.1.1: where HMS (initial) serves too, registration begins in its session."""
-        if self.is_discovered or self.is_public or not self._is_complete(served):
-            return
-        if is_same_entity(url, self.hms_url):
+        if self.is_shared and not self.is_discovered and self._is_complete(served):
             self._note_discovered()
             self.registration.tell_start()
 
@@ -375,8 +402,7 @@ class Hnb(ManagedDevice):
 
     def _registration_contacted(self, report: SessionReport) -> str | None:
         is_first = any(isinstance(each.call, rpc.SetParameterValues) for each in report.served)
-        shared = not self.is_public and is_same_entity(report.url, self.factory.hms_url or "")
-        if report.failure is None and shared and is_first and not self.hnb_gw:
+        if report.failure is None and self.is_shared and is_first and not self.hnb_gw:
             self.cpe.happened(REGISTRATION_EVENT)  # HMS (serving) is to set it in a session of its
             return None
         return self.registration.contacted(report)
@@ -405,17 +431,8 @@ class Hnb(ManagedDevice):
 
     def _forget_serving(self) -> None:
         others = (*self.paths.segws, *self.paths.hnb_gws)
+        self.is_shared = False
         self.tree.assign(self.paths.hms_url, self.factory.hms_url or "")
         for path in (*others, f"{self.paths.root}ManagementServer.ParameterKey"):
             self.tree.assign(path, "")
         self.cpe.start_over()
-
-
-def is_same_entity(url: str, other: str) -> bool:
-    """Whether two URLs lead to the same host and port (AMB-3G-03).  The path is no entity's."""
-    try:
-        one, two = Url.parse(url), Url.parse(other)
-    except BadInput:
-        return False
-    hosts = [each.host.rstrip(".").lower() for each in (one, two)]
-    return hosts[0] == hosts[1] and one.port == two.port

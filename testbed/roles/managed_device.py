@@ -6,6 +6,7 @@ The HNB is one with a discovery of its own on top.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from testbed.datamodel.definitions import device_model, device_summary
 from testbed.datamodel.tree import Tree
@@ -77,37 +78,49 @@ class ManagedDevice(ManagedBox, Device):
             return [dataclasses.replace(message, options=tuple(kept))]
 
         self.mend_of("dhcp").message.append(leave_out)
-        self.host.tell("STAGED", vendor_identity=kind.WORD)
+        self.host.tell("STAGED", vendor_identity=None, only_in=kind.WORD)
 
     def note_gateway(self, gateway: Identity) -> None:
         """Record the gateway's identity; the ACS is told of a change (1.2.2)."""
-        info = f"{self.tree.model.root}GatewayInfo."
-        if f"{info}SerialNumber" not in self.tree:
+        oui, serial_number, product_class = self._info_paths
+        if serial_number not in self.tree:
             return  # an HNB under the other root
         before = self._gateway_info()
         if not gateway.fits_xml:
             reason = "it holds a character that CWMP cannot carry"
             self.host.tell("NOT_RECORDED", identity=str(gateway), reason=reason)
             gateway = NOBODY
-        for name, text in (
-            ("ManufacturerOUI", gateway.oui),
-            ("SerialNumber", gateway.serial_number),
-            ("ProductClass", gateway.product_class),
+        for path, text in (
+            (oui, gateway.oui),
+            (serial_number, gateway.serial_number),
+            (product_class, gateway.product_class),
         ):
             try:
-                self.tree.assign(f"{info}{name}", text)
+                self.tree.assign(path, text)
             except BadInput as error:  # longer than the parameter: what it was is not true either
-                self.tree.assign(f"{info}{name}", "")
+                self.tree.assign(path, "")
+                name = path.rpartition(".")[2]
                 self.host.tell("NOT_RECORDED", parameter=name, reason=str(error))
         after = self._gateway_info()
         if after != before:
             self.host.tell("GATEWAY", identity=str(after) if after else None)
         self.cpe.changed()
 
-    def _gateway_info(self) -> Identity:
+    def inform_names(self, to_new_acs: bool) -> Iterable[str]:
+        """An ACS that is new to the device has heard nothing of its gateway (1.2.3: the device
+        hands the identity over), though another one may have: the initial HMS of an HNB."""
+        paths = self._info_paths
+        knows = all(each in self.tree for each in paths) and bool(self._gateway_info())
+        return (*super().inform_names(to_new_acs), *(paths if to_new_acs and knows else ()))
+
+    @property
+    def _info_paths(self) -> tuple[str, str, str]:
+        """GatewayInfo's parameters, in the order of `Identity`."""
         info = f"{self.tree.model.root}GatewayInfo."
-        names = ("ManufacturerOUI", "SerialNumber", "ProductClass")
-        return Identity(*(self.tree.value(f"{info}{name}") for name in names))
+        return f"{info}ManufacturerOUI", f"{info}SerialNumber", f"{info}ProductClass"
+
+    def _gateway_info(self) -> Identity:
+        return Identity(*map(self.tree.value, self._info_paths))
 
     async def first_contact(self, lease: dhcp.Lease) -> None:
         """What the box does as soon as it is connected."""
@@ -115,11 +128,14 @@ class ManagedDevice(ManagedBox, Device):
         self.note_address(lease)
         self.reaches(lease.address, self.resolver_for(lease))
 
-    def go_online(self) -> None:
-        """Turn to the ACS from a static address without having heard of a DHCP server."""
+    def unanswered(self) -> None:
+        """Turn to the ACS from a static address: no DHCP server tells of a gateway.
+
+        Names are resolved where the node's setting `dns_servers` says: DHCP has told nothing.
+        """
         address = self.host.address_of(INTERFACE) or ""
         self.can_be_asked_at(address)
-        self.reaches(address, self.resolver_at(()))
+        self.reaches(address, self.resolver_at(self.node.settings.get("dns_servers", ())))
 
     def note_address(self, lease: dhcp.Lease, reached_at: str | None = None) -> None:
         """Bring what the tree says of the LAN interface up to date.

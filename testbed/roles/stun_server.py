@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 from testbed.errors import BadInput
@@ -17,6 +18,12 @@ from testbed.topology import Node
 OTHER_PORT = 3479
 MOST_OCTETS = 1472
 """Of a connection request: TR-111 2.2.2.3 has it "within a single UDP packet"."""
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(_text(each) for each in value)
+    return str(value.value) if isinstance(value, Enum) else str(value)
 
 
 class StunServer(Role):
@@ -89,6 +96,8 @@ class StunServer(Role):
 
     def set_policy(self, **changes: Any) -> None:
         """Change the policy; holds from the next request."""
+        # Told, so that a judge knows what was meant to be.
+        self.host.tell("STUN_POLICY", **{name: _text(value) for name, value in changes.items()})
         self.policy = self.machine.policy = dataclasses.replace(self.policy, **changes)
 
     def provision(self, username: str, password: str) -> None:

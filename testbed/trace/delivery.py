@@ -1,7 +1,9 @@
 """What became of a frame on its link: the receivers' copies, matched with what was sent.
 
-Frames with equal octets on one link cannot be told apart; they are matched in the order in which
-they were sent, as a link keeps order.
+Frames with equal octets on one link cannot be told apart by what is in them, but by how long they
+are on their way: a copy that comes as late after the second of two as copies come on this link is
+the second's, and the first one is lost.  As long as nothing is known of a link, copies are matched
+in the order in which the frames were sent.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from collections import deque
 
 WITHIN_NS = 2_000_000_000
 """A copy that comes later than this after its frame belongs to another one."""
+SLACK_NS = 5_000_000
+"""So much later than usual a copy may be without being taken for another frame's."""
 
 
 class Receipt:
@@ -44,6 +48,7 @@ class Deliveries:
         self.now_ns = 0
         self.is_closed = False
         self._seen: set[str] = set()
+        self._usual_ns: dict[str, int] = {}
         self._open: dict[tuple[str, bytes], deque[Receipt]] = {}
         self._order: deque[tuple[int, tuple[str, bytes]]] = deque()
 
@@ -65,9 +70,29 @@ class Deliveries:
         if not waiting:
             self.unmatched += 1
             return None
-        receipt = next((each for each in waiting if node not in each.arrivals), waiting[-1])
+        if len(waiting) == 1:
+            receipt = waiting[0]
+            if not receipt.arrivals:
+                self._usual_ns[link] = time_ns - receipt.time_ns
+        else:
+            receipt = self._match(waiting, link, node, time_ns)
         receipt.arrivals[node] = receipt.arrivals.get(node, 0) + 1
         return receipt
+
+    def _match(self, waiting: deque[Receipt], link: str, node: str, time_ns: int) -> Receipt:
+        """Which of several equal frames a copy is of."""
+        missing = [each for each in waiting if node not in each.arrivals]
+        usual_ns = self._usual_ns.get(link)
+        if usual_ns is None:
+            return missing[0] if missing else waiting[-1]
+
+        def off_ns(receipt: Receipt) -> int:
+            return abs(time_ns - receipt.time_ns - usual_ns)
+
+        best = min(waiting, key=off_ns)
+        nearest = min(missing, key=off_ns, default=best)
+        is_another_copy = best is not nearest and off_ns(nearest) > usual_ns + SLACK_NS
+        return best if is_another_copy else nearest
 
     def _forget(self) -> None:
         """Let go of frames that no copy can come of any more."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from testbed import batch
-from testbed.commands import grid as command
 from testbed.grid import wanted_kinds
 from testbed.report.grid import REFUSED
+from testbed.report.result import Outcome
 from testbed.topology import KINDS
 
 WORDS = ("grid", "nat_binding_discovery/", "--engine", "simulation", "--seed", "1", "--out", "out")
@@ -52,9 +55,10 @@ def test_the_terminal_has_the_matrix(testbed) -> None:
 def test_what_has_been_run_is_not_run_again(testbed, monkeypatch: pytest.MonkeyPatch) -> None:
     testbed(*WORDS, "--nat", "full-cone")
     played = []
-    play = command._play
+    launch = batch.Batch._launch
     monkeypatch.setattr(
-        command, "_play", lambda plan, nat, *rest: played.append(nat) or play(plan, nat, *rest)
+        *(batch.Batch, "_launch"),
+        lambda self, plan: played.append(plan.nat) or launch(self, plan),
     )
     said = testbed(*WORDS, "--nat", "full-cone,symmetric", "--json")
 
@@ -62,24 +66,86 @@ def test_what_has_been_run_is_not_run_again(testbed, monkeypatch: pytest.MonkeyP
     assert list(verdicts(said).values()) == ["PASS", "PASS"]
 
 
+def test_a_grid_that_is_killed_half_way_goes_on_where_it_stood(tmp_path: Path) -> None:
+    """Each kind that was whole stays as it is, octet for octet."""
+    kinds = "full-cone,address-restricted,port-restricted,symmetric"
+    command = [sys.executable, "-m", "testbed", *WORDS, "--nat", kinds]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    first = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    with first:
+        lines = iter(first.stdout)
+        while "full-cone: nat_binding_discovery" not in next(lines):
+            pass
+        first.kill()
+    whole = {each: each.stat().st_mtime_ns for each in tmp_path.rglob("cell.json")}
+    again = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+
+    assert 1 <= len(whole) < 4
+    assert again.returncode == 0
+    assert {each: each.stat().st_mtime_ns for each in whole} == whole
+    assert len(list(tmp_path.rglob("cell.json"))) == 4
+    page = (tmp_path / "out" / "grid.html").read_text()
+    assert page.count('class="PASS"') == 4
+
+
+def test_jobs_are_runs_of_different_kinds_side_by_side(
+    testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = []
+    running: set[str] = set()
+    launch, end = batch.Batch._launch, batch.Batch._end
+
+    def launched(self, plan):
+        running.add(plan.nat)
+        most.append(len(running))
+        return launch(self, plan)
+
+    def ended(self, one):
+        running.discard(one.plan.nat)
+        end(self, one)
+
+    monkeypatch.setattr(batch.Batch, "_launch", launched)
+    monkeypatch.setattr(batch.Batch, "_end", ended)
+    said = testbed(*WORDS, "--nat", "full-cone,symmetric,port-restricted", "--jobs", "3", "--json")
+
+    assert max(most) == 3
+    assert list(verdicts(said)) == [
+        (kind, "nat_binding_discovery", "simulation")
+        for kind in ("full-cone", "symmetric", "port-restricted")
+    ]
+
+
 def test_an_interrupted_grid_keeps_what_is_whole_and_goes_on(
     testbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = batch.Batch.run
+    end = batch.Batch._end
 
-    def interrupted(self):
-        results = run(self)
-        self.interrupted = self.plans[0].nat == "symmetric"
-        return results
+    def interrupted(self, one):
+        if one.plan.nat == "symmetric":
+            one.outcome = Outcome("interrupted", "interrupted")
+        end(self, one)
 
-    monkeypatch.setattr(batch.Batch, "run", interrupted)
+    play = batch.Batch.play
+
+    def played(self):
+        seconds = play(self)
+        self.interrupted = True
+        return seconds
+
+    monkeypatch.setattr(batch.Batch, "_end", interrupted)
+    monkeypatch.setattr(batch.Batch, "play", played)
     said = testbed(*WORDS, "--nat", "full-cone,symmetric", "--json")
 
     assert said.status == 130
     assert [nat for nat, _, _ in verdicts(said)] == ["full-cone"]
     assert not (tmp_path / "out" / "simulation" / "symmetric" / "cell.json").exists()
 
-    monkeypatch.setattr(batch.Batch, "run", run)
+    monkeypatch.setattr(batch.Batch, "_end", end)
+    monkeypatch.setattr(batch.Batch, "play", play)
     again = testbed(*WORDS, "--nat", "full-cone,symmetric", "--json")
 
     assert again.status == 0

@@ -263,5 +263,7 @@ async def test_who_is_near_answers_arp_and_who_is_unplugged_does_not(wires: Wire
 
     assert await hnb.reaches("eth0", near, within_s=5)
     assert not await hnb.reaches("eth0", "192.0.2.200", within_s=0.05)
+    hnb.clear_address("eth0")
+    assert await hnb.reaches("eth0", near, within_s=5), "who has no address may ask too"
     hms.power_off()
     assert not await hnb.reaches("eth0", near, within_s=0.05)

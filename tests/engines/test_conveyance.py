@@ -20,6 +20,8 @@ QUALITIES = st.builds(
     reordering=st.just(0.0),
 )
 
+PACKET, QUESTION = bytes(12) + b"\x08\x00", bytes(12) + b"\x08\x06"
+
 
 def lane(seed: int = 1, **quality: float) -> Lane:
     return Lane(Quality(**{"delay_ms": 0.0, "jitter_ms": 0.0, **quality}), Random(seed))
@@ -33,7 +35,7 @@ def carried(way: Lane, count: int, every_us: int = 1000, octets: int = 100) -> l
         if begins_us is None:
             arrivals.append([])
             continue
-        fate = way.drawn()
+        fate = way.drawn(PACKET)
         arrivals.append(way.arrivals_us(begins_us, way.takes_us(octets), fate))
     return arrivals
 
@@ -112,6 +114,16 @@ def test_nothing_arrives_before_it_was_sent_or_out_of_order(quality: Quality) ->
 
     assert came == sorted(came)
     assert all(at_us >= 0 for at_us in came)
+
+
+def test_what_becomes_of_packets_does_not_depend_on_address_resolution() -> None:
+    alone, among = lane(loss=0.5), lane(loss=0.5)
+    fates = []
+    for _ in range(50):
+        fates.append(among.drawn(PACKET))
+        among.drawn(QUESTION)
+
+    assert [alone.drawn(PACKET) for _ in range(50)] == fates
 
 
 def ipv4(protocol: int, place: int) -> bytes:

@@ -15,6 +15,7 @@ from tests.fake_host import FakeNetwork
 from tests.virtual_time import virtual_time
 
 URL = "http://203.0.113.21/acs"
+OTHER_URL = "http://203.0.113.22/acs"
 PHONE = Identity("00005E", "DEVICE", "Phone")
 GATEWAY = Identity("00005E", "GW1", "Gateway")
 
@@ -80,6 +81,23 @@ async def test_a_static_device_informs_and_is_listed_until_it_answers_no_more() 
 
     assert scene.listed == []
     assert scene.device.tree.value("Device.GatewayInfo.SerialNumber") == ""
+
+
+@virtual_time
+async def test_without_a_dhcp_server_a_static_device_turns_to_its_acs_and_tells_no_gateway() -> (
+    None
+):
+    scene = Association(static=True)
+    scene.device.set_dhcp(attempts=2, first_timeout_s=1.0, keeps_trying=True, pause_s=30.0)
+    await scene.acs.start()
+    await scene.device.start()
+    await asyncio.sleep(10)
+    assert list(scene.acs.devices) == ["DEVICE"]
+    assert scene.device.tree.value("Device.GatewayInfo.SerialNumber") == ""
+
+    await scene.gateway.start()
+    await asyncio.sleep(60)
+    assert scene.acs.associations.of == {PHONE: GATEWAY}
 
 
 @virtual_time
@@ -156,6 +174,105 @@ async def test_without_validation_a_claim_counts_and_is_told_as_such() -> None:
     await scene.settled()
 
     assert [each["validated"] for each in scene.told("acs", "ASSOCIATED")] == [False]
+
+
+class Coupled(Association):
+    """The devices have an ACS of their own, `other`, which shares what it knows with `acs`."""
+
+    def __init__(self, is_coupled: bool = True, **settings: Any) -> None:
+        super().__init__(**settings)
+        told = {"url": OTHER_URL, "associates": True}
+        internet = Link("internet", "203.0.113.0/24")
+        self.other = self._role(Node("other", "hms", (internet.at(22),), settings=told))
+        for device in (self.device, self.device2):
+            device.tree.assign("Device.ManagementServer.URL", OTHER_URL)
+            device.cpe.is_known()
+        if is_coupled:
+            self.other.associations.couple(self.acs.associations)
+
+    async def settled(self) -> Coupled:
+        """All but the second device have power, and ten seconds."""
+        await self.other.start()
+        await super().settled()
+        return self
+
+
+@virtual_time
+async def test_a_coupled_acs_associates_by_the_table_that_the_other_one_reads() -> None:
+    scene = await Coupled().settled()
+
+    assert [each["validated"] for each in scene.told("other", "ASSOCIATED")] == [True]
+    assert scene.told("acs", "TABLE_READ") != []
+    assert scene.told("acs", "ASSOCIATED") == []
+    assert scene.acs.associations.of == scene.other.associations.of == {PHONE: GATEWAY}
+
+
+@virtual_time
+async def test_acss_that_are_not_coupled_know_nothing_of_each_other() -> None:
+    scene = await Coupled(is_coupled=False).settled()
+
+    assert len(scene.told("other", "GATEWAY_UNKNOWN")) == 1
+    assert scene.acs.associations.of == scene.other.associations.of == {}
+
+
+@virtual_time
+async def test_a_coupled_acs_refuses_whom_the_other_ones_gateway_does_not_list() -> None:
+    scene = Coupled()
+    scene.gateway.admit(Identity("00005E", "OWN"))
+    await scene.settled()
+
+    (refused,) = scene.told("other", "ASSOCIATION_REFUSED")
+    assert refused["cause"] == "its table does not list the device"
+    assert scene.told("acs", "ASSOCIATION_REFUSED") == []
+
+
+@virtual_time
+async def test_a_claim_waits_until_the_gateway_comes_to_a_coupled_acs() -> None:
+    scene = Coupled(learns_by="notification")
+    await scene.other.start()
+    await scene.acs.start()
+    url = "InternetGatewayDevice.ManagementServer.URL"
+    scene.gateway.tree.assign(url, "")
+    await scene.gateway.start()
+    await scene.device.start()
+    await asyncio.sleep(5)
+    assert len(scene.told("other", "GATEWAY_UNKNOWN")) == 1
+    scene.gateway.tree.assign(url, URL)
+    scene.gateway.cpe.happened("1 BOOT")
+    await asyncio.sleep(5)
+
+    assert scene.other.associations.of == {PHONE: GATEWAY}
+
+
+@virtual_time
+async def test_a_claim_that_was_replaced_is_not_decided_any_more() -> None:
+    scene = await Coupled().settled()
+    mine, theirs = scene.other.associations, scene.acs.associations
+    mine._claim(PHONE, Identity("00005E", "GW9"))
+    first = mine._claims[PHONE]
+    theirs._claims[PHONE] = first
+    mine._claim(PHONE, Identity("00005E", "GW8"))
+    theirs._decided(PHONE, first.gateway, None)
+
+    assert mine.of == {PHONE: GATEWAY}
+
+
+@virtual_time
+async def test_an_acs_that_is_new_to_the_device_is_told_its_gateway_by_bootstrap() -> None:
+    scene = await Association().settled()
+    device = scene.device
+    assert device.inform_names(to_new_acs=False) == ()
+
+    told = {each.rpartition(".")[2]: device.tree.value(each) for each in device.inform_names(True)}
+    assert told == {
+        "ManufacturerOUI": "00005E",
+        "SerialNumber": "GW1",
+        "ProductClass": "Gateway",
+    }
+
+    device.release()
+    await asyncio.sleep(1)
+    assert device.inform_names(to_new_acs=True) == ()
 
 
 @virtual_time

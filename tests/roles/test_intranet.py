@@ -7,7 +7,6 @@ import asyncio
 from testbed.protocols import sctp
 from testbed.protocols.wire import Endpoint
 from testbed.roles.hms_policy import Assignment
-from testbed.roles.hnb import is_same_entity
 from tests.roles.intranet_scene import (
     DEAD_HNB_GW,
     DEAD_SEGW,
@@ -250,11 +249,22 @@ async def test_a_factory_reset_leaves_the_tunnel_and_discovers_again() -> None:
     assert not scene.hnb.secure.is_up
 
 
-def test_an_entity_is_a_host_and_a_port() -> None:
-    assert is_same_entity("http://hms.example/a", "http://HMS.example.:80/b")
-    assert not is_same_entity("http://hms.example/a", "https://hms.example/a")
-    assert not is_same_entity("http://hms.example/a", "http://hms2.example/a")
-    assert not is_same_entity("http://hms.example/a", "nonsense")
+@virtual_time
+async def test_an_entity_is_an_address_and_a_port() -> None:
+    """AMB-3G-03: what a name resolves to decides, not its text."""
+    scene = await IntranetScene(leaves_tunnel=False).start()
+    scene.inner_dns.zone.add("alias.example", "A", "10.10.0.20")
+    await scene.boot()
+    await scene.until("TUNNEL_UP")
+    here, there = Endpoint("10.10.0.20", 80), Endpoint("10.10.0.21", 80)
+    is_same = scene.hnb.is_same_entity
+
+    assert await is_same("http://alias.example/a", here)
+    assert await is_same(HMS_URL, here)
+    assert not await is_same(HMS_URL, there)
+    assert not await is_same("https://alias.example/a", here)
+    assert not await is_same("http://unknown.example/a", here)
+    assert not await is_same("nonsense", here)
 
 
 @virtual_time

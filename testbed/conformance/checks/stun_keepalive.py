@@ -98,7 +98,11 @@ def keep_alives_are_frequent_enough(trace: Trace) -> Iterator[Finding]:
             )
 
 
-@check("TR111-2.2.1.2-C4", needs=("", "between"))
+@check(
+    "TR111-2.2.1.2-C4",
+    needs=("", "between"),
+    needs_in={"nat_timeout_discovery": ("", "shortened")},
+)
 def lifetime_is_looked_for(trace: Trace) -> Iterator[Finding]:
     """Where the periods differ and there is a translation, the lifetime is tested from the
     secondary port; where they are equal, keep-alives are sent at that period."""

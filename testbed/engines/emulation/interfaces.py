@@ -61,9 +61,8 @@ class Neighbours:
 
         The kernel's own table is not asked: it believes for half a minute what it once learnt.
         """
-        own = next((each for each, _ in self._netlink.addresses(interface)), None)
-        if own is None:
-            return False
+        # RFC 5227: who has no address yet asks without one, and is answered.
+        own = next((each for each, _ in self._netlink.addresses(interface)), "0.0.0.0")
         request = arp_request(self._netlink.link(interface).hardware_address, own, address)
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
         asking = self.namespace.socket(socket.AF_PACKET, kind)

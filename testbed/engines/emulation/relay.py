@@ -156,7 +156,7 @@ class Relay:
         if begins_us is None:
             counts.overflowed += 1
             return
-        fate, takes_us = lane.drawn(), lane.takes_us(len(data))
+        fate, takes_us = lane.drawn(data), lane.takes_us(len(data))
         if quality.is_selective and is_refused(quality, data):
             counts.refused += 1
             return

@@ -6,10 +6,13 @@ import math
 from typing import Any
 
 from testbed.host import TunnelLife, TunnelPolicy, TunnelProfile
+from testbed.topology import Algorithms
 
 IKE_PROPOSALS = ("aes128-sha256-ecp256-modp2048", "aes128-sha1-modp2048")
 """What the profile of TS 33.310 (6.2.1b, 5.2.2) lets both sides have."""
 ESP_PROPOSALS = ("aes128-sha256", "aes128-sha1")
+OTHER_IKE_PROPOSALS, OTHER_ESP_PROPOSALS = ("aes256-sha384-ecp384",), ("aes256-sha384",)
+"""What no initiator offers that keeps to the profile."""
 INTERFACE_ID = 1
 """Ties the policies of a node's tunnels to its XFRM interface, where the kernel does ESP."""
 _MARGIN_LEAST_S = 10.0
@@ -53,9 +56,15 @@ def responder(
         kernel: whether the kernel does ESP.
     """
     child = {**_child(policy.life, kernel), "local_ts": list(policy.protects)}
+    others: Message = {}
+    if policy.algorithms is Algorithms.OTHER_IKE:
+        others["proposals"] = list(OTHER_IKE_PROPOSALS)
+    if policy.algorithms is Algorithms.OTHER_ESP:
+        child["esp_proposals"] = list(OTHER_ESP_PROPOSALS)
     return {
         name: {
             **_life(policy.life),
+            **others,
             "pools": [pool_name],
             "local": _own_side(policy.identity.certificate, claimed),
             "remote": {"auth": "pubkey", "cacerts": _texts(policy.roots)},

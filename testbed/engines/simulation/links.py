@@ -140,7 +140,7 @@ class Link:
         lane = self._lane(station)
         fate = self.judge(self.name, content) if self.judge is not None else None
         if fate is None:
-            fate = lane.drawn()
+            fate = lane.drawn(data)
         if fate.overtaken:
             self._hold(station, destination, content, data)
             return

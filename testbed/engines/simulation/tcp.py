@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from testbed.engines.simulation.clock import SimulationLoop
 from testbed.engines.simulation.segments import ACK, FIN, RST, SYN, Segment
-from testbed.engines.simulation.tcp_parts import Congestion, State
+from testbed.engines.simulation.tcp_parts import Congestion, State, signed
 from testbed.engines.simulation.tcp_sending import ALL_BITS, BUFFER_OCTETS, TcpSender
 from testbed.protocols.wire import Endpoint
 
@@ -61,7 +61,7 @@ class TcpConnection(TcpSender):
     ) -> None:
         super().__init__(local, remote, loop, first, most_segment, emit)
         self.error: OSError | None = None
-        self.changed: Callable[[], None] = _nobody
+        self.changed: Callable[[], None] = lambda: None
         self.is_left = False
         self._gone = gone
         self._duplicates = 0
@@ -150,6 +150,13 @@ class TcpConnection(TcpSender):
         """An ICMP error, or nobody to send to: fatal only while the connection is being opened."""
         if self.state is State.SYN_SENT:
             self._break(OSError(number, os.strerror(number)))
+
+    def shorten(self, most_segment: int) -> None:
+        """A router on the way takes no longer packets (RFC 1191, 6): what waits is sent anew."""
+        if 0 < most_segment < self._congestion.most_segment:
+            self._congestion.most_segment = most_segment
+            self._next = self._acknowledged
+            self._send()
 
     # Segments that come
 
@@ -291,15 +298,7 @@ class TcpConnection(TcpSender):
     def _position(self, sequence: int) -> int:
         """Where in the other side's stream a sequence number is, near what is expected."""
         expected = self.incoming.expected
-        return expected + _signed(sequence - self._theirs - 1 - expected)
+        return expected + signed(sequence - self._theirs - 1 - expected)
 
     def _own_position(self, acknowledgement: int) -> int:
-        return self._acknowledged + _signed(acknowledgement - self._wire(self._acknowledged))
-
-
-def _nobody() -> None:
-    """Nobody listens yet."""
-
-
-def _signed(difference: int) -> int:
-    return ((difference + (1 << 31)) & ALL_BITS) - (1 << 31)
+        return self._acknowledged + signed(acknowledgement - self._wire(self._acknowledged))

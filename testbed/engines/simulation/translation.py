@@ -21,7 +21,12 @@ from testbed.engines.simulation.packets import (
 )
 from testbed.errors import BadInput
 from testbed.nat import Forwarded, NatTable, Refused
+from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
+
+OWN_FLOW_S = 120.0
+"""As long as a kernel remembers a flow of its own that was answered."""
+MOST_OWN_FLOWS = 4096
 
 if TYPE_CHECKING:
     from testbed.engines.simulation.interfaces import NetworkInterface
@@ -73,6 +78,7 @@ class Translator:
         self._address: str | None = None
         self._begun_s = loop.time()
         self._wakes_at_us: int | None = None
+        self._own_flows: dict[tuple[Endpoint, Endpoint], float] = {}
         self._ended = False
         self._outside.answer_for(self._pool)
         if self.translates:
@@ -96,6 +102,29 @@ class Translator:
                 self._wake_later(self._table)
         return self._table
 
+    def note_own(self, packet: Packet) -> None:
+        """The node itself sends a datagram: what answers it is the node's, as in a kernel."""
+        now = self._loop.time()
+        if len(self._own_flows) >= MOST_OWN_FLOWS:
+            self._own_flows = {f: t for f, t in self._own_flows.items() if now - t < OWN_FLOW_S}
+        self._own_flows[packet.endpoints()] = now
+
+    def is_for_inside(self, packet: Packet, interface: NetworkInterface) -> bool:
+        """Whether a datagram that came to an own address is for an inside, by its binding.
+
+        A binding goes before a port on which the node itself listens; who was spoken to from that
+        port goes before the binding.
+        """
+        table = self._current()
+        if packet.protocol != UDP or interface is not self._outside or table is None:
+            return False
+        source, destination = packet.endpoints()
+        now = self._loop.time()
+        spoken = self._own_flows.get((destination, source))
+        if spoken is not None and now - spoken < OWN_FLOW_S:
+            return False
+        return table.admits(source, destination, "udp", now)
+
     def take(self, packet: Packet, interface: NetworkInterface) -> bool:
         """Translate a packet that is not this node's own, and send it on; whether it was its
         business."""
@@ -117,7 +146,8 @@ class Translator:
         verdict = self._ask(table, packet, comes_in)
         self._happened(table)
         if isinstance(verdict, Forwarded):
-            self._stack.pass_on(packet.readdressed(verdict.source, verdict.destination))
+            translated = packet.readdressed(verdict.source, verdict.destination)
+            self._stack.pass_on(translated, packet)
             return True
         if verdict.told:
             self._stack.refuse(packet, PROHIBITED)
