@@ -24,6 +24,7 @@ RACES = {
     "tunnel_life/ike_rekey": "likewise",
     "tunnel_life/moved": "charon looks whether the old way is still there, and changes keys too",
     "hnb_first_day/binding_lost": "a binding's new port, by chance, stands in Informs",
+    "nat_stun_disabled/": "what the ACS asks meanwhile is in this session, under load in the next",
     "discovery_intranet/at_once": "who comes first gets the first inner address",
 }
 """Where the arrows of two runs in the emulation, or of charon and its model, are not the same."""
