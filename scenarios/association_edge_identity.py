@@ -63,6 +63,7 @@ def _listed(value: bytes, *more: Option) -> Callable[[Stage], Awaitable[None]]:
         device.power_on()
         await at.sees(device, "<-", gateway, dhcp.Ack)
         await at.tells(gateway, "LISTED", identity=str(device.identity))
+        await at.tells(acs, "TABLE_READ")  # of its own accord
         await table_read(at, gateway, acs)
 
     return played

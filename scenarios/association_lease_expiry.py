@@ -22,6 +22,7 @@ async def association_lease_expiry(at: Stage) -> None:
     device, gateway, acs = at.device, at.gateway, at.serving_hms
     device.set_dhcp(**IMPATIENT, attempts=3)
     await settled(at, device, gateway, acs)
+    await table_read(at, gateway, acs)  # by then the device has ended its session, too
     device.unplug()
     await table_read(at, gateway, acs)
     await at.tells(device, "EXPIRED")

@@ -1,9 +1,9 @@
 """What two traces of one scenario have in common: every arrow of every conversation, in order.
 
-A conversation is one TCP connection with both its directions, or the datagrams of one direction
-between two ports, on all links that they cross.  Within it the order counts.  The conversations of
-two nodes about one service are compared as a set with repetitions: which of two sessions that
-nothing joins comes first is for the clock, and no spec has a say in it.
+A conversation is one TCP connection with both its directions, or the datagrams of one protocol in
+one direction between two ports, on all links that they cross.  Within it the order counts.  The
+conversations of two nodes about one service are compared as a set with repetitions: which of two
+sessions that nothing joins comes first is for the clock, and no spec has a say in it.
 
 Two things depend on how long a run lasts rather than on what it does, and are compared without
 their number: sessions of a periodic Inform in which nothing is asked, and what follows the ladder's
@@ -158,7 +158,8 @@ def _place(arrow: Arrow, connections: _Connections) -> tuple[Between, Any]:
     service = _service(first.transport, first)
     if arrow.end is None:  # a broadcast: DHCP's client has no address of its own yet
         return (*way, service), (way, service)
-    return (*way, service), (way, first.transport, first.source, first.destination)
+    protocol = type(arrow.message).__module__  # STUN and Connection Requests share two ports
+    return (*way, service), (way, protocol, first.source, first.destination)
 
 
 def _service(transport: str, record: Record) -> str:

@@ -32,6 +32,7 @@ RACES = {
         "how often an idle tunnel is asked, and kept, depends on charon's whole seconds",
     ),
     "hnb_first_day/binding_lost": "a binding's new port, by chance, stands in Informs",
+    "nat_stun_disabled/": "what the ACS asks meanwhile is in this session, under load in the next",
     "discovery_intranet/at_once": "who comes first gets the first inner address",
 }
 """Where the arrows of two runs in the emulation, or of charon and its model, are not the same."""
