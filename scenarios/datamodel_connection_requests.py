@@ -21,6 +21,7 @@ from testbed.protocols import dhcp, stun
 from testbed.protocols.association import Identity, gateway_option
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.structs import AttributeChange
+from testbed.protocols.http import Request
 from testbed.protocols.wire import Endpoint
 from testbed.scenario import Player, Stage
 from topologies.stun import OTHER_PORT, STUN, acs_with_stun, managed_gateway_behind_carrier
@@ -68,8 +69,13 @@ async def _walked(at: Stage, cpe: Player) -> None:
         reads(at, cpe, name)
     last = reads(at, cpe, TABLE_6[-1])
     cpe.power_on()
+    # Each answer is a step of its own: a response or a fault, whatever the CPE makes of the call.
+    for _ in range(2 + len(TABLE_6) * 5):
+        await at.sees(cpe, "->", acs, Request)
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
     enabled = at.cursor
+    for _ in TABLE_6:
+        await at.sees(cpe, "->", acs, Request)
     await last
     at.cursor = enabled
     await at.sees(cpe, "->", at.stun_server, stun.BindingRequest, is_marked=True, port=OTHER_PORT)
