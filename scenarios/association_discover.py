@@ -10,6 +10,7 @@ from scenarios.association_steps import (
     gateway_ready,
     leased,
     names,
+    names_a_gateway,
     notified,
     settled,
     table_read,
@@ -126,6 +127,28 @@ async def plain_client(at: Stage) -> None:
     await at.sees(at.plain_client, "<-", gateway, dhcp.Ack)
     device.power_on()
     await leased(at, device, gateway)  # 1 to 4
+    await associated(at, device, gateway, acs)  # 12
+
+
+@association_discover.variant("address_in_use", plain_client=True)
+async def address_in_use(at: Stage) -> None:
+    """A gateway that has forgotten its leases gives an address twice: it is declined, and the
+    device is listed with the next one."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    at.plain_client.power_on()
+    await at.tells(at.plain_client, "CONNECTED")
+    taken = at.plain_client.lan.lease.address
+    gateway.power_off()
+    gateway.power_on()
+    await at.sees(gateway, "<-", acs, rpc.InformResponse)
+    device.set_dhcp(check_address_s=0.5, decline_pause_s=0.2)
+    device.power_on()
+    await at.sees(device, "<-", gateway, dhcp.Ack, address=taken)
+    await at.sees(device, "->", gateway, dhcp.Decline)
+    await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)
+    await table_read(at, gateway, acs)
+    await notified(at, device, acs)  # 7
     await associated(at, device, gateway, acs)  # 12
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable
 
 from scenarios.association_steps import (
@@ -13,7 +14,8 @@ from scenarios.association_steps import (
 )
 from testbed.protocols import dhcp
 from testbed.protocols.association import DSL_FORUM
-from testbed.protocols.dhcp.options import Option, vendor_identity
+from testbed.protocols.dhcp.options import END, Option, encode_options, vendor_identity
+from testbed.protocols.wire import Endpoint
 from testbed.scenario import Stage, scenario
 from topologies.association import managed_home
 
@@ -61,6 +63,7 @@ def _listed(value: bytes, *more: Option) -> Callable[[Stage], Awaitable[None]]:
         device.power_on()
         await at.sees(device, "<-", gateway, dhcp.Ack)
         await at.tells(gateway, "LISTED", identity=str(device.identity))
+        await at.tells(acs, "TABLE_READ")  # of its own accord
         await table_read(at, gateway, acs)
 
     return played
@@ -106,6 +109,28 @@ _edge(
         Option(dhcp.Code.VENDOR_IDENTITY, whole(OUI, SERIAL, PRODUCT)[HALF:]),
     ),
 )
+
+
+def _overloaded(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The identity lies in the field `file`, and option 52 says so (RFC 2132, 9.3)."""
+    told = [each for each in message.options if each.code == dhcp.Code.VENDOR_IDENTITY]
+    if not told:
+        return [message]
+    kind, *others = [each for each in message.options if each not in told]
+    options = (kind, Option(dhcp.Code.OVERLOAD, b"\1"), *others)
+    file = encode_options([*told, END]).ljust(len(message.file), b"\0")
+    return [dataclasses.replace(message, options=options, file=file)]
+
+
+@association_edge_identity.variant("overloaded")
+async def overloaded(at: Stage) -> None:
+    """Both put their identities where option 52 says (option overload): both are read there."""
+    for each in (at.device, at.gateway):
+        each.mend_of("dhcp").message.append(_overloaded)
+    await settled(at, at.device, at.gateway, at.serving_hms)
+    await table_read(at, at.gateway, at.serving_hms)
+
+
 _edge(
     "other_enterprise",
     "Only another enterprise's block: no identity.",

@@ -6,6 +6,7 @@ from scenarios.association_steps import (
     INFO,
     associated,
     gateway_ready,
+    names,
     names_a_device,
     names_a_gateway,
     notified,
@@ -35,6 +36,42 @@ async def association_inform(at: Stage) -> None:
     await reading
 
 
-association_inform.variant("public", static=True, lan="198.51.100.0/24")(
-    association_inform.variants[""].function
-)
+@association_inform.variant("unanswered", abroad=True)
+async def unanswered(at: Stage) -> None:
+    """There is no DHCP server where the device is: it turns to its ACS and tells of no gateway."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    device.set_dhcp(attempts=2, first_timeout_s=0.2, jitter_s=0.0)
+    told_of_gateway = names(f"{INFO}SerialNumber")
+    at.never(device, "->", acs, rpc.Inform, parameters=told_of_gateway)
+    reading = acs.call(device.label.serial_number, rpc.GetParameterValues((INFO,)))
+    device.power_on()
+    for _ in range(2):
+        await at.sees(device, "->", gateway, dhcp.Inform, vendor_identity=names_a_device)
+    await at.tells(device, "NO_ANSWER", state="INFORMING")
+    await at.sees(device, "->", acs, rpc.Inform)
+    empty = names(f"{INFO}SerialNumber", "")
+    await at.sees(device, "->", acs, rpc.GetParameterValuesResponse, parameters=empty)
+    await reading
+
+
+@association_inform.variant("late_server", static=True)
+async def late_server(at: Stage) -> None:
+    """The gateway comes up after the device has given up: it is asked again, and heard."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await gateway_ready(at, gateway, acs)
+    gateway.power_off()
+    device.set_dhcp(attempts=1, first_timeout_s=0.2, jitter_s=0.0, keeps_trying=True, pause_s=0.5)
+    device.power_on()
+    await at.tells(device, "NO_ANSWER", state="INFORMING")
+    gateway.power_on()
+    await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)  # 2
+    await at.tells(gateway, "LISTED", identity=str(device.identity))  # 5
+    await notified(at, device, acs)  # 7
+    await associated(at, device, gateway, acs)  # 12
+
+
+@association_inform.variant("public", static=True, lan="198.51.100.0/24")
+async def public(at: Stage) -> None:
+    """The address is public, and fixed: the same."""
+    await association_inform.variants[""].function(at)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from scenarios.association_steps import IMPATIENT, notified, settled, table_read
+from scenarios.association_steps import (
+    IMPATIENT,
+    names_a_device,
+    names_a_gateway,
+    notified,
+    settled,
+    table_read,
+)
 from testbed.protocols import dhcp
+from testbed.protocols.wire import BROADCAST, Endpoint
 from testbed.scenario import Stage, scenario
 from topologies.association import managed_home
 
@@ -14,6 +22,7 @@ async def association_lease_expiry(at: Stage) -> None:
     device, gateway, acs = at.device, at.gateway, at.serving_hms
     device.set_dhcp(**IMPATIENT, attempts=3)
     await settled(at, device, gateway, acs)
+    await table_read(at, gateway, acs)  # by then the device has ended its session, too
     device.unplug()
     await table_read(at, gateway, acs)
     await at.tells(device, "EXPIRED")
@@ -33,6 +42,40 @@ async def renewals(at: Stage) -> None:
         await at.sees(device, "->", gateway, dhcp.Request)
         await at.tells(device, "RENEWED")
         await table_read(at, gateway, acs)
+
+
+@association_lease_expiry.variant("rebinding", lease_s=4)
+async def rebinding(at: Stage) -> None:
+    """What the device sends to its gateway alone is lost: at T2 it asks everybody, and is heard."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await settled(at, device, gateway, acs)
+
+    def lost(message: dhcp.Message, to: Endpoint) -> list[dhcp.Message]:
+        return [message] if to.address == BROADCAST else []
+
+    device.mend_of("dhcp").message.append(lost)
+    device.host.tell("STAGED", unicasts="lost")
+    leased_to = device.lan.lease.address
+    to_all = {"client_address": leased_to, "vendor_identity": names_a_device}
+    await at.sees(device, "->", gateway, dhcp.Request, **to_all)
+    await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)
+    await at.tells(device, "RENEWED")
+    await table_read(at, gateway, acs)
+
+
+@association_lease_expiry.variant("refused", lease_s=4)
+async def refused(at: Stage) -> None:
+    """The gateway has forgotten its leases: the renewal is refused, all begins anew."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await settled(at, device, gateway, acs)
+    gateway.power_off()
+    gateway.power_on()
+    await at.sees(device, "<-", gateway, dhcp.Nak)
+    await at.tells(device, "REFUSED")
+    await at.sees(device, "->", gateway, dhcp.Discover, vendor_identity=names_a_device)
+    await at.tells(gateway, "LISTED", identity=str(device.identity))
+    await notified(at, device, acs)
+    await table_read(at, gateway, acs)
 
 
 @association_lease_expiry.variant("release", lease_s=600)

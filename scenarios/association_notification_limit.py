@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenarios.association_steps import COUNT, gateway_ready, names, table_read, told
+from scenarios.association_steps import COUNT, gateway_ready, names, released, table_read, told
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.delivery import VALUE_CHANGE
 from testbed.scenario import Stage, scenario
@@ -17,6 +17,12 @@ async def _counts(at: Stage, value: str) -> None:
         events=told(VALUE_CHANGE),
         parameters=count,
     )
+
+
+async def _told_alone(at: Stage, value: str) -> None:
+    """The gateway tells that number, in a session that is over before anything else happens."""
+    await _counts(at, value)
+    await at.tells(at.serving_hms, "TABLE_READ")
 
 
 async def _prepared(at: Stage) -> None:
@@ -35,12 +41,12 @@ async def association_notification_limit(at: Stage) -> None:
     """Three devices come at once: one notification now, one at the window's end with the total."""
     await _prepared(at)
     at.device.power_on()
-    await _counts(at, "1")
+    await _told_alone(at, "1")
     at.device2.power_on()
     await at.tells(at.gateway, "LISTED", entries=2)
     at.device3.power_on()
     await at.tells(at.gateway, "LISTED", entries=3)
-    await _counts(at, "3")
+    await _told_alone(at, "3")
     at.device3.release()
     await at.tells(at.gateway, "UNLISTED", entries=2)
     await _counts(at, "2")
@@ -51,15 +57,15 @@ async def association_notification_limit(at: Stage) -> None:
 async def no_limit(at: Stage) -> None:
     """The limit is 0: every change is told at once."""
     await _prepared(at)
-    start = at.cursor
     at.device.power_on()
-    await at.tells(at.gateway, "LISTED", entries=1)
+    over = released(at, at.device, at.serving_hms)
+    await _told_alone(at, "1")
+    await over
     await table_read(at, at.gateway, at.serving_hms)
-    at.cursor = start
-    await _counts(at, "1")
+    await released(at, at.gateway, at.serving_hms)
     for number, device in enumerate((at.device2, at.device3), start=2):
         device.power_on()
-        await _counts(at, str(number))
+        await _told_alone(at, str(number))
     at.device3.release()
     await _counts(at, "2")
     await at.sees(at.gateway, "->", at.serving_hms, rpc.GetParameterValuesResponse)
@@ -72,12 +78,12 @@ async def comes_and_goes(at: Stage) -> None:
     """A device comes and goes within the window: the next notification is of the next one."""
     await _prepared(at)
     at.device.power_on()
-    await _counts(at, "1")
+    await _told_alone(at, "1")
     at.device2.power_on()
     listed = at.tells(at.gateway, "LISTED", entries=2)
-    connected = at.tells(at.device2, "CONNECTED")
+    over = released(at, at.device2, at.serving_hms)
     await listed
-    await connected
+    await over
     at.device2.release()
     await at.tells(at.gateway, "UNLISTED", entries=1)
     at.device3.power_on()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from scenarios.association_steps import gateway_ready, notified
+from scenarios.association_steps import gateway_ready, notified, settled
 from testbed.protocols.association import (
     Identity,
     device_option,
@@ -100,9 +100,19 @@ async def _speaks_for_the_device(at: Stage) -> None:
     await at.tells(proxy, "CONNECTED")
     said = gateway_in(proxy.lan.lease.ack.vendor_identity)
     assert said is not None, "the gateway has told the proxy no identity"
-    device.go_online()
     device.note_gateway(said)
     await notified(at, device, acs)
+
+
+@association_spoofed_identity.variant("admitted", devices=2)
+async def admitted(at: Stage) -> None:
+    """The gateway's owner has admitted one of two devices: that one is believed, the other not."""
+    device, other, gateway, acs = at.device, at.device2, at.gateway, at.serving_hms
+    gateway.admit(device.identity)
+    await settled(at, device, gateway, acs)
+    other.power_on()
+    await at.tells(gateway, "NOT_LISTED", identity=str(other.identity))
+    await at.tells(acs, "ASSOCIATION_REFUSED", device=str(other.identity))
 
 
 @association_spoofed_identity.variant("proxy", abroad=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from testbed.protocols import dhcp
 from testbed.protocols.association import device_in, gateway_in
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.delivery import BOOTSTRAP, VALUE_CHANGE
 from testbed.protocols.dhcp.options import VendorIdentity
+from testbed.protocols.http import Response
 from testbed.roles.associations import COUNT as COUNT
 from testbed.roles.associations import INFO as INFO
 from testbed.roles.associations import TABLE as TABLE
@@ -53,7 +57,15 @@ async def gateway_ready(at: Stage, gateway: Player, acs: Player) -> str:
     who = str(gateway.devices.gateway)  # a program that is no CPE says here that it has none
     await at.sees(gateway, "->", acs, rpc.Inform, events=told(BOOTSTRAP))  # 0
     await at.sees(gateway, "->", acs, rpc.SetParameterValuesResponse)  # 0
+    answered = at.cursor
+    await released(at, gateway, acs)
+    at.cursor = answered
     return who
+
+
+def released(at: Stage, cpe: Player, acs: Player) -> Coroutine[Any, Any, object]:
+    """The CPE's session is over."""
+    return at.sees(cpe, "<-", acs, Response, status=204)
 
 
 async def leased(at: Stage, device: Player, gateway: Player) -> None:
@@ -83,7 +95,11 @@ async def settled(at: Stage, device: Player, gateway: Player, acs: Player) -> No
     device.power_on()
     await at.tells(gateway, "LISTED", identity=str(device.identity))  # 5
     await notified(at, device, acs)
+    informed = at.cursor
     await associated(at, device, gateway, acs)
+    validated, at.cursor = at.cursor, informed
+    await released(at, device, acs)
+    at.cursor = max(at.cursor, validated)
 
 
 async def table_read(at: Stage, gateway: Player, acs: Player) -> None:

@@ -241,25 +241,6 @@ async def not_tunnelled(at: Stage, cause: str) -> None:
     await at.tells(hnb, "FAILED", step="2.3")
 
 
-@discovery_intranet.variant("stronger_ike", stronger="ike")
-async def stronger_ike(at: Stage) -> None:
-    """The SeGW wants stronger keys for IKE than the HNB offers: NO_PROPOSAL_CHOSEN, no tunnel."""
-    await _not_proposed(at, ike.SaInit)
-
-
-@discovery_intranet.variant("stronger_esp", stronger="esp")
-async def stronger_esp(at: Stage) -> None:
-    """The SeGW wants them for ESP: both have proved themselves, and there is no tunnel."""
-    await _not_proposed(at, ike.Auth)
-
-
-async def _not_proposed(at: Stage, exchange: type) -> None:
-    start = at.cursor
-    await not_tunnelled(at, "proposal")
-    at.cursor = start  # keys come a little later than what they open
-    await at.sees(at.hnb, "<-", at.segw, exchange, notifies="NO_PROPOSAL_CHOSEN")
-
-
 @discovery_intranet.variant("reboot_keeps")
 async def reboot_keeps(at: Stage) -> None:
     """Power is cut after discovery: the HNB goes straight to its serving SeGW."""

@@ -5,10 +5,13 @@ Each stops at its step, nothing later is on the wire (AMB-3G-10), and a later tr
 
 from __future__ import annotations
 
+from typing import Any
+
 from scenarios.discovery_cert_mismatch import begins_with, discovery_cert_mismatch
 from scenarios.discovery_dns_failure import SOON, discovery_dns_failure
 from scenarios.discovery_intranet import (
     connected,
+    discovery_intranet,
     in_the_south,
     not_tunnelled,
     registered,
@@ -16,14 +19,20 @@ from scenarios.discovery_intranet import (
 )
 from scenarios.discovery_provisioning_fault import UNKNOWN, discovery_provisioning_fault
 from scenarios.discovery_public import discovery_public, informed, is_empty, reads_back, sets, told
+from testbed.host import Pause
 from testbed.protocols import dns, ike, tls
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.delivery import BOOTSTRAP
+from testbed.protocols.cwmp.envelope import Envelope
 from testbed.protocols.http import Request
-from testbed.scenario import Stage
-from testbed.topology import Certificate
+from testbed.protocols.wire import Endpoint
+from testbed.scenario import Player, Stage
+from testbed.topology import Algorithms, Certificate
 from topologies.intranet import hms_on_intranet
 from topologies.public import SERVING_SEGW
+
+HELD_S = 60.0
+"""Longer than anything lasts that goes on meanwhile."""
 
 
 @discovery_public.variant("other_mode", topology=hms_on_intranet)
@@ -113,6 +122,27 @@ async def inside_wrong_name(at: Stage) -> None:
     await connected(at, hnb, at.segw)
     await at.sees(hnb, "->", hms, tls.ClientHello)  # 3
     await at.tells(hnb, "FAILED", step="3", cause=begins_with("name"))
+
+
+# Algorithms.
+
+
+@discovery_intranet.variant("other_ike", algorithms=Algorithms.OTHER_IKE)
+async def other_ike(at: Stage) -> None:
+    """The SeGW has no algorithm for IKE in common with the HNB: IKE_SA_INIT is refused."""
+    at.never(at.hnb, "->", at.segw, ike.Auth)
+    await not_tunnelled(at, "proposal")
+    at.cursor = 0
+    await at.sees(at.hnb, "<-", at.segw, ike.SaInit, errors=("NO_PROPOSAL_CHOSEN",))
+
+
+@discovery_intranet.variant("other_esp", algorithms=Algorithms.OTHER_ESP)
+async def other_esp(at: Stage) -> None:
+    """Both prove who they are, and have no algorithm for ESP in common: no tunnel."""
+    await not_tunnelled(at, "proposal")
+    at.cursor = 0
+    await at.sees(at.hnb, "<-", at.segw, ike.Auth, errors=("NO_PROPOSAL_CHOSEN",))
+    await at.sees(at.hnb, "->", at.segw, ike.Informational)  # the IKE SA alone is of no use
 
 
 # Names.
@@ -268,3 +298,36 @@ async def intranet_dies_at_inform(at: Stage) -> None:
     await at.tells(hnb, "FAILED", step="5")
     await at.sees(hnb, "->", hms, rpc.Inform, events=told(BOOTSTRAP), retry_count=1)  # 4, again
     await at.tells(hnb, "REGISTRATION_START")  # 10
+
+
+@discovery_provisioning_fault.variant("intranet_tunnel_deleted", topology=hms_on_intranet)
+async def intranet_tunnel_deleted(at: Stage) -> None:
+    """The SeGW deletes the tunnel before the serving set is given: half a session is none, and the
+    HNB tells the same through a new tunnel."""
+    hnb, hms, segw = at.hnb, at.initial_hms, at.segw
+    _hold_the_inform(hms)
+    hnb.set_policy(**SOON)
+    hnb.power_on()
+    await connected(at, hnb, segw)
+    await at.sees(hnb, "->", hms, rpc.Inform, retry_count=0)  # 4
+    await segw.delete_tunnels()
+    await at.sees(hnb, "<-", segw, ike.Informational)
+    await at.tells(hnb, "TUNNEL_DOWN", cause="deleted")
+    await at.sees(hnb, "->", segw, ike.SaInit)  # 2.3, again
+    await at.sees(hnb, "->", hms, rpc.Inform, events=told(BOOTSTRAP), retry_count=1)  # 4, again
+    await at.sees(hnb, "<-", hms, rpc.SetParameterValues)  # 6
+    await at.tells(hnb, "REGISTRATION_START")  # 10
+
+
+def _hold_the_inform(hms: Player) -> None:
+    """Have the HMS take its time over the first Inform, longer than the tunnel lives."""
+    held: list[Envelope] = []
+
+    def hold(envelope: Envelope | None, peer: Endpoint) -> list[Any]:
+        if held or envelope is None or not isinstance(envelope.message, rpc.InformResponse):
+            return [envelope]
+        held.append(envelope)
+        return [Pause(HELD_S), envelope]
+
+    hms.host.tell("STAGED", holds="InformResponse")
+    hms.mend_of("cwmp").message.append(hold)

@@ -22,14 +22,20 @@ LIFETIMES = 1.5
 @discovery_intranet.variant("idle", keepalive_s=1.0, nat=BRIEF)
 async def idle(at: Stage) -> None:
     """Registered, the HNB is silent but for NAT keep-alives, and can be reached all the same."""
-    hnb, segw, hms = at.hnb, at.serving_segw, at.serving_hms
+    hnb, hms = at.hnb, at.serving_hms
     hnb.power_on()
     await at.tells(hnb, "HNB_GW_CONTACTED")
     nats = [node.nat for node in at.topology.nodes.values() if node.nat is not None]
-    longest_s = max((each.long_lifetime_s or each.lifetime_s for each in nats), default=0.0)
-    octet = first = await at.sees(hnb, "->", segw, ike.NatKeepalive, port=4500)
-    while octet.time_ns - first.time_ns < LIFETIMES * longest_s * 1e9:
-        octet = await at.sees(hnb, "->", segw, ike.NatKeepalive, port=4500)
+    if any(each.translates for each in nats):
+        await silent(at, max(each.confirmed_lifetime_s or each.lifetime_s for each in nats))
     status = await asks_for_session(at, hnb, hms)
     assert status == 200, f"the connection request is answered {status}"
     await at.sees(hnb, "->", hms, rpc.Inform, events=told(CONNECTION_REQUEST))
+
+
+async def silent(at: Stage, lifetime_s: float) -> None:
+    """Keep-alives and nothing else; where nobody translates there are none, and no bindings."""
+    hnb, segw = at.hnb, at.serving_segw
+    octet = first = await at.sees(hnb, "->", segw, ike.NatKeepalive, port=4500)
+    while octet.time_ns - first.time_ns < LIFETIMES * lifetime_s * 1e9:
+        octet = await at.sees(hnb, "->", segw, ike.NatKeepalive, port=4500)

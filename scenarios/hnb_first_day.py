@@ -11,8 +11,8 @@ from scenarios.discovery_intranet import connected, resolved_inside, tunnelled
 from scenarios.discovery_public import informed, provisioned, secured
 from scenarios.stun_steps import ACTIVE, ADDRESS, PASSWORD, TYPES, USERNAME, says
 from scenarios.stun_steps import server as management_server
-from scenarios.udp_connection_request import CONNECTION_REQUEST, CPE_NAME, KEY, asks_for
-from testbed.errors import StepMissed
+from scenarios.udp_request_steps import CONNECTION_REQUEST, CPE_NAME, KEY, asks_for
+from testbed.errors import PeerError, StepMissed, Unsupported
 from testbed.protocols import http, ike, stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.structs import AttributeChange
@@ -44,8 +44,9 @@ def sets(at: Stage, **values: object) -> asyncio.Future[rpc.Rpc]:
 def provides(at: Stage, period_s: int) -> None:
     """What HMS (serving) has for the HNB: STUN with keep-alives, and who may ask for sessions."""
     at.stun_server.provision(USERNAME, PASSWORD)
-    active = AttributeChange(f"{management_server(at.hnb)}{ADDRESS}", True, ACTIVE)
-    at.serving_hms.call(at.hnb.label.serial_number, rpc.SetParameterAttributes((active,)))
+    path = management_server(at.hnb)
+    active = [AttributeChange(f"{path}{each}", True, ACTIVE) for each in (ADDRESS, "NATDetected")]
+    at.serving_hms.call(at.hnb.label.serial_number, rpc.SetParameterAttributes(tuple(active)))
     sets(
         at,
         STUNEnable=1,
@@ -59,10 +60,14 @@ def provides(at: Stage, period_s: int) -> None:
     )
 
 
+def nat_of(at: Stage) -> Nat:
+    """What the gateway does to packets."""
+    return at.topology.nodes["gateway"].nat or Nat.NONE
+
+
 def lifetime_s(at: Stage) -> float:
     """How long the gateway keeps a binding that nobody uses."""
-    nat = at.gateway.nat
-    return float(nat.lifetime_s)
+    return nat_of(at).lifetime_s
 
 
 def period_s(at: Stage) -> int:
@@ -178,6 +183,9 @@ async def hnb_first_day(at: Stage) -> None:
     provides(at, period_s(at))
     await on_the_internet(at)
     await registered(at, at.serving_hms)
+    if not nat_of(at).translates:
+        await asked_by_tcp(at, at.hnb.host.address_of("eth0") or "")
+        return
     binding = await bound(at)
     await told(at, binding)
     await idle(at)
@@ -187,7 +195,9 @@ async def hnb_first_day(at: Stage) -> None:
 @hnb_first_day.variant("binding_lost", nat=NEW_PORTS)
 async def binding_lost(at: Stage) -> None:
     """Keep-alives are too rare: the binding dies, is found again elsewhere, and is used."""
-    server = at.stun_server
+    server, nat = at.stun_server, nat_of(at)
+    if not nat.translates or nat.ports not in (Ports.RANDOM, Ports.CONTIGUOUS):
+        raise Unsupported(f"NAT {nat} gives the same port again: no other binding is ever found")
     provides(at, math.ceil(2 * lifetime_s(at)))
     await on_the_internet(at)
     await registered(at, at.serving_hms)
@@ -206,6 +216,7 @@ async def is_lost(at: Stage, binding: Endpoint) -> None:
     hnb, server = at.hnb, at.stun_server
     to, request = at.serving_hms.udp_requests.request(str(binding), CPE_NAME, KEY)
     octets = request.encode()
+    server.host.tell("STAGED", replays=True)  # an address that is no binding any more
     at.never(server, "->", hnb, UdpConnectionRequest, octets=lambda sent: sent == octets)
     start = at.cursor
     server.send_connection_request(to, octets)
@@ -216,19 +227,28 @@ async def is_lost(at: Stage, binding: Endpoint) -> None:
 @hnb_first_day.variant("intranet", mode="intranet")
 async def intranet(at: Stage) -> None:
     """HMS behind IPsec: STUN sees no NAT there, and connection requests go through the tunnel."""
-    hnb, server, serving = at.hnb, at.stun_server, at.serving_hms
+    hnb = at.hnb
     provides(at, period_s(at))
     await through_tunnels(at)
     await registered(at, at.home_acs)
-    inner, seen = hnb.secure.tunnel.address, await idle(at)
-    if seen.address != inner:
-        raise StepMissed(f"STUN sees {seen}, and the tunnel's address is {inner}")
+    await asked_by_tcp(at, hnb.secure.tunnel.address)
+
+
+async def asked_by_tcp(at: Stage, own: str) -> None:
+    """STUN sees the HNB under its own address, and the ACS asks for a session by TCP."""
+    hnb, server, serving = at.hnb, at.stun_server, at.serving_hms
+    seen = await idle(at)
+    if seen.address != own:
+        raise StepMissed(f"STUN sees {seen}, and the HNB's address is {own}")
     at.never(server, "->", hnb, UdpConnectionRequest)
     names = tuple(f"{management_server(hnb)}{name}" for name in ("NATDetected", ADDRESS))
     reading = serving.call(hnb.label.serial_number, rpc.GetParameterValues(names))
-    status = await serving.request_connection(hnb.label.serial_number, CPE_NAME, KEY)
+    try:
+        status = await serving.request_connection(hnb.label.serial_number, CPE_NAME, KEY)
+    except (OSError, PeerError) as error:
+        raise StepMissed(f"the HNB cannot be asked by TCP: {error}") from error
     if status != 200:
-        raise StepMissed(f"the HNB answers {status} to a connection request through its tunnel")
+        raise StepMissed(f"the HNB answers {status} to a connection request by TCP")
     await at.sees(serving, "->", hnb, http.Request, method="GET")
     await at.sees(hnb, "->", serving, rpc.Inform, events=asks_for(CONNECTION_REQUEST))
     untranslated = says("NATDetected", "0")

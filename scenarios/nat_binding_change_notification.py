@@ -5,6 +5,7 @@ from __future__ import annotations
 from scenarios.stun_steps import ADDRESS, OTHER_OUTSIDE, is_notified, quick, says, sets
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
+from testbed.protocols.http import Response
 from testbed.scenario import Stage, scenario
 from topologies.stun import STUN, acs_with_stun
 
@@ -18,7 +19,7 @@ async def nat_binding_change_notification(at: Stage) -> None:
     cpe, acs, server = at.device, at.initial_hms, at.stun_server
     quick(cpe)
     server.set_policy(challenge="none")
-    is_notified(at, cpe, ADDRESS)
+    is_notified(at, cpe, ADDRESS, "NATDetected")
     period = {"STUNMinimumKeepAlivePeriod": PERIOD_S, "STUNMaximumKeepAlivePeriod": PERIOD_S}
     sets(at, cpe, STUNEnable=1, STUNServerAddress=STUN, **period)
     cpe.power_on()
@@ -26,10 +27,11 @@ async def nat_binding_change_notification(at: Stage) -> None:
     for address in (None, OTHER_OUTSIDE):
         if address is not None:
             at.gateway.renumber(address)
-        await at.sees(cpe, "->", server, stun.BindingRequest, is_change=True)
         changed = at.cursor
+        await at.sees(cpe, "->", server, stun.BindingRequest, is_change=True)
         await at.sees(cpe, "<-", server, stun.BindingResponse, is_signed=False)
         at.cursor = changed
         await at.sees(cpe, "->", acs, rpc.Inform, parameters=says(ADDRESS))
         await at.sees(cpe, "<-", acs, rpc.InformResponse)
+        await at.sees(cpe, "<-", acs, Response, status=204)
     await at.sees(cpe, "->", server, stun.BindingRequest, is_change=False)

@@ -15,6 +15,7 @@ from scenarios.stun_steps import (
 )
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
+from testbed.protocols.http import Response
 from testbed.scenario import Stage, scenario
 from topologies.stun import STUN, acs_with_stun
 
@@ -50,8 +51,13 @@ async def nat_binding_change_stun_auth(at: Stage) -> None:
     cpe.power_on()
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
     reading = reads(at, cpe, "NATDetected", ADDRESS)
+    enabled = at.cursor
     await told(at)
     await reading
+    stored, at.cursor = at.cursor, enabled  # nothing joins the two
+    await at.sees(cpe, "->", acs, rpc.GetParameterValuesResponse)
+    await at.sees(cpe, "<-", acs, Response, status=204)
+    at.cursor = max(at.cursor, stored)
     at.gateway.renumber(OTHER_OUTSIDE)
     await at.sees(cpe, "->", server, stun.BindingRequest, is_change=False)
     reading = reads(at, cpe, "NATDetected", ADDRESS)

@@ -6,15 +6,15 @@ from scenarios.stun_steps import ADDRESS, PASSWORD, USERNAME, is_notified, quick
 from testbed.protocols import dns, stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.wire import Endpoint
-from testbed.scenario import Stage, scenario
-from topologies.stun import ACS, OTHER_PORT, STUN, acs_with_stun
+from testbed.scenario import Player, Stage, scenario
+from topologies.stun import ACS, OTHER_PORT, STUN, acs_with_stun, managed_gateway_behind_carrier
 
 STEP_S = 10
 
 
-async def discovered(at: Stage, **settings: object) -> None:
+async def discovered(at: Stage, cpe: Player | None = None, /, **settings: object) -> None:
     """The ACS switches STUN on; the CPE discovers its binding and tells it by both means."""
-    cpe, acs, server = at.device, at.initial_hms, at.stun_server
+    cpe, acs, server = cpe or at.device, at.initial_hms, at.stun_server
     quick(cpe)
     is_notified(at, cpe, ADDRESS)
     sets(at, cpe, STUNEnable=1, PeriodicInformEnable=1, PeriodicInformInterval=1, **settings)
@@ -90,3 +90,10 @@ async def at_the_acs(at: Stage) -> None:
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
     for _ in range(3):
         await at.sees(cpe, "->", acs, stun.BindingRequest, port=stun.PORT)
+
+
+@nat_binding_discovery.variant("managed_gateway", managed_gateway_behind_carrier)
+async def managed_gateway(at: Stage) -> None:
+    """The CPE is the gateway itself, behind its carrier's NAT."""
+    at.stun_server.set_policy(challenge="none")
+    await discovered(at, at.gateway, STUNServerAddress=STUN)

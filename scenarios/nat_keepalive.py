@@ -61,7 +61,8 @@ async def between(at: Stage) -> None:
     await kept_alive(at, 2)
 
 
-SHORT_LIVED = find_nat("port-restricted").with_knobs({"lifetime_s": 4.0})
+SHORT_LIVED = find_nat("symmetric").with_knobs({"lifetime_s": 4.0})
+"""A binding that has died shows: the next one has another port."""
 
 
 @nat_keepalive.variant("short_lived", nat=SHORT_LIVED)

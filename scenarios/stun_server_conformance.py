@@ -16,7 +16,7 @@ from testbed.protocols.stun.attributes import address_value, change_request, use
 from testbed.protocols.wire import Endpoint
 from testbed.scenario import Stage, scenario
 from testbed.topology import find_nat
-from topologies.stun import STUN, acs_with_stun_and_tester
+from topologies.stun import STUN, acs_with_stun, acs_with_stun_and_tester
 
 STEP_S = 10
 ANSWERED_S = 0.5
@@ -70,18 +70,13 @@ async def tried(at: Stage, *messages: stun.Message) -> list[Any]:
 
 
 async def a_cpe_is_served(at: Stage) -> None:
-    """The ACS switches STUN on at a CPE, which asks the server that is to be tried."""
+    """The ACS switches STUN on at a CPE, which asks the server that is to be tried; nobody is
+    challenged."""
     cpe, server = at.device, at.stun_server
     quick(cpe)
-    sets(
-        *(at, cpe),
-        STUNEnable=1,
-        STUNServerAddress=STUN,
-        STUNUsername=USERNAME,
-        STUNPassword=PASSWORD,
-        STUNMinimumKeepAlivePeriod=1,
-        STUNMaximumKeepAlivePeriod=1,
-    )
+    server.set_policy(challenge="none")
+    period = {"STUNMinimumKeepAlivePeriod": 1, "STUNMaximumKeepAlivePeriod": 1}
+    sets(at, cpe, STUNEnable=1, STUNServerAddress=STUN, **period)
     cpe.power_on()
     await at.sees(
         cpe, "<-", at.initial_hms, rpc.SetParameterValues, parameters=says("STUNEnable", "1")
@@ -97,25 +92,10 @@ async def changes_are_asked_for(at: Stage) -> None:
     await tried(at, *(asked(at, change_request(*each)) for each in flags))
 
 
-async def secrets_are_proved(at: Stage) -> None:
-    """USERNAME filled up in each way, and each way of proving nothing."""
-    at.stun_tester.knows(NAME, SECRET)
-    for padding in ("nul", "space", "none", "aligned"):
-        await tried(at, signed(at, MARK, CHANGE, username(NAME, padding)))
-    await tried(
-        at,
-        signed(at, username("nobody")),  # 430
-        signed(at, username(NAME), secret="another"),  # 431
-        signed(at, MARK),  # 432
-    )
-
-
 @scenario(acs_with_stun_and_tester, step_s=STEP_S)
 async def stun_server_conformance(at: Stage) -> None:
-    """A CPE is served; then whatever RFC 3489 lets one ask is asked, right and wrong."""
+    """A CPE is served; then whatever RFC 3489 lets one ask unsigned is asked, right and wrong."""
     tester = at.stun_tester
-    at.stun_server.provision(USERNAME, PASSWORD)
-    at.stun_server.provision(NAME, SECRET)
     await a_cpe_is_served(at)
     elsewhere = Endpoint(at.stranger.node.address, SOME_PORT)
     response_address = [
@@ -133,8 +113,22 @@ async def stun_server_conformance(at: Stage) -> None:
         asked(at, Attribute(Kind.RESPONSE_ADDRESS, bytes(4))),
         asked(at, Attribute(Kind.CHANGE_REQUEST, bytes(2) + bytes(6))),
     )
-    await secrets_are_proved(at)
-    await tried(at, asked(at))
+    await tried(at, asked(at), asked(at))
+
+
+@stun_server_conformance.variant("secrets")
+async def secrets(at: Stage) -> None:
+    """USERNAME filled up in each way, and each way of proving nothing."""
+    at.stun_server.provision(NAME, SECRET)
+    at.stun_tester.knows(NAME, SECRET)
+    for padding in ("nul", "space", "none", "aligned"):
+        await tried(at, signed(at, MARK, CHANGE, username(NAME, padding)))
+    await tried(
+        at,
+        signed(at, username("nobody")),  # 430
+        signed(at, username(NAME), secret="another"),  # 431
+        signed(at, MARK),  # 432
+    )
 
 
 @stun_server_conformance.variant("one_address", two_addresses=False)
@@ -161,7 +155,16 @@ async def computations(at: Stage) -> None:
     for accepted in (tuple(stun.Computation), (stun.Computation.RFC3489,)):
         at.stun_server.set_policy(computations=accepted)
         for how in stun.Computation:
-            await tried(at, signed(at, MARK, CHANGE, username(NAME), how=how))
+            request = signed(at, MARK, CHANGE, username(NAME), how=how)
+            (answer,) = await tried(at, request)
+            if answer is None:
+                raise StepMissed(f"MESSAGE-INTEGRITY by {how.value} is not answered")
+            found = stun.signed_by(answer.message, SECRET.encode(), (how,))
+            is_taken = how in accepted
+            if is_taken and found is None:
+                raise StepMissed(f"what is signed by {how.value} is not answered so")
+            if not is_taken and answer.message.error_code != 431:
+                raise StepMissed(f"{how.value} is not accepted, and answered by no 431")
 
 
 @stun_server_conformance.variant("copies")
@@ -185,13 +188,31 @@ async def copies(at: Stage) -> None:
         raise StepMissed("a request and its copy were answered differently")
 
 
+@stun_server_conformance.variant("at_the_acs", acs_with_stun, own_stun=True)
+async def at_the_acs(at: Stage) -> None:
+    """The ACS is its own STUN server: it names none, and what it sets it believes."""
+    cpe, acs = at.device, at.initial_hms
+    quick(cpe)
+    period = {"STUNMinimumKeepAlivePeriod": 1, "STUNMaximumKeepAlivePeriod": 1}
+    sets(at, cpe, STUNEnable=1, STUNUsername=USERNAME, STUNPassword=PASSWORD, **period)
+    cpe.power_on()
+    await at.sees(cpe, "->", acs, stun.BindingRequest, is_change=True, is_signed=False)
+    await at.sees(cpe, "<-", acs, stun.BindingErrorResponse, error_code=401)
+    await at.sees(cpe, "->", acs, stun.BindingRequest, is_change=True, is_signed=True)
+    answer = await at.sees(cpe, "<-", acs, stun.BindingResponse, is_signed=True)
+    endpoint = str(answer.message.mapped_address)
+    at.cursor = 0
+    await at.tells(acs, "BINDING_KNOWN", device=cpe.label.serial_number, endpoint=endpoint)
+
+
 @stun_server_conformance.variant("off_path", nat=find_nat("full-cone"))
 async def off_path(at: Stage) -> None:
     """Somebody who does not see what the CPE sends answers it all the same, with an address of his
     own choice; the CPE's gateway lets everybody in."""
-    at.stun_server.provision(USERNAME, PASSWORD)
     await a_cpe_is_served(at)
     cpe, server, tester = at.device, at.stun_server, at.stun_tester
+    await at.sees(cpe, "->", server, stun.BindingRequest, is_change=False)
+    await at.sees(cpe, "<-", server, stun.BindingResponse)
     binding = cpe.stun.machine.mapped
     forged = address_value(tester.endpoint)
     for kind in (stun.BindingResponse, stun.BindingErrorResponse):

@@ -79,4 +79,6 @@ def says(name: str, value: str | None = None) -> Callable[[tuple[rpc.ParameterVa
 
 def quick(cpe: Player) -> None:
     """A CPE that goes about its binding as fast as a scenario wants to see it."""
-    cpe.stun.set_policy(first_s=1.0, assure_s=2.1, longest_s=8.0, probe_sends=3, probe_wait_s=0.6)
+    cpe.stun.set_policy(
+        first_s=1.0, assure_s=2.1, longest_s=8.0, probe_sends=3, probe_wait_s=0.6, rung_s=0.5
+    )

@@ -86,7 +86,7 @@ async def short_lived_nat_kept(at: Stage) -> None:
 
 
 def _tells(record: Any, name: str) -> bool:
-    return bool(record.is_event and record.message.name == name)
+    return getattr(record.message, "name", None) == name
 
 
 async def _moves(at: Stage) -> None:

@@ -2,88 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from scenarios.stun_steps import ADDRESS, PASSWORD, USERNAME, is_notified, quick, says, sets
+from scenarios.udp_request_steps import (
+    CONNECTION_REQUEST,
+    CPE_NAME,
+    INFORMS,
+    KEY,
+    STEP_S,
+    answered,
+    asks_for,
+    offered,
+    reachable,
+    released,
+    request_for,
+)
+from testbed.errors import StepMissed
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
-from testbed.protocols.http import Response
-from testbed.protocols.udp_connection_request import UdpConnectionRequest, build
 from testbed.protocols.wire import Endpoint
+from testbed.roles.connection_request import request_connection
 from testbed.scenario import Stage, scenario
-from topologies.stun import STUN, acs_with_stun
+from topologies.stun import acs_with_stun
 
-STEP_S = 10
-CONNECTION_REQUEST = "6 CONNECTION REQUEST"
-KEY = "8f14e45fceea167a5a36dedd4bea2543"
-"""What the ACS has set as ConnectionRequestPassword."""
-CPE_NAME = "acs-to-device"
-
-
-def asks_for(event: str) -> object:
-    """What fits an Inform's events that hold this one."""
-
-    def holds(events: tuple[rpc.Event, ...]) -> bool:
-        return any(each.code == event for each in events)
-
-    holds.__doc__ = event
-    return holds
-
-
-async def released(at: Stage) -> None:
-    """The session is over."""
-    await at.sees(at.device, "<-", at.initial_hms, Response, status=204)
-
-
-async def reachable(at: Stage) -> Endpoint:
-    """STUN is on, the ACS knows name, password and binding; gives the binding."""
-    cpe, acs, server = at.device, at.initial_hms, at.stun_server
-    quick(cpe)
-    server.provision(USERNAME, PASSWORD)
-    is_notified(at, cpe, ADDRESS)
-    sets(
-        *(at, cpe),
-        STUNEnable=1,
-        STUNServerAddress=STUN,
-        STUNUsername=USERNAME,
-        STUNPassword=PASSWORD,
-        ConnectionRequestUsername=CPE_NAME,
-        ConnectionRequestPassword=KEY,
-    )
-    cpe.power_on()
-    await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
-    await at.tells(server, "BINDING_STORED")
-    await at.sees(cpe, "->", acs, rpc.Inform, parameters=says(ADDRESS))
-    await at.sees(cpe, "<-", acs, rpc.InformResponse)
-    await released(at)
-    binding: Endpoint = server.bindings[USERNAME]
-    return binding
-
-
-def request_for(at: Stage, binding: Endpoint) -> tuple[Endpoint, UdpConnectionRequest]:
-    """The ACS makes the next request for the CPE."""
-    made: tuple[Endpoint, UdpConnectionRequest] = at.initial_hms.udp_requests.request(
-        str(binding), CPE_NAME, KEY
-    )
-    return made
-
-
-async def answered(at: Stage, to: Endpoint, request: UdpConnectionRequest) -> None:
-    """The request goes out several times, and brings one session."""
-    cpe, acs, server = at.device, at.initial_hms, at.stun_server
-    server.send_connection_request(to, request.encode())
-    await at.sees(server, "->", cpe, UdpConnectionRequest)  # 2, 3
-    await at.tells(cpe, "UDP_REQUEST_TAKEN")  # 5
-    await at.sees(cpe, "->", acs, rpc.Inform, events=asks_for(CONNECTION_REQUEST))  # 6
-
-
-async def ignored(at: Stage, to: Endpoint, datagram: bytes) -> None:
-    """The request comes to the CPE, which does nothing about it."""
-    cpe, server = at.device, at.stun_server
-    start = len(at.trace.records)
-    server.send_connection_request(to, datagram, copies=1)
-    at.cursor = start
-    await at.tells(cpe, "UDP_REQUEST_IGNORED")
+SKEW_S = 240.0
+"""How far an ACS's clock is off."""
+OTHER_OCTETS = (b"\x02\x03", b" GET http://192.0.2.1 HTTP/1.1\r\n\r\n", b"\xff" * 20, b"2", b"\r\n")
+"""They begin neither as STUN nor with a letter."""
 
 
 @scenario(acs_with_stun, step_s=STEP_S)
@@ -108,98 +51,70 @@ async def twice(at: Stage) -> None:
         await released(at)
 
 
-@scenario(acs_with_stun, step_s=STEP_S)
-async def udp_connection_request_replay(at: Stage) -> None:
-    """A captured request is sent again, and with its digits shifted (AMB-P2-18)."""
-    cpe = at.device
-    cpe.udp_requests.window_s = 300.0
-    binding = await reachable(at)
-    to, request = request_for(at, binding)
-    await answered(at, to, request)
-    await released(at)
-    at.stun_server.host.tell("STAGED", replays=True)
-    await ignored(at, to, request.encode())
-    await ignored(at, to, shifted(request))
+@udp_connection_request.variant("other_octets")
+async def other_octets(at: Stage) -> None:
+    """Datagrams that are neither STUN nor a request come to the binding, and a request after them.
+
+    Keep-alives go on all the time.
+    """
+    period = {"STUNMinimumKeepAlivePeriod": 1, "STUNMaximumKeepAlivePeriod": 1}
+    binding = await reachable(at, **INFORMS, **period)
+    at.stun_server.host.tell("STAGED", forges=True)
+    for octets in OTHER_OCTETS:
+        at.stun_server.send_connection_request(binding, octets, copies=1)
+    for _ in range(2):
+        await at.sees(at.device, "<-", at.stun_server, stun.BindingResponse)
+        to, request = request_for(at, binding)
+        await offered(at, to, request.encode())
+    for _ in range(2):
+        await at.sees(at.device, "<-", at.stun_server, stun.BindingResponse)
 
 
-@udp_connection_request_replay.variant("without_window")
-async def without_window(at: Stage) -> None:
-    """Without a window of time the shifted request is taken: a weakness of the protocol."""
-    cpe = at.device
-    binding = await reachable(at)
+@udp_connection_request.variant("skewed")
+async def skewed(at: Stage) -> None:
+    """The ACS's clock is minutes behind, and then ahead."""
+    binding = await reachable(at, **INFORMS)
+    await asked_by_skewed_clocks(at, binding)
+
+
+async def asked_by_skewed_clocks(at: Stage, binding: Endpoint) -> None:
+    """One request of an ACS whose clock is behind, one of an ACS whose clock is ahead."""
+    for skew_s in (-SKEW_S, SKEW_S):
+        at.initial_hms.udp_requests.skew_s = skew_s
+        to, request = request_for(at, binding)
+        await offered(at, to, request.encode())
+
+
+@udp_connection_request.variant("during_a_session")
+async def during_a_session(at: Stage) -> None:
+    """A request comes while a session is on: that goes on, and another one follows."""
+    cpe, acs = at.device, at.initial_hms
+    binding = await reachable(at, **INFORMS)
+    await at.sees(cpe, "->", acs, rpc.Inform)
+    opened = at.cursor
     to, request = request_for(at, binding)
-    await answered(at, to, request)
-    await released(at)
-    start = len(at.trace.records)
-    at.stun_server.host.tell("STAGED", replays=True)
-    at.stun_server.send_connection_request(to, shifted(request), copies=1)
-    at.cursor = start
+    at.stun_server.send_connection_request(to, request.encode())
+    at.never(cpe, "->", acs, rpc.Fault)
     await at.tells(cpe, "UDP_REQUEST_TAKEN")
+    at.cursor = opened
+    await released(at)
+    await at.sees(cpe, "->", acs, rpc.Inform, events=asks_for(CONNECTION_REQUEST))
+    await released(at)
 
 
-def shifted(request: UdpConnectionRequest) -> bytes:
-    """The first digit of id becomes the last of ts: the signed text is the same."""
-    ts, identifier = request.value("ts") or "", request.value("id") or ""
-    old = f"ts={ts}&id={identifier}".encode()
-    new = f"ts={ts}{identifier[0]}&id={identifier[1:]}".encode()
-    return request.encode().replace(old, new)
-
-
-@scenario(acs_with_stun, step_s=STEP_S)
-async def udp_connection_request_forged(at: Stage) -> None:
-    """Requests that are wrong in one point each are ignored; a right one after them is taken."""
-    binding = await reachable(at)
-    to, good = request_for(at, binding)
-    octets = good.encode()
-    sig = good.value("sig") or ""
-    at.stun_server.host.tell("STAGED", forges=True)
-    stranger = build(str(to), int(good.value("ts") or 0), 1, "somebody", "C", KEY)
-    for wrong in wrong_ones(octets, sig, stranger):
-        await ignored(at, to, wrong)
-    body = dataclasses.replace(good, octets=octets + b"for a later version")
-    await answered(at, to, body)
-
-
-def wrong_ones(octets: bytes, sig: str, stranger: UdpConnectionRequest) -> tuple[bytes, ...]:
-    """Requests that are wrong in one point each."""
-    return (
-        octets.replace(b"GET ", b"POST "),
-        octets.replace(b"HTTP/1.1", b"HTTP/1.0"),
-        octets.replace(sig.encode(), sig[::-1].encode()),
-        octets.replace(b"Host:", b"Ghost:"),
-        octets.replace(b"&cn=", b"&cn=&xx="),
-        octets.replace(b"?ts=", b"?ts=1&ts="),
-        stranger.encode(),
-        octets.split(b"\r\n")[0],
+@udp_connection_request.variant("by_tcp_beside")
+async def by_tcp_beside(at: Stage) -> None:
+    """The CPE is asked by UDP, and then by TCP from its own LAN: both bring a session."""
+    binding = await reachable(at, **INFORMS)
+    to, request = request_for(at, binding)
+    await answered(at, to, request)
+    await released(at)
+    url = at.initial_hms.devices[at.device.label.serial_number].connection_request_url
+    start = len(at.trace.records)
+    status = await request_connection(at.gateway.host, url, CPE_NAME, KEY)
+    if status != 200:
+        raise StepMissed(f"the CPE answers {status} to a connection request by TCP")
+    at.cursor = start
+    await at.sees(
+        *(at.device, "->", at.initial_hms, rpc.Inform), events=asks_for(CONNECTION_REQUEST)
     )
-
-
-@udp_connection_request_forged.variant("open")
-async def all_at_once(at: Stage) -> None:
-    """The wrong ones come one after another; nothing is awaited of the CPE but its word."""
-    binding = await reachable(at)
-    to, good = request_for(at, binding)
-    at.stun_server.host.tell("STAGED", forges=True)
-    sig = good.value("sig") or ""
-    stranger = build(str(to), int(good.value("ts") or 0), 1, "somebody", "C", KEY)
-    for wrong in wrong_ones(good.encode(), sig, stranger):
-        at.stun_server.send_connection_request(to, wrong, copies=1)
-    await at.sees(at.device, "<-", at.stun_server, stun.BindingResponse)
-
-
-@scenario(acs_with_stun, step_s=STEP_S)
-async def udp_connection_request_reboot(at: Stage) -> None:
-    """After a reboot the record of ts begins at zero: the old request is taken again."""
-    cpe, acs, server = at.device, at.initial_hms, at.stun_server
-    binding = await reachable(at)
-    to, request = request_for(at, binding)
-    await answered(at, to, request)
-    await released(at)
-    acs.call(cpe.label.serial_number, rpc.Reboot("night"))
-    to, request = request_for(at, binding)
-    await answered(at, to, request)
-    await at.tells(cpe, "REBOOT")
-    await at.sees(cpe, "->", acs, rpc.Inform, events=asks_for("M Reboot"))
-    await at.sees(cpe, "<-", server, stun.BindingResponse)
-    await released(at)
-    await answered(at, to, request)

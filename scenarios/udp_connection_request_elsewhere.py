@@ -6,13 +6,8 @@ own right answer, and a grid of these variants shows it.
 
 from __future__ import annotations
 
-from scenarios.udp_connection_request import (
-    CONNECTION_REQUEST,
-    asks_for,
-    reachable,
-    request_for,
-    udp_connection_request,
-)
+from scenarios.udp_connection_request import udp_connection_request
+from scenarios.udp_request_steps import CONNECTION_REQUEST, asks_for, reachable, request_for
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.udp_connection_request import UdpConnectionRequest

@@ -54,7 +54,16 @@ class DecodeError(PeerError):
 
 
 class StepMissed(TestbedError):
-    """A step of a scenario did not happen within its time."""
+    """A step of a scenario did not happen within its time.
+
+    Args:
+        sentence: what was awaited, and what came instead.
+        awaited: the scenario's own description of it.
+    """
+
+    def __init__(self, sentence: str, awaited: object = None) -> None:
+        super().__init__(sentence)
+        self.awaited = awaited
 
 
 class RoleCrashed(TestbedError):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.errors import LocalError
+from testbed.nat.portrait import Portrait, portray
 from testbed.nat.probe import (
     Behaviour,
     Ground,
@@ -29,6 +30,7 @@ from testbed.topology import Nat, Rebinding, Topology
 from testbed.worlds import SIMULATION
 
 BEFORE_RUN, KEPT, NOT_MEASURED = "before this run", "kept from a full probe", "not measured"
+BOTH = "mapping and filtering before this run, the rest kept from a full probe"
 
 
 class Untrue(LocalError):
@@ -44,7 +46,7 @@ class Truth:
         nodes: how many nodes of the topology have it.
         promised: what is declared.
         measured: what was found, as far as it was looked at.
-        when: `BEFORE_RUN`, `KEPT` or `NOT_MEASURED`.
+        when: `BEFORE_RUN`, `KEPT`, `BOTH` or `NOT_MEASURED`.
         rules: the SHA-256 of the kernel's rules; "" in the simulation.
     """
 
@@ -124,6 +126,22 @@ def measure_fully(nat: Nat, engine: str) -> tuple[Behaviour, str]:
     return _in_kernel(nat, probe)
 
 
+def portray_ours(nat: Nat, engine: str, longest_s: float) -> Portrait:
+    """What the probe of a NAT that nobody has described finds of that one; inside a lab, in the
+    emulation."""
+    nat = _steady(nat)
+
+    def work(ground: Ground) -> Portrait:
+        return portray(ground, nat.name, longest_s)
+
+    if engine == SIMULATION:
+        return work(TableGround(nat))
+    from testbed.engines.emulation.nat_ground import kernel_ground
+
+    with kernel_ground(nat) as ground:
+        return work(ground)
+
+
 def _steady(nat: Nat) -> Nat:
     """Without rebinding, which ends bindings before their time: that is declared, not measured."""
     return dataclasses.replace(nat, rebinding=Rebinding.NEVER)
@@ -132,14 +150,16 @@ def _steady(nat: Nat) -> Nat:
 def _measure(nat: Nat, engine: str, asked: bool) -> tuple[Behaviour, str, str]:
     if engine == SIMULATION:
         return probe_quickly(TableGround(nat)), BEFORE_RUN, ""
-    if asked:
-        measured, rules = _in_kernel(nat, probe_quickly)
-        return measured, BEFORE_RUN, rules
     from testbed.engines.emulation.nat_ground import fingerprint
 
     rules = fingerprint(nat)
     kept = recall(rules)
-    return (Behaviour(), NOT_MEASURED, rules) if kept is None else (kept, KEPT, rules)
+    if not asked:
+        return (Behaviour(), NOT_MEASURED, rules) if kept is None else (kept, KEPT, rules)
+    measured, _ = _in_kernel(nat, probe_quickly)
+    if kept is None:
+        return measured, BEFORE_RUN, rules
+    return Behaviour.from_told({**kept.told(), **measured.told()}), BOTH, rules
 
 
 def _in_kernel(nat: Nat, probe: Callable[[Ground], Behaviour]) -> tuple[Behaviour, str]:

@@ -209,6 +209,20 @@ class Expectation:
         arrow = f"{self.origin} -> {self.end}" if self.end else self.origin
         return f"{arrow}   {kind}   {told}".rstrip()
 
+    def fits(self, trace: Trace, record: Record) -> bool:
+        """Whether a record of the trace is what this describes."""
+        if isinstance(self.message_type, str):
+            return (
+                record.sender == self.origin
+                and isinstance(record.message, Event)
+                and record.message.name == self.message_type
+                and matches_event(record.message, self.fields)
+            )
+        if not matches(record, self.message_type, **self.fields):
+            return False
+        assert self.end is not None
+        return end_to_end(trace.arrow_of(record), self.origin, self.end)
+
 
 def _protocol_name(expectation: Expectation) -> str:
     kind = expectation.message_type
@@ -353,26 +367,12 @@ class Stage:
             )
         )
 
-    def fits(self, wanted: Expectation, record: Record) -> bool:
-        """Whether the record is what the expectation describes."""
-        if isinstance(wanted.message_type, str):
-            return (
-                record.sender == wanted.origin
-                and isinstance(record.message, Event)
-                and record.message.name == wanted.message_type
-                and matches_event(record.message, wanted.fields)
-            )
-        if not matches(record, wanted.message_type, **wanted.fields):
-            return False
-        assert wanted.end is not None
-        return end_to_end(self.trace.arrow_of(record), wanted.origin, wanted.end)
-
     def violated(self) -> list[tuple[Expectation, Record]]:
         """Every prohibition that was broken, with the first record that broke it."""
         broken = []
         for wanted in self.prohibitions:
             for record in self.trace.records[wanted.since :]:
-                if self.fits(wanted, record):
+                if wanted.fits(self.trace, record):
                     broken.append((wanted, record))
                     break
         return broken
@@ -389,13 +389,13 @@ class Stage:
                     while position < len(self.trace.records):
                         record = self.trace.records[position]
                         position += 1
-                        if self.fits(wanted, record):
+                        if wanted.fits(self.trace, record):
                             self.cursor = max(self.cursor, position)
                             self.last_step = record
                             return record
                     await self._grown.wait()
         except TimeoutError:
-            raise StepMissed(self._missed(wanted, within_s)) from None
+            raise StepMissed(self._missed(wanted, within_s), wanted) from None
 
     def _missed(self, wanted: Expectation, within_s: float) -> str:
         lines = [f"step {wanted.step} did not happen within {within_s:g} s"]

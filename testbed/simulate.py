@@ -18,7 +18,7 @@ from testbed.engines.simulation.world import SimulationWorld
 from testbed.errors import StepMissed, TestbedError
 from testbed.roles import make_role
 from testbed.run import register_ports
-from testbed.scenario import Scenario, Stage
+from testbed.scenario import Expectation, Scenario, Stage
 from testbed.settings import build_topology
 from testbed.topology import places, static_addresses
 from testbed.trace.trace import Trace
@@ -31,18 +31,22 @@ class Simulated:
     Attributes:
         trace: all of it.
         missed: the step that did not happen, in words; "": none.
+        awaited: what that step waited for.
         broken: what must never have appeared and did.
         stuck: why nothing would ever have happened any more; "".
         crashes: node and error of each role that crashed; "" is the scenario itself.
         seconds: of virtual time.
+        is_idle: whether nothing was scheduled any more when a step had not happened in time.
     """
 
     trace: Trace
     missed: str = ""
+    awaited: Expectation | None = None
     broken: list[str] = field(default_factory=list)
     stuck: str = ""
     crashes: list[tuple[str, BaseException]] = field(default_factory=list)
     seconds: float = 0.0
+    is_idle: bool = False
 
     @property
     def is_completed(self) -> bool:
@@ -57,6 +61,7 @@ def simulate(
     settings: Mapping[str, str] | None = None,
     nat: str | None = None,
     judge: Judge | None = None,
+    step_s: float | None = None,
 ) -> Simulated:
     """Play a scenario.
 
@@ -67,6 +72,7 @@ def simulate(
         settings: as a user gives them.
         nat: kind for every gateway that translates.
         judge: says of each frame what becomes of it.
+        step_s: how long a step may take that does not say so itself; None: as the scenario has it.
     """
     found = scenario.find(variant)
     topology = build_topology(found.topology, found.settings, settings or {}, nat)
@@ -80,12 +86,14 @@ def simulate(
     async def play(loop: SimulationLoop) -> None:
         world = SimulationWorld(topology, trace, seed, judge=judge)
         roles = {name: make_role(node, world.hosts[name]) for name, node in topology.nodes.items()}
-        stage = Stage(world, topology, trace, roles, variant, scenario.step_s)
+        stage = Stage(world, topology, trace, roles, variant, step_s or scenario.step_s)
         try:
             await _watched(loop, world, _script(stage, found.function))
             await world.flush()
         except StepMissed as error:
             result.missed = str(error)
+            result.awaited = error.awaited if isinstance(error.awaited, Expectation) else None
+            result.is_idle = not loop.is_anything_due
         except NothingWillHappen as error:
             result.stuck = str(error)
         except TestbedError as error:

@@ -14,6 +14,7 @@ from testbed.topology import Nat, Topology
 from testbed.trace.trace import Trace
 
 if TYPE_CHECKING:
+    from testbed.engines.emulation.carriage import Wanted
     from testbed.run import Plan
 
 EMULATION, SIMULATION = "emulation", "simulation"
@@ -67,6 +68,13 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
             raise unknown("value for --set engine.links", value, _LINK_CARRIERS)
 
 
+def wanted_carrier(settings: Mapping[str, str]) -> Wanted:
+    """Who is to carry links that are no mere wires, by the user's settings."""
+    from testbed.engines.emulation.carriage import Wanted
+
+    return Wanted(engine_settings(settings).get(LINKS_SETTING, Wanted.AUTO))
+
+
 def make_world(
     engine: str,
     topology: Topology,
@@ -89,7 +97,6 @@ def make_world(
 
         real_tls = engine_settings(plan.settings).get(TLS_SETTING) == "real"
         return SimulationWorld(topology, trace, plan.seed, real_tls, key_log)
-    from testbed.engines.emulation.carriage import Wanted
     from testbed.engines.emulation.world import EmulationWorld
 
     return EmulationWorld(
@@ -100,7 +107,7 @@ def make_world(
         plan.cast,
         logs=plan.folder / "logs",
         bindings=asks_for_nat(plan.nat, plan.settings) or _has_special_nats(topology),
-        wanted=Wanted(engine_settings(plan.settings).get(LINKS_SETTING, Wanted.AUTO)),
+        wanted=wanted_carrier(plan.settings),
     )
 
 

@@ -96,6 +96,10 @@ class FakeTunnelListener:
         self._given += 1
         return str(ip_network(self.policy.pool)[self._given])
 
+    async def delete(self, peer: str) -> None:
+        for tunnel in list(self.tunnels):
+            tunnel.end("deleted")
+
     def close(self) -> None:
         self._owner.tunnel_listener = None
         for tunnel in list(self.tunnels):

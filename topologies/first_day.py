@@ -14,12 +14,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from testbed.errors import unknown
 from testbed.roles.associations import AssociationPolicy
 from testbed.topology import Nat, Topology
 from topologies.intranet import hms_on_intranet
 from topologies.public import hms_on_internet
 
 STUN = "stun.south.operator.example"
+MODES = ("public", "intranet")
 HOME_ACS = "203.0.113.25"
 GATEWAY_CLASS = "Gateway"
 
@@ -44,6 +46,8 @@ def first_day(
         binding_request_lifetime_s=None,
     )
     short = short if nat.translates else nat
+    if mode not in MODES:
+        raise unknown("mode", mode, MODES)
     if mode == "intranet":
         return _behind_ipsec(short, lifetime_s)
     net = hms_on_internet(nat=short, managed_gateway=True)

@@ -11,13 +11,13 @@ hnb --[ home ]-- gateway --[ internet ]--+-- segw ---------[ core ]--- inner_dns
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from testbed.host import TunnelLife
 from testbed.roles.hms_policy import Area, Assignment
-from testbed.roles.hnb import Place
-from testbed.topology import Certificate, Link, Nat, Topology
+from testbed.topology import Algorithms, Certificate, Link, Nat, Topology
 from topologies.public import (
     IN_THE_NORTH,
     INITIAL_HMS,
@@ -38,8 +38,6 @@ HMS_ALIAS = "acs.core.operator.example"
 """Another name of HMS (initial)."""
 DEAD_SEGW, DEAD_HNB_GW = "segw.dead.operator.example", "hnbgw.dead.operator.example"
 """Names of addresses at which nobody is."""
-STRONGER = {"ike": ("aes256-sha384-ecp384",), "esp": ("aes256-sha384",)}
-"""Suites that the profile of TS 33.310 does not have."""
 TWICE_SEGW = "segws.south.operator.example"
 """A name of two addresses, of which the first is dead."""
 
@@ -100,7 +98,6 @@ def hms_on_intranet(
     hnb_gw: bool = True,
     shared_hms: bool = False,
     serving_name: str = INTRANET_HMS,
-    stronger: str = "",
     leaves_tunnel: bool = True,
     dead: str = "",
     clock: str = "right",
@@ -110,6 +107,7 @@ def hms_on_intranet(
     rekey_s: float = 3600.0,
     ike_rekey_s: float = 14400.0,
     retransmit_s: float = 2.0,
+    algorithms: Algorithms = Algorithms.PROFILE,
 ) -> Topology:
     """Homes with an HNB each, and an operator whose HMS is behind Security Gateways.
 
@@ -123,8 +121,6 @@ def hms_on_intranet(
         hnb_gw: whether HMS (initial) assigns the HNB-GW; else HMS (serving) does.
         shared_hms: whether HMS (initial) is the serving HMS too, and its SeGW the serving SeGW.
         serving_name: the host of the serving HMS's URL, where it is shared.
-        stronger: for what the SeGW (initial) accepts keys of 256 bits only, which HNBs do not
-            offer: "ike" or "esp".
         leaves_tunnel: whether HNBs take the tunnel to the SeGW (initial) down (step 9).
         dead: what of the serving side is dead: "first_segw", "first_address" (of the SeGW's two),
             "first_hnb_gw", "segw" (the only one), "hnb_gw" (likewise).
@@ -135,6 +131,7 @@ def hms_on_intranet(
         rekey_s: after which ESP keys are changed.
         ike_rekey_s: after which IKE keys are changed.
         retransmit_s: how long an IKE request waits for its response; each next time 1.8 as long.
+        algorithms: which ones the SeGW (initial) lets HNBs have.
     """
     net = Topology(hms_on_intranet.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
@@ -150,43 +147,32 @@ def hms_on_intranet(
     url = f"{'https' if is_public else scheme}://{host}/acs"
     shared_url = f"{scheme}://{serving_name}/acs" if shared_hms else None
     given = _assignments(shared_url, scheme, hnb_gw, dead)
-    _initial_side(net, internet, is_public, url, life, certificate, hms_certificate, given)
+    segw = {"life": life, "certificate": certificate, "algorithms": algorithms}
+    _initial_side(net, internet, is_public, url, segw, hms_certificate, given)
     regions = [] if shared_hms else [THE_SOUTH]
     if homes > 1 or place == "north":
         regions.append(THE_NORTH)
     for region in regions:
         _serving_side(net, internet, region, life, scheme, hnb_gw, dead)
-    if stronger:
-        _set(net, "segw", **{f"{stronger}_suites": STRONGER[stronger]})
     if shared_hms:
         net.node("hnb_gw", net.links["core"].at(60), router="10.10.0.1")
-    told: dict[str, Any] = {
-        "segw": None if is_public else INITIAL_SEGW,
-        "hms_url": url,
-        "clock": clock,
-        "life": life,
-        "leaves_tunnel": leaves_tunnel,
-        "registers_by_tunnel": True,
-    }
-    _homes(net, internet, homes, nat, PLACES[place], told)
+    hnb = {"segw": None if is_public else INITIAL_SEGW, "hms_url": url, "clock": clock}
+    _homes(net, homes, nat, place, **hnb, life=life, leaves_tunnel=leaves_tunnel)
     return net
 
 
-def _homes(
-    net: Topology, internet: Link, homes: int, nat: Nat, place: Place, told: dict[str, Any]
-) -> None:
-    """Homes with a gateway and an HNB each, to which this is told; the second is in the north."""
+def _homes(net: Topology, homes: int, nat: Nat, place: str, **hnb: Any) -> None:
+    """So many homes; the second one's HNB stands in the north."""
     for number, home in enumerate(net.repeat("home", homes)):
         lan = home.link("home", "192.168.1.0/24")
+        outside = net.links["internet"].next_free()
+        home.node("gateway", lan.at(1), outside, nat=nat, dns_servers=("203.0.113.53",))
         home.node(
-            "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
+            *("hnb", lan.by_dhcp()),
+            place=IN_THE_NORTH if number == 1 else PLACES[place],
+            registers_by_tunnel=True,
+            **hnb,
         )
-        home.node("hnb", lan.by_dhcp(), place=IN_THE_NORTH if number == 1 else place, **told)
-
-
-def _set(net: Topology, node: str, **settings: object) -> None:
-    old = net.nodes[node]
-    net.nodes[node] = replace(old, settings={**old.settings, **settings})
 
 
 def _initial_side(
@@ -194,8 +180,7 @@ def _initial_side(
     internet: Link,
     is_public: bool,
     url: str,
-    life: TunnelLife,
-    certificate: Certificate,
+    segw: Mapping[str, Any],
     hms_certificate: Certificate,
     assignments: tuple[Assignment, ...],
 ) -> None:
@@ -208,7 +193,7 @@ def _initial_side(
         origin="operator.example",
     )
     if not is_public:
-        _segw(net, internet, core, "segw", INITIAL_SEGW, 50, life, certificate=certificate)
+        _segw(net, internet, core, "segw", INITIAL_SEGW, 50, **segw)
         net.node(
             *("inner_dns", core.at(53)),
             role="dns_server",
@@ -234,8 +219,7 @@ def _segw(
     node: str,
     name: str,
     number: int,
-    life: TunnelLife,
-    certificate: Certificate = Certificate.GOOD,
+    **settings: Any,
 ) -> None:
     """A Security Gateway between the Internet and a link, with a pool of its own."""
     second = int(str(inside.subnet.network_address).split(".")[1])
@@ -243,11 +227,10 @@ def _segw(
         *(node, internet.at(number), inside.at(1)),
         role="segw",
         names=(name,),
-        certificate=certificate,
         pool=f"10.{second + 100}.0.0/16",
         dns_servers=(str(inside.subnet[53]),),
         protects=(str(inside.subnet),),
-        life=life,
+        **settings,
     )
 
 
@@ -302,7 +285,7 @@ def _serving_side(
     segw, hms, gateway, dns_server = region.nodes
     segw_name, hms_name, gateway_name = region.names
     also = (TWICE_SEGW,) if region is THE_SOUTH else ()
-    _segw(net, internet, inside, segw, segw_name, region.segw_number, life)
+    _segw(net, internet, inside, segw, segw_name, region.segw_number, life=life)
     net.nodes[segw] = replace(net.nodes[segw], names=(segw_name, *also))
     net.node(
         *(dns_server, inside.at(53)),

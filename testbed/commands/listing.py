@@ -99,6 +99,15 @@ def _knobs() -> list[str]:
     return [f"--set {NAT_PREFIX}{knob}={_values(hints[knob])}" for knob in KNOBS]
 
 
+def _qualities() -> list[str]:
+    """What `--set` may change of the links of every topology."""
+    from testbed.settings import LINK_PREFIX
+    from testbed.topology import QUALITIES, measure
+
+    every = [f"--set {LINK_PREFIX}{quality}={measure(quality)}" for quality in QUALITIES]
+    return [*every, f"--set {LINK_PREFIX}NAME.QUALITY=...   of that link alone"]
+
+
 def _values(kind: Any) -> str:
     """The values of a type as `--set` takes them."""
     import typing
@@ -181,8 +190,8 @@ def listing(kind: str, as_json: bool) -> int:
             if settings:
                 table.add_row("", escape("  ".join(told)))
         console.print(table)
-        if name == "nats":
-            for knob in _knobs():
-                console.print(f"  {escape(knob)}", soft_wrap=True)
+        below = {"nats": _knobs, "topologies": _qualities}.get(name, list)
+        for setting in below():
+            console.print(f"  {escape(setting)}", soft_wrap=True)
         console.print()
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from testbed.engines.emulation.carriage import Wanted
 from testbed.engines.emulation.lab import Lab
 from testbed.engines.emulation.shell import Shell
 from testbed.engines.emulation.world import EmulationWorld
@@ -34,8 +35,9 @@ class _Background:
     namespace is entered, and enters and leaves them by itself.
     """
 
-    def __init__(self, topology: Topology, seed: str, ladder: bool) -> None:
+    def __init__(self, topology: Topology, seed: str, ladder: bool, wanted: Wanted) -> None:
         self.topology = topology
+        self._wanted = wanted
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
@@ -56,7 +58,9 @@ class _Background:
             printer = LadderPrinter(trace, list(self.topology.nodes), is_terminal=False)
             trace.listeners.append(lambda record: _echo(printer.record(record)))
             self._tasks.append(self.loop.create_task(_tell_time(printer)))
-        self.world = EmulationWorld(self.topology, trace, seed, captured=ladder)
+        self.world = EmulationWorld(
+            self.topology, trace, seed, captured=ladder, wanted=self._wanted
+        )
         self._tasks.append(self.loop.create_task(self._tell_crashes()))
         roles = {
             name: make_role(node, self.world.hosts[name])
@@ -134,10 +138,10 @@ async def _connected(stage: Stage, node: str) -> str:
         stage.trace.listeners.remove(listen)
 
 
-def inside(lab: Lab, topology: Topology, seed: str, ladder: bool) -> int:
+def inside(lab: Lab, topology: Topology, seed: str, ladder: bool, wanted: Wanted) -> int:
     """The prompt on a topology with its roles up; gives the exit status."""
     lab.take_terminal()
-    background = _Background(topology, seed, ladder)
+    background = _Background(topology, seed, ladder, wanted)
     try:
         Shell(
             background.world.network,

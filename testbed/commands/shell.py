@@ -38,11 +38,15 @@ def shell(
     from testbed.engines.emulation.lab import Interrupts, launch
     from testbed.registry import find_topology
     from testbed.settings import build_topology, parse_settings
+    from testbed.worlds import EMULATION, check_settings, wanted_carrier
 
-    built = build_topology(find_topology(topology), {}, parse_settings(settings), nat)
+    given = parse_settings(settings)
+    built = build_topology(find_topology(topology), {}, given, nat)
+    check_settings(EMULATION, built, given)
+    wanted = wanted_carrier(given)
     equip(built, seed, time.time())
     with Interrupts():
-        process = launch(lambda lab: inside(lab, built, seed, ladder), f"shell {topology}")
+        process = launch(lambda lab: inside(lab, built, seed, ladder, wanted), f"shell {topology}")
         end = process.wait()
         for message in process.messages():
             if "crash" in message:

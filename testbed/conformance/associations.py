@@ -42,7 +42,7 @@ def devices(trace: Trace) -> list[str]:
     found = [
         each
         for each in _players(trace, "device", "hnb")
-        if sessions(trace, each) or any(device_in_record(r) for r in requests(trace, each))
+        if _informs(trace, each) or any(device_in_record(r) for r in requests(trace, each))
     ]
     return [each for each in found if not staged(trace, each, "vendor_identity")]
 
@@ -50,7 +50,12 @@ def devices(trace: Trace) -> list[str]:
 @remembered
 def managed_devices(trace: Trace) -> list[str]:
     """The devices that an ACS manages, whatever they are made to tell."""
-    return [each for each in _players(trace, "device", "hnb") if sessions(trace, each)]
+    return [each for each in _players(trace, "device", "hnb") if _informs(trace, each)]
+
+
+def _informs(trace: Trace, node: str) -> bool:
+    """Whether a node has a CWMP client: what else goes by HTTP is none."""
+    return any(each.inform is not None for each in sessions(trace, node))
 
 
 @remembered
@@ -59,7 +64,7 @@ def gateways(trace: Trace) -> list[str]:
     return [
         each
         for each in _players(trace, "gateway")
-        if sessions(trace, each) or any(gateway_in_record(a) for a, _ in answers(trace, each))
+        if _informs(trace, each) or any(gateway_in_record(a) for a, _ in answers(trace, each))
     ]
 
 
@@ -243,8 +248,9 @@ class Owed(NamedTuple):
 def owed_info(trace: Trace, device: str) -> list[Owed]:
     """What a device's GatewayInfo has to be, each time that it is something else or new.
 
-    An ACK's Gateway Identity; empty after an ACK without one (AMB-P1-05), a RELEASE, the end of a
-    lease without another ACK, and for a static address when the link goes down (AMB-P1-07).
+    An ACK's Gateway Identity; empty after an ACK without one (AMB-P1-05), a RELEASE or DECLINE, a
+    NAK, the end of a lease without another ACK, and for a static address when the link goes down
+    (AMB-P1-07).
     """
     acks = {each.number: each for each in acks_to(trace, device)}
     found: list[Owed] = []
@@ -262,7 +268,27 @@ def owed_info(trace: Trace, device: str) -> list[Owed]:
         elif isinstance(message, dhcp.Release) and record.sender == device:
             found.append(Owed(record, NOBODY, "the lease is released"))
             ends_ns = None
+        elif ends_ns is None and found and found[-1].identity and _is_unplugged(record, device):
+            found.append(Owed(record, NOBODY, "its link is down"))
+        elif ends_ns is not None and _ends_lease(trace, record, device):
+            found.append(Owed(record, NOBODY, f"there was a {message.WORD}"))
+            ends_ns = None
     return found
+
+
+def _is_unplugged(record: Record, device: str) -> bool:
+    """Whether a device tells that its cable was pulled."""
+    message = record.message
+    is_link = record.sender == device and record.is_event and message.name == "LINK"
+    return is_link and not message.fields.get("up")
+
+
+def _ends_lease(trace: Trace, record: Record, device: str) -> bool:
+    """Whether a record takes its lease from a device: a NAK, or its own DECLINE."""
+    message = record.message
+    if isinstance(message, dhcp.Decline):
+        return record.sender == device
+    return isinstance(message, dhcp.Nak) and client_of(trace, message) == device
 
 
 def owed_at(trace: Trace, device: str, number: int) -> Owed | None:

@@ -26,6 +26,9 @@ NO_MAXIMUM = -1
 _OBJECT = ".ManagementServer."
 _SECOND_NS = 1_000_000_000
 ANSWER_ON_ITS_WAY_S = 0.05
+ANSWER_TAKEN_S = 0.5
+"""Copies of a request that leave so long after its answer was there do not cross it on its way, nor
+in a busy CPE."""
 
 
 @dataclass(slots=True)
@@ -72,9 +75,32 @@ class Transaction:
         return next((r for r in self.arrived if isinstance(r.message, stun.BindingResponse)), None)
 
     @property
+    def repeated(self) -> Record | None:
+        """A copy that was sent though the answer had come; None: there is none.
+
+        When the answer came is not recorded, but when it was put on the last link: there it is
+        taken to be no longer under way than the request and it were before.
+        """
+        success = self.success
+        if success is None:
+            return None
+        asked = [each for each in self.copies if each.number < success.number]
+        under_way_s = max(ANSWER_TAKEN_S, seconds(asked[-1], success) if asked else 0.0)
+        for each in self.copies:
+            if each.number > success.number and seconds(success, each) > under_way_s:
+                return each
+        return None
+
+    @property
     def is_probe(self) -> bool:
         """Whether it has RESPONSE-ADDRESS, so that the answer goes elsewhere."""
         return self.request.first(stun.Kind.RESPONSE_ADDRESS) is not None
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it serves the search for the lifetime, as far as that shows: a probe, or an
+        unmarked request from another port, which opens a binding to be left alone."""
+        return self.is_probe or not (self.is_primary or self.request.is_marked)
 
     @property
     def is_keep_alive(self) -> bool:

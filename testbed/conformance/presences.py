@@ -66,6 +66,10 @@ def presences(trace: Trace, gateway: str) -> list[Presence]:
             _acked(record, own[record.number], told, held, due, found)
         elif isinstance(message, dhcp.Release):
             _end(held, due, message.hardware_address, record, "released")
+        elif isinstance(message, dhcp.Decline):
+            _end(held, due, message.hardware_address, record, "declined")
+        elif isinstance(message, dhcp.Nak) and record.sender == gateway:
+            _end(held, due, message.hardware_address, record, "refused")
         elif record.is_event and getattr(message, "name", "") == "LINK":
             _link(trace, gateway, record, held, down)
     return found

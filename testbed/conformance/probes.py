@@ -81,13 +81,21 @@ def _before(traffic: list[Record], moment: Record) -> Record | None:
 
 @remembered
 def probes(trace: Trace, cpe: str) -> list[Probe]:
-    """The tests of a CPE's binding, in order."""
+    """The tests of a CPE's primary binding, in order.
+
+    Those of other bindings, which the CPE has opened to see how long they live, are none.
+    """
     primary, traffic, found = primary_of(trace, cpe), _traffic(trace, cpe), []
+    others = {
+        each.success.message.mapped_address
+        for each in transactions(trace, cpe)
+        if not each.is_probe and not each.is_primary and each.success is not None
+    }
     for each in transactions(trace, cpe):
         last = _before(traffic, each.first) if each.is_probe else None
-        if last is None:
-            continue
         wanted = each.request.response_address
+        if last is None or wanted in others:
+            continue
         alive: bool | None = None
         if any(record.destination == primary for record in each.arrived):
             alive = True

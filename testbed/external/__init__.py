@@ -20,6 +20,7 @@ PROGRAMS = {
     "coturn": "testbed.external.stun_servers:Coturn",
     "dhclient": "testbed.external.dhclient:Dhclient",
     "dnsmasq": "testbed.external.dnsmasq:Dnsmasq",
+    "kea": "testbed.external.kea:Kea",
     "nginx": "testbed.external.nginx:Nginx",
     "udhcpc": "testbed.external.udhcpc:Udhcpc",
     "unbound": "testbed.external.unbound:Unbound",

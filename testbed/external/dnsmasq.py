@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Interface
 from pathlib import Path
 
 from testbed.errors import Unsupported
+from testbed.external.dhcp_server import (
+    INSIDE,
+    NO_CPE,
+    OUTSIDE,
+    home_of,
+    identity_of,
+    leased_by,
+)
 from testbed.external.program import About, ExternalProgram
 from testbed.protocols.association import DSL_FORUM, GATEWAY_CODES
 from testbed.topology import Nat, Node
 
-INSIDE, OUTSIDE = "eth0", "eth1"
-FIRST_NUMBER, LAST_NUMBER = 100, 199
-"""Host numbers of the addresses that a gateway leases."""
 SHORTEST_LEASE_S = 120
-OUI = "00005E"
-"""Of a gateway whose settings name none, as of our own."""
 
 
 class Dnsmasq(ExternalProgram):
@@ -30,10 +32,7 @@ class Dnsmasq(ExternalProgram):
         version_arguments=("--version",),
         version_pattern=r"Dnsmasq version (\S+)",
         ready_pattern=r"dnsmasq: started, version",
-        cannot={
-            "devices": "it is no CPE: it keeps no ManageableDevice table and has no ACS",
-            "set_dhcp": "its DHCP policy is fixed when it starts, and it does not misbehave",
-        },
+        cannot=NO_CPE,
     )
 
     def require(self, node: Node) -> None:
@@ -52,8 +51,7 @@ class Dnsmasq(ExternalProgram):
     def files(self, folder: Path) -> Mapping[str, str]:
         """dnsmasq.conf."""
         inside = self.node.attachments[0]
-        home = IPv4Interface(f"{inside.address}/{inside.prefix_length}").network
-        last = min(home.num_addresses - 2, LAST_NUMBER)
+        first, last = leased_by(self.node)
         settings = self.node.settings
         upstream: Sequence[str] = settings.get("dns_servers", ())
         proxy = bool(settings.get("dns_proxy", False))
@@ -66,7 +64,7 @@ class Dnsmasq(ExternalProgram):
             "no-hosts",
             "no-resolv",
             *(f"server={each}" for each in upstream if proxy),
-            f"dhcp-range={home[FIRST_NUMBER]},{home[last]},{home.netmask},"
+            f"dhcp-range={first},{last},{home_of(self.node).netmask},"
             f"{float(settings.get('lease_s', 3600)):.0f}",
             f"dhcp-option=option:router,{inside.address}",
             f"dhcp-option=option:dns-server{''.join(f',{each}' for each in servers)}",
@@ -89,14 +87,11 @@ def _identity_lines(node: Node) -> list[str]:
 
     dnsmasq knows these clients by the tag cpewan-id, as its contrib/CPE-WAN/README has it.
     """
-    settings = node.settings
-    if not settings.get("hms_url"):
+    identity = identity_of(node)
+    if identity is None:
         return []
-    told = (
-        (GATEWAY_CODES[0], settings.get("oui", OUI)),
-        (GATEWAY_CODES[1], settings.get("serial_number") or node.name.upper()),
-        (GATEWAY_CODES[2], settings.get("product_class", "")),
-    )
+    elements = (identity.oui, identity.serial_number, identity.product_class)
+    told = zip(GATEWAY_CODES, elements, strict=True)
     return [
         f'dhcp-option-force=tag:cpewan-id,vi-encap:{DSL_FORUM},{code},"{text}"'
         for code, text in told

@@ -77,6 +77,7 @@ def model_elsewhere(gateway: ManagedGateway) -> None:
     breaks=(
         "TR111-1.2.6-T2-1",
         "TR111-1.2.6.2.2-T4-1",
+        *("TR111-2.2.4-T6-0", "TR111-2.2.4.2-T78-0"),
     ),
     shown_in=(WALK,),
 )
@@ -260,7 +261,7 @@ def model_limit_reads_0(envelope: Envelope | None, _to: Endpoint) -> Answer:
 @fault(
     "association.model-of-version-1",
     role="gateway",
-    breaks=("TR111-0-2", "TR111-1.2.6.2.2-P"),
+    breaks=("TR111-0-2", "TR111-1.2.6.2.2-P", "TR111-2.2.4.2.3-P"),
     shown_in=(WALK,),
 )
 def model_of_version_1(gateway: ManagedGateway) -> None:

@@ -76,6 +76,24 @@ def address_as_url(device: ManagedDevice) -> None:
 
 
 @fault(
+    "stun.address-without-port",
+    role="device",
+    breaks=[*_ADDRESS_ENTRIES, "TR111-2.2.1.3-C12b", "TR111-2.2.4-T6-1c"],
+    shown_in=DISCOVERY,
+)
+def address_without_port(device: ManagedDevice) -> None:
+    """UDPConnectionRequestAddress never has a port."""
+    tree: Any = device.tree
+    assign = tree.assign
+
+    def shortened(path: str, text: str) -> bool:
+        is_address = path.endswith(".UDPConnectionRequestAddress")
+        return bool(assign(path, text.partition(":")[0] if is_address else text))
+
+    tree.assign = shortened
+
+
+@fault(
     "stun.nat-not-detected",
     role="device",
     breaks=[*_DETECTION_ENTRIES, "TR111-2.2.1.3-C13"],

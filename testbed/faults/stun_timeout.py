@@ -133,8 +133,8 @@ def leaves_its_binding_alone(device: ManagedDevice) -> None:
 @fault(
     "stun.wants-signed-answers",
     role="device",
-    breaks=["TR111-2.2.2.2.1-S6"],
-    shown_in=("nat_keepalive/",),
+    breaks=["TR111-2.2.2.2.1-S6", "TR111-2.2.1.2-C4"],
+    shown_in=("nat_keepalive/between",),
 )
 def wants_signed_answers(device: ManagedDevice) -> None:
     """A response without MESSAGE-INTEGRITY does not count, though nobody asked for one."""

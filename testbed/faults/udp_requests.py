@@ -101,7 +101,7 @@ def posts(server: StunServer) -> None:
     role="stun_server",
     breaks=(
         *("TR111-2.2.2.3-U10", "TR111-2.2.2.3-U11", "TR111-2.2.2.3-U12"),
-        *("TR111-2.2.2.3-U13", "TR111-2.2.2.3-U14"),
+        *("TR111-2.2.2.3-U13", "TR111-2.2.2.3-U14", "TR111-2.2.2.3-EX"),
     ),
     shown_in=SHOWN,
     seen_in="ACSs that use a stock HTTP library",
@@ -111,7 +111,12 @@ def origin_form(server: StunServer) -> None:
     _octets(server, lambda data: re.sub(rb"http://[^?]*", b"", data, count=1))
 
 
-@fault("udp.slash", role="stun_server", breaks=("TR111-2.2.2.3-U15",), shown_in=SHOWN)
+@fault(
+    "udp.slash",
+    role="stun_server",
+    breaks=("TR111-2.2.2.3-U15", "TR111-2.2.2.3-EX"),
+    shown_in=SHOWN,
+)
 def slash(server: StunServer) -> None:
     """The path is "/"."""
     _octets(server, lambda data: data.replace(b"?ts=", b"/?ts=", 1))
@@ -120,30 +125,12 @@ def slash(server: StunServer) -> None:
 @fault(
     "udp.no-cnonce",
     role="stun_server",
-    breaks=("TR111-2.2.2.3-U16",),
+    breaks=("TR111-2.2.2.3-U16", "TR111-2.2.2.3-EX"),
     shown_in=SHOWN,
 )
 def no_cnonce(server: StunServer) -> None:
     """There is no cn."""
     _octets(server, lambda data: re.sub(rb"&cn=[^&]*", b"", data))
-
-
-@fault(
-    "udp.milliseconds",
-    role="stun_server",
-    breaks=("TR111-2.2.2.3-T-ts",),
-    shown_in=SHOWN,
-    seen_in="ACSs whose clock counts milliseconds",
-)
-def milliseconds(server: StunServer) -> None:
-    """ts counts milliseconds."""
-    _octets(server, lambda data: re.sub(rb"\?ts=(\d+)", rb"?ts=\g<1>000", data))
-
-
-@fault("udp.id-with-letters", role="stun_server", breaks=("TR111-2.2.2.3-T-id",), shown_in=SHOWN)
-def id_with_letters(server: StunServer) -> None:
-    """id is no number."""
-    _octets(server, lambda data: re.sub(rb"&id=(\d+)", rb"&id=m\g<1>", data))
 
 
 @fault("udp.short-sig", role="stun_server", breaks=("TR111-2.2.2.3-T-sig",), shown_in=SHOWN)
@@ -197,6 +184,7 @@ def cpe_forgets_event(device: ManagedDevice) -> None:
     breaks=(
         *("TR111-2.2.1.4-C3", "TR111-2.2.1.4-C4", "TR111-2.2.1.4-C5", "TR111-2.2.1.4-C14"),
         *("TR111-2.2.1.4-C15", "TR111-2.2.1.4-C17", "TR111-2.2.1.4-C6", "TR111-2.2.1.4-C7"),
+        *("TR111-2.2.1.4-C11", "TR111-2.2.1.4-C13"),
     ),
     shown_in=("udp_connection_request_replay/", "udp_connection_request_forged/open"),
 )

@@ -5,8 +5,7 @@ What they send goes through a `Mend`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from enum import Enum
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -17,7 +16,7 @@ from testbed.protocols.wire import Endpoint, Machine, Message, Outgoing, SidedMa
 
 M = TypeVar("M", bound=Message)
 E = TypeVar("E")
-S = TypeVar("S", bound=Enum)
+S = TypeVar("S", bound=Hashable)
 
 
 class _Driving(Generic[M, E]):
@@ -203,7 +202,7 @@ class SidedDrive(_Driving[M, E], Generic[M, E, S]):
             for side, endpoint in local.items():
                 handler = partial(drive._received, side)
                 drive.ports[side] = await host.datagrams(endpoint, handler)
-        except OSError:
+        except BaseException:  # a task that is cancelled gives them back too
             drive.close()
             raise
         drive.flush()

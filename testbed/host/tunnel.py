@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from testbed.errors import PeerError
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Algorithms
 
 if TYPE_CHECKING:
     from testbed.host.node import Host
@@ -76,12 +77,6 @@ class TunnelProfile:
     life: TunnelLife = TunnelLife()
 
 
-IKE_SUITES = ("aes128-sha256-ecp256-modp2048", "aes128-sha1-modp2048")
-ESP_SUITES = ("aes128-sha256", "aes128-sha1")
-"""What the profile of TS 33.310 (6.2.1b, 5.2.2) lets both sides have, in strongSwan's words: cipher
-and key length, integrity, key exchanges.  An initiator offers these."""
-
-
 @dataclass(frozen=True, slots=True)
 class TunnelPolicy:
     """What a responder (a SeGW) gives and accepts.
@@ -95,8 +90,7 @@ class TunnelPolicy:
         protects: prefixes behind it that initiators may reach.
         moment: what this node believes the date is; None: the engine's clock.
         life: timers.
-        ike_suites: what it accepts for IKE.
-        esp_suites: what it accepts for ESP.
+        algorithms: which ones it lets initiators have.
     """
 
     identity: Identity
@@ -107,8 +101,7 @@ class TunnelPolicy:
     name: str | None = None
     moment: float | None = None
     life: TunnelLife = TunnelLife()
-    ike_suites: tuple[str, ...] = IKE_SUITES
-    esp_suites: tuple[str, ...] = ESP_SUITES
+    algorithms: Algorithms = Algorithms.PROFILE
 
 
 class TunnelRefused(PeerError, ConnectionError):
@@ -180,6 +173,9 @@ class Tunnel(Protocol):
 
 class TunnelListener(Protocol):
     """A responder that accepts tunnels."""
+
+    async def delete(self, peer: str) -> None:
+        """Take that peer's tunnel down in order (IKE INFORMATIONAL with DELETE)."""
 
     def close(self) -> None:
         """Accept no more; tunnels that are up end without a word, as a process that dies."""

@@ -11,7 +11,7 @@ from enum import Enum
 from random import Random
 from typing import Any, Protocol
 
-from testbed.nat.outcomes import Forwarded
+from testbed.nat.outcomes import Forwarded, Refused
 from testbed.nat.table import NatTable
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Dependence, Hairpinning, Nat, Ports, Refresh, Udp
@@ -28,7 +28,39 @@ FIRST_PORT = 5000
 PROBED_FRACTIONS = (0.25, 0.5, 0.75, 0.9, 0.945, 0.955, 1.045, 1.055, 1.1, 1.25)
 """At what fractions of the declared lifetime bindings are tried, each a fresh one."""
 LIFETIME_TOLERANCE = 0.05
-_REFRESHED_AT, _TRIED_AT = 0.6, 1.3
+REFRESHED_AT = 0.6
+"""At what fraction of the lifetime a binding is refreshed."""
+_TRIED_AT, _TRIED_UNTIL, _FORGOTTEN_S = 1.3, 1.5, 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The endpoints of a ground.
+
+    Attributes:
+        inside: an address behind the NAT.
+        neighbour: another one; the same where there is no other.
+        first_port: insides have this port and those after it.
+        one: the remote that bindings are made to.
+        other_port: another port of its address.
+        other_address: another address; None: the remote has none.
+    """
+
+    inside: str = INSIDE
+    neighbour: str = NEIGHBOUR
+    first_port: int = FIRST_PORT
+    one: Endpoint = ONE
+    other_port: Endpoint = OTHER_PORT
+    other_address: Endpoint | None = OTHER_ADDRESS
+
+    def at(self, number: int) -> Endpoint:
+        """An inside endpoint."""
+        return Endpoint(self.inside, self.first_port + number)
+
+    @property
+    def others(self) -> list[Endpoint]:
+        """The remotes that no binding is made to."""
+        return [self.other_port, *([self.other_address] if self.other_address else [])]
 
 
 def outside_addresses(nat: Nat) -> tuple[str, ...]:
@@ -40,8 +72,13 @@ def outside_addresses(nat: Nat) -> tuple[str, ...]:
 class Ground(Protocol):
     """Where a NAT is probed."""
 
-    def outbound(self, inside: Endpoint, remote: Endpoint) -> Endpoint | None:
+    places: Places
+
+    def outbound(self, inside: Endpoint, remote: Endpoint, payload: bytes = b"") -> Endpoint | None:
         """Send from inside; the source that the remote sees, None: it sees nothing."""
+
+    def was_rejected(self) -> bool:
+        """Whether a packet that the remote did not see was refused by ICMP."""
 
     def inbound(self, remote: Endpoint, outside: Endpoint, insides: Sequence[Endpoint]) -> bool:
         """Send from outside; whether one of the insides gets it."""
@@ -154,29 +191,44 @@ def _agree(lifetime_s: float, alive_s: float, dead_s: float | None) -> bool:
     return not (lives_longer or ends_sooner)
 
 
+def tried_at_s(lifetime_s: float) -> float | None:
+    """At what age a refreshed binding is tried; None: there is no such age.
+
+    It is dead by then if the refreshing packet did not count, alive if it did, and that packet is
+    longer ago than flows are remembered beside their bindings (see `mappings.RECENT_S`).
+    """
+    at_s = max(_TRIED_AT * lifetime_s, REFRESHED_AT * lifetime_s + _FORGOTTEN_S)
+    return at_s if at_s <= _TRIED_UNTIL * lifetime_s else None
+
+
 def probe_quickly(ground: Ground) -> Behaviour:
     """Mapping and filtering alone: some packets, no waiting."""
-    asker = Endpoint(INSIDE, FIRST_PORT)
-    outside = ground.outbound(asker, ONE)
+    places = ground.places
+    asker = places.at(0)
+    outside = ground.outbound(asker, places.one)
     if outside is None:
         return Behaviour(udp="blocked")
-    lets_in = [ground.inbound(each, outside, [asker]) for each in (OTHER_PORT, OTHER_ADDRESS)]
+    lets_in = [ground.inbound(each, outside, [asker]) for each in places.others]
     filtering = _dependence(lets_in)
     if outside == asker:
-        silent = Endpoint(INSIDE, FIRST_PORT + 1)
-        if ground.inbound(ONE, silent, [silent]):
+        silent = places.at(1)
+        if ground.inbound(places.one, silent, [silent]):
             filtering = "none"
         return Behaviour(udp="passed", translation="no", filtering=filtering)
-    mapped = Endpoint(INSIDE, FIRST_PORT + 1)
-    first = ground.outbound(mapped, ONE)
-    same = [ground.outbound(mapped, each) == first for each in (OTHER_PORT, OTHER_ADDRESS)]
+    mapped = places.at(1)
+    first = ground.outbound(mapped, places.one)
+    same = [ground.outbound(mapped, each) == first for each in places.others]
     return Behaviour(
         udp="passed", translation="yes", mapping=_dependence(same), filtering=filtering
     )
 
 
 def _dependence(for_others: Sequence[bool]) -> str:
-    """Of what something depends that is the same, or not, for another port and another address."""
+    """Of what something depends that is the same, or not, for another port and another address.
+
+    Where there is no other address the other port speaks for it.
+    """
+    for_others = [for_others[0], for_others[-1]]
     words: Mapping[tuple[bool, ...], str] = {
         (True, True): Dependence.ENDPOINT_INDEPENDENT.value,
         (True, False): Dependence.ADDRESS.value,
@@ -197,8 +249,8 @@ def probe_fully(ground: Ground, lifetime_s: float) -> Behaviour:
         return quick
     found = quick.told()
     if quick.translation == "yes":
-        found["ports"] = _ports(ground)
-        found["hairpinning"] = _hairpinning(ground)
+        found["ports"] = probe_ports(ground)
+        found["hairpinning"] = probe_hairpinning(ground)
     found["lifetime_s"], found["refresh"] = _lifetime(ground, lifetime_s)
     return Behaviour(**found)
 
@@ -207,15 +259,19 @@ def _word(value: Enum) -> str:
     return str(value.value)
 
 
-def _ports(ground: Ground) -> str:
-    asked = [Endpoint(INSIDE, FIRST_PORT + 10 + number) for number in range(4)]
-    given = [ground.outbound(each, ONE) for each in asked]
+def probe_ports(ground: Ground) -> str:
+    """How outside ports are given: a word of `Ports`, or "none free"."""
+    places = ground.places
+    asked = [places.at(10 + number) for number in range(4)]
+    given = [ground.outbound(each, places.one) for each in asked]
     if None in given:
         return "none free"
     outsides = [each for each in given if each is not None]
     if all(out.port == each.port for out, each in zip(outsides, asked, strict=True)):
-        rival = Endpoint(NEIGHBOUR, asked[0].port)
-        shared = ground.outbound(rival, OTHER_ADDRESS)
+        rival = Endpoint(places.neighbour, asked[0].port)
+        if rival == asked[0]:
+            return _word(Ports.PRESERVING)
+        shared = ground.outbound(rival, places.others[-1])
         return _word(Ports.OVERLOADING if shared == outsides[0] else Ports.PRESERVING)
     last: dict[str, int] = {}
     steps = []
@@ -226,9 +282,11 @@ def _ports(ground: Ground) -> str:
     return _word(Ports.CONTIGUOUS if set(steps) == {1} else Ports.RANDOM)
 
 
-def _hairpinning(ground: Ground) -> str:
-    target, asker = Endpoint(INSIDE, FIRST_PORT + 20), Endpoint(NEIGHBOUR, FIRST_PORT + 21)
-    outside = ground.outbound(target, ONE)
+def probe_hairpinning(ground: Ground) -> str:
+    """What becomes of a packet from inside to a mapping: a word of `Hairpinning`."""
+    places = ground.places
+    target, asker = places.at(20), Endpoint(places.neighbour, places.first_port + 21)
+    outside = ground.outbound(target, places.one)
     seen = None if outside is None else ground.hairpin(asker, outside, target)
     if seen is None:
         return _word(Hairpinning.OFF)
@@ -247,32 +305,36 @@ class _Born:
     age_s: float = 0.0
 
 
-def _lifetime(ground: Ground, lifetime_s: float) -> tuple[tuple[float, float | None], str]:
+def _lifetime(ground: Ground, lifetime_s: float) -> tuple[tuple[float, float | None], str | None]:
     """Fresh bindings side by side, each tried once; two more are refreshed in between."""
     born = [
-        _bear(ground, Endpoint(INSIDE, FIRST_PORT + 30 + number))
-        for number in range(len(PROBED_FRACTIONS) + 2)
+        _bear(ground, ground.places.at(30 + number)) for number in range(len(PROBED_FRACTIONS) + 2)
     ]
 
     def refresh(one: _Born) -> None:
-        ground.outbound(one.inside, ONE)
+        ground.outbound(one.inside, ground.places.one)
 
     def attempt(one: _Born) -> None:
         # An age that contradicts nothing wrongly, however long a packet took.
         before = ground.now() - one.ended
-        one.alive = ground.inbound(ONE, one.outside, [one.inside])
+        one.alive = ground.inbound(ground.places.one, one.outside, [one.inside])
         one.age_s = before if one.alive else ground.now() - one.begun
 
     by_outbound, by_inbound = born[-2:]
     agenda: list[tuple[float, _Born, Callable[[_Born], None]]] = [
-        *((fraction, one, attempt) for fraction, one in zip(PROBED_FRACTIONS, born, strict=False)),
-        (_REFRESHED_AT, by_outbound, refresh),
-        (_REFRESHED_AT, by_inbound, attempt),
-        (_TRIED_AT, by_outbound, attempt),
-        (_TRIED_AT, by_inbound, attempt),
+        (fraction * lifetime_s, one, attempt)
+        for fraction, one in zip(PROBED_FRACTIONS, born, strict=False)
     ]
-    for fraction, one, act in sorted(agenda, key=lambda each: each[0]):
-        ground.wait_until(one.ended + fraction * lifetime_s)
+    tried_s = tried_at_s(lifetime_s)
+    if tried_s is not None:
+        agenda += [
+            (REFRESHED_AT * lifetime_s, by_outbound, refresh),
+            (REFRESHED_AT * lifetime_s, by_inbound, attempt),
+            (tried_s, by_outbound, attempt),
+            (tried_s, by_inbound, attempt),
+        ]
+    for age_s, one, act in sorted(agenda, key=lambda each: each[0]):
+        ground.wait_until(one.ended + age_s)
         act(one)
     alive_s, dead_s = 0.0, None
     for one in born[:-2]:
@@ -285,13 +347,15 @@ def _lifetime(ground: Ground, lifetime_s: float) -> tuple[tuple[float, float | N
         (True, False): Refresh.OUTBOUND.value,
         (False, True): Refresh.INBOUND.value,
     }
-    found = refreshes.get((by_outbound.alive, by_inbound.alive), "by nothing")
+    found = None
+    if tried_s is not None:
+        found = refreshes.get((by_outbound.alive, by_inbound.alive), "by nothing")
     return (round(alive_s, 3), None if dead_s is None else round(dead_s, 3)), found
 
 
 def _bear(ground: Ground, inside: Endpoint) -> _Born:
     begun = ground.now()
-    outside = ground.outbound(inside, ONE)
+    outside = ground.outbound(inside, ground.places.one)
     # A packet that did not come out: its binding is tried, and found dead, at an address of nobody.
     return _Born(inside, outside or Endpoint(OUTSIDE, 0xFFFF), begun, ground.now())
 
@@ -306,10 +370,17 @@ class TableGround:
     def __init__(self, nat: Nat) -> None:
         self._table = NatTable(nat, outside_addresses(nat), Random(0))
         self._now = 0.0
+        self._rejected = False
+        self.places = Places()
 
-    def outbound(self, inside: Endpoint, remote: Endpoint) -> Endpoint | None:
+    def was_rejected(self) -> bool:
+        """Whether a packet that the remote did not see was refused by ICMP."""
+        return self._rejected
+
+    def outbound(self, inside: Endpoint, remote: Endpoint, payload: bytes = b"") -> Endpoint | None:
         """Send from inside; the source that the remote sees, None: it sees nothing."""
-        passed = self._table.outbound(inside, remote, "udp", self._now)
+        passed = self._table.outbound(inside, remote, "udp", self._now, payload)
+        self._rejected |= isinstance(passed, Refused) and passed.told
         return passed.source if isinstance(passed, Forwarded) else None
 
     def inbound(self, remote: Endpoint, outside: Endpoint, insides: Sequence[Endpoint]) -> bool:

@@ -69,6 +69,11 @@ class UdpConnectionRequest:
         return urlsplit(self.uri).path
 
     @property
+    def is_absolute(self) -> bool:
+        """Whether the Request-URI has the scheme http and an authority."""
+        return urlsplit(self.uri).scheme == "http" and bool(self.authority)
+
+    @property
     def authority(self) -> str:
         """Of the Request-URI."""
         return urlsplit(self.uri).netloc
@@ -117,8 +122,12 @@ def decode(data: bytes) -> UdpConnectionRequest:
 
 def signature(key: str, ts: str, identifier: str, username: str, cnonce: str) -> str:
     """HMAC-SHA-1 over the four values without anything between them, 40 hexadecimal digits."""
-    text = f"{ts}{identifier}{username}{cnonce}".encode()
-    return hmac.new(key.encode(), text, hashlib.sha1).hexdigest().upper()
+    return signature_of(key, f"{ts}{identifier}{username}{cnonce}")
+
+
+def signature_of(key: str, text: str) -> str:
+    """HMAC-SHA-1 of any text: for senders that sign another one."""
+    return hmac.new(key.encode(), text.encode(), hashlib.sha1).hexdigest().upper()
 
 
 def build(
@@ -149,15 +158,23 @@ class Receiver:
 
     Attributes:
         window_s: how far `ts` may be from the CPE's own time; None: not looked at.
-        is_lenient: takes "/" for a path and a request without Host, as some senders need it.
+        is_lenient: takes "/" for a path, a Request-URI that begins with it or with its query, and a
+            request without Host, as some senders need it.
+        keeps_record: whether what it remembers outlives a reboot (2.2.1.4 leaves it free).
         last_ts: of the last good request.
         last_id: likewise; None: there was none.
     """
 
     window_s: float | None = None
     is_lenient: bool = False
+    keeps_record: bool = False
     last_ts: int = 0
     last_id: str | None = None
+
+    def restarted(self) -> None:
+        """The CPE starts: "the value zero MUST be used" where nothing is kept."""
+        if not self.keeps_record:
+            self.last_ts, self.last_id = 0, None
 
     def refusal(
         self, request: UdpConnectionRequest, username: str, password: str, now_s: float
@@ -189,6 +206,8 @@ class Receiver:
             return f"the method is {request.method}, not GET"
         if request.header("Host") is None and not self.is_lenient:
             return "HTTP/1.1 wants a Host"
+        if not request.is_absolute and not self.is_lenient:
+            return f"the Request-URI {request.uri[:20]!r} is not absolute"
         if request.path not in (("", "/") if self.is_lenient else ("",)):
             return f"the path is {request.path!r}, not empty"
         for name in NAMES:

@@ -6,9 +6,8 @@ Knows no clock, no socket and no other module of ours but the errors.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from testbed.errors import DecodeError
@@ -73,7 +72,7 @@ class Outgoing(Generic[M_co]):
     message: M_co
     destination: Endpoint
     hardware_address: str | None = None
-    side: Enum | None = None
+    side: Hashable | None = None
 
 
 class Machine(Protocol[M_co, E_co]):
@@ -95,7 +94,7 @@ class Machine(Protocol[M_co, E_co]):
         """Take what has happened; a second call gives nothing until something new has."""
 
 
-S_contra = TypeVar("S_contra", bound=Enum, contravariant=True)
+S_contra = TypeVar("S_contra", bound=Hashable, contravariant=True)
 
 
 class SidedMachine(Protocol[M_co, E_co, S_contra]):

@@ -26,8 +26,12 @@ ROLES = {
     "bystander": "testbed.roles.bystander:Bystander",
 }
 
-MANAGED = {"gateway": "testbed.roles.managed_gateway:ManagedGateway"}
-"""What plays a node of that role where its settings name an ACS (`hms_url`)."""
+OTHERWISE = {
+    ("gateway", "hms_url"): "testbed.roles.managed_gateway:ManagedGateway",
+    ("hms", "serves_stun"): "testbed.roles.acs_with_stun:AcsWithStun",
+}
+"""What plays a node of a role where its settings have this one: an ACS that manages the gateway, or
+a STUN server that the ACS itself is."""
 
 
 def make_role(node: Node, host: Host) -> Role:
@@ -38,7 +42,10 @@ def make_role(node: Node, host: Host) -> Role:
     """
     if node.role not in ROLES:
         raise unknown("role", node.role, ROLES)
-    is_managed = node.role in MANAGED and node.settings.get("hms_url")
-    module, _, name = (MANAGED if is_managed else ROLES)[node.role].partition(":")
+    found = ROLES[node.role]
+    for (role, setting), other in OTHERWISE.items():
+        if node.role == role and node.settings.get(setting):
+            found = other
+    module, _, name = found.partition(":")
     made: Role = getattr(importlib.import_module(module), name)(host, node)
     return made

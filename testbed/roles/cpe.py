@@ -106,7 +106,7 @@ class Cpe:
         self._mend = mend
         self.date = date
         self.way = host
-        self._held = False
+        self._held = self._is_in_session = False
         self._resolve: Resolve | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -151,6 +151,9 @@ class Cpe:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
+        if self._is_in_session:
+            self._is_in_session = False
+            self.retries += 1
         self._resolve = None
 
     def hold(self) -> None:
@@ -205,7 +208,9 @@ class Cpe:
                 self._wake.clear()
                 continue
             self._wake.clear()
+            self._is_in_session = True
             report = await self._session()
+            self._is_in_session = False
             cause = str(report.failure) if report.failure else self.owner.session_ended(report)
             if report.failure is not None:
                 self.owner.session_ended(report)

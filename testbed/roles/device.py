@@ -39,6 +39,7 @@ class Device(Role):
             *(host, INTERFACE, self.dhcp_policy, self._lease_changed, self.mend_of("dhcp")),
             on_ack=self.acknowledged,
             static_address=node.address,
+            on_silence=self.unanswered,
         )
         self._contact: asyncio.Task[None] | None = None
 
@@ -65,6 +66,9 @@ class Device(Role):
 
     def acknowledged(self, ack: dhcp.Message) -> None:
         """A DHCP server has answered by an ACK that is taken."""
+
+    def unanswered(self) -> None:
+        """No DHCP server has answered an INFORM: the box has its address all the same."""
 
     def _lease_changed(self, lease: dhcp.Lease | None) -> None:
         if self._contact is not None:

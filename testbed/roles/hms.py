@@ -15,6 +15,7 @@ from typing import Any
 from testbed.datamodel.femto import FemtoPaths, reported_location
 from testbed.errors import DecodeError, PeerError
 from testbed.host import Host, TlsProfile
+from testbed.protocols import dns
 from testbed.protocols.cwmp import faults, rpc
 from testbed.protocols.cwmp.envelope import Envelope
 from testbed.protocols.cwmp.over_http import envelope_in, reply
@@ -36,6 +37,8 @@ from testbed.roles.connection_request import request_connection
 from testbed.roles.hms_policy import Area, Assignment, HmsPolicy
 from testbed.roles.http_server import Dropped, HttpLimits, HttpServer
 from testbed.roles.mending import mended_envelope
+from testbed.roles.reach import Reach
+from testbed.roles.resolve import resolve
 from testbed.roles.role import Role
 from testbed.roles.shown import tell_certificate
 from testbed.roles.udp_requests import UdpRequests
@@ -101,7 +104,8 @@ class Hms(Role):
         policy: may be changed while it runs (`set_policy`).
         devices: every CPE that has been here, by serial number.
         associations: which device is behind which gateway.
-        udp_requests: how it asks for sessions by UDP, through its STUN server.
+        udp_requests: how it writes requests for sessions by UDP.
+        reach: how it reaches its CPEs, by UDP or by TCP.
     """
 
     def __init__(self, host: Host, node: Node) -> None:
@@ -112,6 +116,9 @@ class Hms(Role):
         self.devices: dict[str, Managed] = {}
         moment, switched_on_at = float(node.settings.get("moment") or 0.0), host.now()
         self.udp_requests = UdpRequests(host.random, lambda: moment + host.now() - switched_on_at)
+        self.reach = Reach(
+            *(host, self.udp_requests, self.call, self.request_connection, self._resolve_name)
+        )
         self.sessions_ended = 0
         self._sessions: dict[str, _HmsSession] = {}
         self._wanted: dict[str, list[tuple[rpc.Rpc, asyncio.Future[rpc.Rpc]]]] = {}
@@ -166,6 +173,11 @@ class Hms(Role):
         if url is None:
             raise PeerError(f"{self.name}: {serial_number} has told no ConnectionRequestURL")
         return await request_connection(self.host, url, username, password)
+
+    async def _resolve_name(self, name: str) -> dns.Resolution:
+        servers = self.node.settings.get("dns_servers", ())
+        policy, mend = dns.ResolverPolicy(), self.mend_of("dns")
+        return await resolve(self.host, servers, name, "A", policy, mend)
 
     # Power.
 
@@ -347,6 +359,7 @@ class Hms(Role):
             session.machine.call(call)
         if self.node.settings.get("associates"):
             self.associations.informed(device)
+        self.reach.informed(serial, inform)
         whole = str(inform.device_id)
         session.calls = [*self._wanted.pop(serial, []), *self._wanted.pop(whole, [])]
         for request, _ in session.calls:
@@ -392,6 +405,8 @@ class Hms(Role):
         return rpc.fault(faults.ACS_METHOD_NOT_SUPPORTED)
 
     def _answered(self, session: _HmsSession, request: rpc.Rpc, response: rpc.Rpc) -> None:
+        if session.device is not None:
+            self.reach.answered(session.device.device_id.serial_number, request, response)
         for entry in session.calls:
             if entry[0] is request:
                 session.calls.remove(entry)

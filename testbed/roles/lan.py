@@ -6,6 +6,7 @@ lease to the host (address, default route) and starts it again when the cable co
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from testbed.host import Drive, Host, Mend
@@ -27,6 +28,7 @@ class LanConnectivity:
         on_lease: called with each new lease that brings an address, and with None when it is gone.
         on_ack: called with every ACK that is taken, before `on_lease`.
         static_address: the interface's own; it is only told about (DHCPINFORM), never asked for.
+        on_silence: called when no DHCP server answers an INFORM.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class LanConnectivity:
         mend: Mend[dhcp.Message] | None = None,
         on_ack: Callable[[dhcp.Message], None] | None = None,
         static_address: str | None = None,
+        on_silence: Callable[[], None] | None = None,
     ) -> None:
         self.host = host
         self.interface = interface
@@ -46,6 +49,8 @@ class LanConnectivity:
         self._on_lease = on_lease
         self._on_ack = on_ack
         self._static_address = static_address
+        self._on_silence = on_silence
+        self._checking: asyncio.Task[None] | None = None
         self._mend = mend
         self._drive: Drive[dhcp.Message, dhcp.ClientEvent] | None = None
         self._client: dhcp.DhcpClient | None = None
@@ -67,15 +72,23 @@ class LanConnectivity:
         if self.host.carrier(self.interface):
             if self._static_address is None:
                 self._client.start(self.host.now())
+                self._drive.flush()
             else:
-                self._client.inform(self.host.now(), self._static_address)
-            self._drive.flush()
+                self._inform(self._static_address)
+
+    def _inform(self, address: str) -> None:
+        assert self._client is not None
+        assert self._drive is not None
+        self._client.inform(self.host.now(), address)
+        self._drive.flush()
 
     def stop(self) -> None:
         """Forget the lease, without a word on the wire."""
         if self._drive is not None:
             self._drive.close()
-        self._drive = self._client = self.lease = None
+        if self._checking is not None:
+            self._checking.cancel()
+        self._drive = self._client = self.lease = self._checking = None
 
     def release(self) -> None:
         """Give the address back (DHCPRELEASE) and be without."""
@@ -88,7 +101,9 @@ class LanConnectivity:
         if interface != self.interface or self._drive is None or self._client is None:
             return
         self.host.tell("LINK", interface=interface, up=up)
-        if up:
+        if up and self._static_address is not None:
+            self._inform(self._static_address)
+        elif up:
             self._client.restart(self.host.now())
             self._drive.flush()
         elif self._static_address is not None and self.lease is not None:
@@ -98,6 +113,9 @@ class LanConnectivity:
 
     def _happened(self, event: dhcp.ClientEvent) -> None:
         match event:
+            case events.Bound(lease) if self._is_to_be_checked(lease):
+                work = self._check(lease)
+                self._checking = self.host.spawn(work, f"{self.host.name} checks its address")
             case events.Bound(lease) | events.Renewed(lease):
                 self._leased(lease, renewed=isinstance(event, events.Renewed))
             case events.Informed(lease):
@@ -113,10 +131,28 @@ class LanConnectivity:
                 self.host.tell("FAILED", step="1", cause=cause)
             case events.NoAnswer(state, attempts):
                 self.host.tell("NO_ANSWER", state=state.name, attempts=attempts)
+                is_silent = self._static_address is not None and self.lease is None
+                if is_silent and self._on_silence is not None:
+                    self._on_silence()
             case events.PassedOver(_, reason):
                 self.host.tell("PASSED_OVER", reason=reason)
             case dhcp.Malformed(error, source):
                 self.host.tell("MALFORMED", source=str(source), error=str(error))
+
+    def _is_to_be_checked(self, lease: dhcp.Lease) -> bool:
+        is_new = self.lease is None or self.lease.address != lease.address
+        return is_new and self.policy.check_address_s > 0
+
+    async def _check(self, lease: dhcp.Lease) -> None:
+        """RFC 2131, 3.1.5: "the client MUST send a DHCPDECLINE message to the server" where it
+        finds that the address is in use."""
+        address = lease.address
+        if not await self.host.reaches(self.interface, address, self.policy.check_address_s):
+            self._leased(lease, renewed=False)
+        elif self._client is not None and self._drive is not None:
+            self.host.tell("DECLINED", address=address, cause="somebody answers for it by ARP")
+            self._client.decline(self.host.now())
+            self._drive.flush()
 
     def _informed(self, lease: dhcp.Lease) -> None:
         self.lease = lease

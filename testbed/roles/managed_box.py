@@ -14,7 +14,7 @@ from typing import Any
 from testbed.datamodel.tree import Tree
 from testbed.errors import DecodeError
 from testbed.host import Host, TlsProfile
-from testbed.protocols import dns
+from testbed.protocols import dns, stun
 from testbed.protocols.udp_connection_request import Receiver, decode
 from testbed.protocols.wire import Endpoint
 from testbed.roles.connection_request import ConnectionRequestListener
@@ -47,14 +47,14 @@ class ManagedBox(Role, CpeOwner):
     Settings of the node: `hms_url` (its ACS; without one it stays silent), `serial_number`,
     `roots`, `identity`, `moment` (the date at the run's start), `clock` ("1970": it has never
     learnt what the date is), `oui` and `product_class` (of its label), `is_known` (its ACS was told
-    "0 BOOTSTRAP" before the run), `udp_connection_request_port`.
+    "0 BOOTSTRAP" before the run), `udp_connection_request_port`, `lifetime_search` (how it looks
+    for its binding's lifetime: gallop, bisection, ladder).
 
     Attributes:
         label: who it is.
         tree: its parameters.
         cpe: its CWMP client.
         udp_requests: what it holds against UDP Connection Requests.
-        keeps_udp_record: whether their record outlives a reboot (TR-111 2.2.1.4 leaves it free).
         stun: its STUN client, which keeps the way open for UDP Connection Requests.
     """
 
@@ -84,8 +84,8 @@ class ManagedBox(Role, CpeOwner):
         port = settings.get("udp_connection_request_port", UDP_PORT)
         mend = self.mend_of("stun")
         self.stun = StunClient(host, self.tree, mend, self.cpe.changed, port)
+        self.stun.set_policy(search=stun.Search(settings.get("lifetime_search", "gallop")))
         self.udp_requests = Receiver()
-        self.keeps_udp_record = False
         self.stun.on_datagram = self.asked_by_udp
         self._restarting: asyncio.Task[None] | None = None
 
@@ -141,8 +141,7 @@ class ManagedBox(Role, CpeOwner):
     async def start(self) -> None:
         """Power is on: take connection requests, get connected."""
         self.cpe.booted()
-        if not self.keeps_udp_record:
-            self.udp_requests.last_ts, self.udp_requests.last_id = 0, None
+        self.udp_requests.restarted()
         if self.listens_outside:
             await self.connection_requests.start()
             await self.stun.start()
@@ -232,6 +231,14 @@ class ManagedBox(Role, CpeOwner):
     def changes_told(self, values: Mapping[str, str]) -> None:
         """The ACS knows of these changes."""
         self.stun.notified(values)
+
+    def set_udp_receiver(self, **changes: Any) -> None:
+        """Change what is held against UDP Connection Requests: `Receiver`'s fields.
+
+        It is told what this CPE is set to: the text leaves it free (TR-111 2.2.1.4).
+        """
+        self.udp_requests = dataclasses.replace(self.udp_requests, **changes)
+        self.host.tell("UDP_RECEIVER", **changes)
 
     def asked_by_udp(self, data: bytes, source: Endpoint) -> None:
         """A datagram that is no STUN has come to the binding: maybe a connection request.

@@ -78,7 +78,7 @@ class ManagedDevice(ManagedBox, Device):
             return [dataclasses.replace(message, options=tuple(kept))]
 
         self.mend_of("dhcp").message.append(leave_out)
-        self.host.tell("STAGED", vendor_identity=kind.WORD)
+        self.host.tell("STAGED", vendor_identity=None, only_in=kind.WORD)
 
     def note_gateway(self, gateway: Identity) -> None:
         """Record the gateway's identity; the ACS is told of a change (1.2.2)."""
@@ -128,11 +128,14 @@ class ManagedDevice(ManagedBox, Device):
         self.note_address(lease)
         self.reaches(lease.address, self.resolver_for(lease))
 
-    def go_online(self) -> None:
-        """Turn to the ACS from a static address without having heard of a DHCP server."""
+    def unanswered(self) -> None:
+        """Turn to the ACS from a static address: no DHCP server tells of a gateway.
+
+        Names are resolved where the node's setting `dns_servers` says: DHCP has told nothing.
+        """
         address = self.host.address_of(INTERFACE) or ""
         self.can_be_asked_at(address)
-        self.reaches(address, self.resolver_at(()))
+        self.reaches(address, self.resolver_at(self.node.settings.get("dns_servers", ())))
 
     def note_address(self, lease: dhcp.Lease, reached_at: str | None = None) -> None:
         """Bring what the tree says of the LAN interface up to date.

@@ -22,8 +22,9 @@ CONNECTION = "WANDevice.1.WANConnectionDevice.1.WANIPConnection.1."
 class ManagedGateway(ManagedBox, Gateway):
     """A gateway with a CWMP client, under `InternetGatewayDevice.`; it asks its own upstream DNS.
 
-    Settings of the node: those of `Gateway` and of `ManagedBox`, and `probes` (how it finds that a
-    device has left its LAN).  Its outside address is a fixed one of its node.
+    Settings of the node: those of `Gateway` and of `ManagedBox`, `probes` (how it finds that a
+    device has left its LAN), and `starts_off` (a scenario gives it power).  Its outside address is
+    a fixed one of its node.
 
     Attributes:
         devices: which devices of its LAN it knows (TR-111 Part 1).
@@ -31,6 +32,7 @@ class ManagedGateway(ManagedBox, Gateway):
 
     def __init__(self, host: Host, node: Node) -> None:
         super().__init__(host, node)
+        self.starts_off = bool(node.settings.get("starts_off", False))
         label = self.label
         self.count = CountNotification(host, self.tree, self.cpe.changed)
         self.devices = ManageableDevices(

@@ -10,10 +10,9 @@ import dataclasses
 from typing import Any
 
 from testbed.host import Host, TunnelChange, TunnelLife, TunnelListener, TunnelPolicy
-from testbed.host.tunnel import ESP_SUITES, IKE_SUITES
 from testbed.roles.role import Role
 from testbed.roles.shown import tell_certificate
-from testbed.topology import Node
+from testbed.topology import Algorithms, Node
 
 STARTS = {"up": "TUNNEL_UP", "down": "TUNNEL_DOWN"}
 """The events by which it tells that a tunnel begins and ends; "TUNNEL_CHANGED" is all between."""
@@ -23,8 +22,8 @@ class Segw(Role):
     """Accepts tunnels on all its addresses, forwards between them and its other links.
 
     Settings of the node: `identity`, `roots`, `pool` (prefix of the inner addresses),
-    `dns_servers` (told to HNBs), `protects` (prefixes behind it), `life` (timers), `ike_suites` and
-    `esp_suites` (what it accepts).
+    `dns_servers` (told to HNBs), `protects` (prefixes behind it), `life` (timers),
+    `algorithms`.
 
     Attributes:
         policy: what it gives and accepts; changes hold from the next start.
@@ -41,8 +40,7 @@ class Segw(Role):
             dns_servers=tuple(settings.get("dns_servers", ())),
             protects=tuple(settings.get("protects", ("0.0.0.0/0",))),
             life=settings.get("life", TunnelLife()),
-            ike_suites=settings.get("ike_suites", IKE_SUITES),
-            esp_suites=settings.get("esp_suites", ESP_SUITES),
+            algorithms=settings.get("algorithms", Algorithms.PROFILE),
         )
         self.tunnels: dict[str, str] = {}
         self._listener: TunnelListener | None = None
@@ -55,9 +53,8 @@ class Segw(Role):
         """
         self._listener = await self.host.accept_tunnels(self.policy, self._changed)
         tell_certificate(self.host, self.node, self.policy.identity)
-        suites = (self.policy.ike_suites, self.policy.esp_suites)
-        if suites != (IKE_SUITES, ESP_SUITES):
-            self.host.tell("STAGED", suites=[*suites[0], *suites[1]])
+        if self.policy.algorithms is not Algorithms.PROFILE:
+            self.host.tell("STAGED", algorithms=self.policy.algorithms.value)
 
     def stop(self) -> None:
         """Power is about to go: tunnels end without a word."""
@@ -81,6 +78,13 @@ class Segw(Role):
         """Die, and live no more until `restart`: nobody answers, nobody is told."""
         self.stop()
         self.host.tell("STAGED", hangs=True)
+
+    async def delete_tunnels(self) -> None:
+        """Take all tunnels down in order, as an operator who clears his gateway."""
+        self.host.tell("STAGED", deletes=sorted(self.tunnels))
+        for peer in list(self.tunnels):
+            if self._listener is not None:
+                await self._listener.delete(peer)
 
     def _changed(self, change: TunnelChange) -> None:
         told: dict[str, Any] = {

@@ -42,6 +42,8 @@ class StunClient:
     Attributes:
         machine: the protocol.
         on_datagram: called with each datagram on the primary port that is no STUN.
+        told_host: names the CPE in UDPConnectionRequestAddress instead of its public address, where
+            its owner has a name that follows that; None: it has none.
 
     Args:
         host: all it may ask of the world.
@@ -64,6 +66,7 @@ class StunClient:
         self.port = port
         self.machine = stun.BindingClient(host.random)
         self.on_datagram: Callable[[bytes, Endpoint], None] | None = None
+        self.told_host: str | None = None
         self._mend = mend
         self._changed = changed
         self._drive: Drive | None = None
@@ -71,6 +74,8 @@ class StunClient:
         self._resolving: asyncio.Task[None] | None = None
         self._resolved: tuple[str, str] | None = None
         self._notified_at = -math.inf
+        self._ladder: SidedDrive[stun.Message, stun.LadderEnded, int] | None = None
+        self._raising: asyncio.Task[None] | None = None
         self._held: Timer | None = None
         self._again: Timer | None = None
 
@@ -120,6 +125,7 @@ class StunClient:
     def close(self) -> None:
         """Power is about to go; the parameters stay."""
         self.disconnected()
+        self._take_down()
         drive, self._drive = self._drive, None
         if drive is not None:
             drive.close()
@@ -234,6 +240,11 @@ class StunClient:
             case stun.PhaseChanged(phase, lifetime_s, interval_s):
                 told = {"lifetime_s": round(lifetime_s, 3), "interval_s": round(interval_s, 3)}
                 tell("STUN_PHASE", phase=phase.value, **told)
+            case stun.LadderWanted(rungs_s):
+                self._take_down()
+                if rungs_s:
+                    work = self._raise_ladder(rungs_s)
+                    self._raising = self.host.spawn(work, f"{self.host.name} raises a ladder")
             case stun.Probed(idle_s, alive):
                 tell("STUN_PROBED", idle_s=round(idle_s, 3), alive=alive)
             case stun.NoAnswer(purpose):
@@ -248,8 +259,48 @@ class StunClient:
                 if self.on_datagram is not None:
                     self.on_datagram(data, source)
 
+    # The ladder.
+
+    async def _raise_ladder(self, rungs_s: tuple[float, ...]) -> None:
+        """A port for each rung, and one that asks for them."""
+        server = self.machine.settings.server
+        assert server is not None
+        policy = self.policy.lifetime
+        ladder = stun.Ladder(self.host.random, server, rungs_s, policy)
+        anywhere = dict.fromkeys(ladder.sides, Endpoint("0.0.0.0", 0))
+        try:
+            drive = await SidedDrive.open(ladder, self.host, anywhere, self._climbed, self._mend)
+        except OSError as error:
+            self.host.tell("STUN_LADDER", rungs=0, cause=str(error))
+            self.machine.ladder_ended(0.0, math.inf, self.host.now())
+            self._flush()
+            return
+        self._ladder = drive
+        ladder.begin(self.host.now())
+        drive.flush()
+
+    def _climbed(self, found: stun.LadderEnded) -> None:
+        alive_s, dead_s = found.alive_s, found.dead_s
+        rungs = 0 if self._ladder is None else len(self._ladder.ports) - 1
+        told = {} if dead_s == math.inf else {"dead_s": round(dead_s, 3)}
+        self.host.tell("STUN_LADDER", rungs=rungs, alive_s=round(alive_s, 3), **told)
+        self._take_down()
+        self.machine.ladder_ended(alive_s, dead_s, self.host.now())
+        self._flush()
+
+    def _take_down(self) -> None:
+        """Give the ladder's ports back."""
+        raising, self._raising = self._raising, None
+        if raising is not None and not raising.done():
+            raising.cancel()
+        ladder, self._ladder = self._ladder, None
+        if ladder is not None:
+            ladder.close()
+
     def _determined(self, endpoint: Endpoint, is_translated: bool) -> None:
         """TR-111 2.2.1.3: both parameters say at once what was found; the ACS is told in time."""
+        if is_translated and self.told_host is not None:
+            endpoint = Endpoint(self.told_host, endpoint.port)
         path, value = self._path("UDPConnectionRequestAddress"), authority(endpoint)
         self.host.tell("STUN_BINDING", address=value, nat_detected=is_translated)
         self.tree.assign(self._path("NATDetected"), "1" if is_translated else "0")

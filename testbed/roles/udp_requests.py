@@ -14,10 +14,16 @@ from testbed.protocols.wire import Endpoint
 
 USUAL_PORT = 80
 """Where an address names none (2.2.2.2.2)."""
+Builder = Callable[[str, int, int, str, str, str], UdpConnectionRequest]
+"""As `build`: authority, ts, id, username, cnonce, key."""
 
 
 class UdpRequests:
     """One ACS's requests.
+
+    Attributes:
+        skew_s: how far its clock is ahead; below 0: behind.
+        build: makes the octets of what a request says; a foreign ACS's form may take its place.
 
     Args:
         random: of cnonces.
@@ -25,6 +31,8 @@ class UdpRequests:
     """
 
     def __init__(self, random: Random, date: Callable[[], float]) -> None:
+        self.skew_s = 0.0
+        self.build: Builder = build
         self._random = random
         self._date = date
         self._last_ts: dict[str, int] = {}
@@ -48,10 +56,10 @@ class UdpRequests:
             raise BadInput(f"UDPConnectionRequestAddress {address!r} is not HOST or HOST:PORT")
         number = int(port or USUAL_PORT)
         # AMB-P2-19: one second is one request at most; a clock that was set back locks nobody out.
-        ts = max(int(self._date()), self._last_ts.get(username, 0) + 1)
+        ts = max(int(self._date() + self.skew_s), self._last_ts.get(username, 0) + 1)
         self._last_ts[username] = ts
         self._number += 1
         authority = host if number == USUAL_PORT else f"{host}:{number}"
         cnonce = f"{self._random.getrandbits(64):016X}"
-        made = build(authority, ts, self._number, username, cnonce, password)
+        made = self.build(authority, ts, self._number, username, cnonce, password)
         return Endpoint(host, number), made

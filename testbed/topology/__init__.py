@@ -27,6 +27,7 @@ from testbed.topology.quality import (
 from testbed.topology.wiring import (
     LOOPBACK,
     LOOPBACK_ADDRESSES,
+    Algorithms,
     Attachment,
     By,
     Certificate,
@@ -49,6 +50,7 @@ __all__ = [
     "LOOPBACK",
     "LOOPBACK_ADDRESSES",
     "QUALITIES",
+    "Algorithms",
     "Attachment",
     "By",
     "Certificate",

@@ -26,6 +26,17 @@ class Esp(StrEnum):
     """The kernel, in UDP where there is a NAT on the way."""
 
 
+class Algorithms(Enum):
+    """What a responder of tunnels lets initiators have; they offer what TS 33.310 profiles."""
+
+    PROFILE = "profile"
+    """The same: there is always one in common."""
+    OTHER_IKE = "other-ike"
+    """Others for IKE: there is none in common, and not even an IKE SA."""
+    OTHER_ESP = "other-esp"
+    """Others for ESP only: both sides prove who they are, and there is no tunnel."""
+
+
 class Certificate(Enum):
     """What a node that has names shows who asks for them: one defect each."""
 

@@ -84,6 +84,7 @@ async def test_a_link_that_goes_down_and_up_is_told(wires: Wires) -> None:
 
     wires.netlinks["hms"].set_up("eth0", False)
 
+    assert hnb.carrier("eth0"), "a change is seen once: when it is told"
     assert await changes.get() == ("eth0", False)
     assert not hnb.carrier("eth0")
 
@@ -262,5 +263,7 @@ async def test_who_is_near_answers_arp_and_who_is_unplugged_does_not(wires: Wire
 
     assert await hnb.reaches("eth0", near, within_s=5)
     assert not await hnb.reaches("eth0", "192.0.2.200", within_s=0.05)
+    hnb.clear_address("eth0")
+    assert await hnb.reaches("eth0", near, within_s=5), "who has no address may ask too"
     hms.power_off()
     assert not await hnb.reaches("eth0", near, within_s=0.05)

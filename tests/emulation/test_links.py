@@ -96,28 +96,33 @@ def introduced(network: Network) -> tuple[socket.socket, socket.socket]:
     return udp(network, "near", "10.0.0.1"), udp(network, "far", "10.0.0.2")
 
 
-def sent(network: Network) -> socket.socket:
-    """Who receives the numbered datagrams that are sent here."""
-    near, far = introduced(network)
-    # The last is one of a crowd, as any single one may be lost.
-    for number in [*range(COUNT), *[COUNT] * 20]:
-        near.sendto(struct.pack("!I", number), ("10.0.0.2", 5000))
-    return far
+class Receiver:
+    """Takes the numbered datagrams that are sent here, while they are sent: an ordinary user's
+    socket holds some hundred."""
 
+    def __init__(self, network: Network) -> None:
+        near, self.far = introduced(network)
+        self.came: list[int] = []
+        # The last is one of a crowd, as any single one may be lost.
+        for number in [*range(COUNT), *[COUNT] * 20]:
+            near.sendto(struct.pack("!I", number), ("10.0.0.2", 5000))
+            if number % 50 == 0:
+                while select.select([self.far], [], [], 0)[0]:
+                    self.take()
 
-def number_of_next(far: socket.socket) -> int:
-    assert select.select([far], [], [], WITHIN_S)[0], "nothing more came"
-    number: int = struct.unpack("!I", far.recv(100))[0]
-    return number
+    def take(self) -> int:
+        """The next number."""
+        assert select.select([self.far], [], [], WITHIN_S)[0], f"after {len(self.came)} no more"
+        self.came.append(struct.unpack("!I", self.far.recv(100))[0])
+        return self.came[-1]
 
 
 def carried(network: Network) -> list[int]:
     """The numbers of the datagrams that came, in the order in which they came."""
-    far = sent(network)
-    came: list[int] = []
-    while (number := number_of_next(far)) < COUNT:
-        came.append(number)
-    return came
+    receiver = Receiver(network)
+    while COUNT not in receiver.came[-1:]:
+        receiver.take()
+    return [number for number in receiver.came if number < COUNT]
 
 
 def outcome(seed: str, **quality: object) -> list[int]:
@@ -154,8 +159,10 @@ def test_frames_are_doubled() -> None:
 @in_lab
 def test_frames_are_overtaken_and_none_is_lost() -> None:
     with running(near_and_far(delay_ms=5, reordering=0.1)) as network:
-        far = sent(network)
-        came = [number_of_next(far) for _ in range(COUNT + 20)]
+        receiver = Receiver(network)
+        while len(receiver.came) < COUNT + 20:
+            receiver.take()
+        came = receiver.came
         overtaken = relay_of(network).finish()["wire"]["overtaken"]
 
     assert sum(one > other for one, other in pairwise(came)) > 0
@@ -215,7 +222,8 @@ def near_heard(near: socket.socket) -> bytes | None:
 
 def told_mtu(network: Network) -> bool:
     """Whether near is told of the MTU behind its router, on sending a packet that is too long."""
-    network.nodes["router"].cmd("sysctl -q -w net.ipv4.ip_forward=1")
+    with network.nodes["router"].namespace:
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     near, far = udp(network, "near", "10.0.0.2"), udp(network, "far", "10.0.1.2")
     near.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
     near.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DO)
@@ -246,7 +254,7 @@ def test_who_sends_too_long_packets_is_told_the_mtu() -> None:
 def test_without_icmp_nobody_is_told_the_mtu() -> None:
     with running(routed(Quality(delay_ms=0, icmp=Passage.DROPPED), Quality(mtu=1000))) as network:
         assert not told_mtu(network)
-        assert relay_of(network).finish()["lan"]["refused"] == 1  # what the router told
+        assert relay_of(network).finish()["lan"]["refused"] in (1, 2)  # one for each long packet
 
 
 @in_lab

@@ -45,6 +45,17 @@ def test_it_shows_what_is_wired_to_what() -> None:
     at_the_prompt(talk)
 
 
+def test_links_are_as_slow_as_they_are_set() -> None:
+    def talk(terminal: Terminal) -> None:
+        terminal.ask("hnb power_on")
+        ping = terminal.ask("hnb ping -c2 192.168.1.1")
+        terminal.type("exit\n")
+
+        assert float(ping.split("rtt min")[1].split("= ")[1].split("/")[0]) >= 80
+
+    at_the_prompt(talk, "--set", "link.home.delay_ms=40", "--set", "engine.links=relay")
+
+
 def test_an_hnb_that_gets_power_gets_connected() -> None:
     def talk(terminal: Terminal) -> None:
         before = terminal.ask("hnb ifconfig")

@@ -32,7 +32,7 @@ def test_a_cast_is_programs_by_node_without_those_of_ours() -> None:
         (
             ["outer_dns=bint"],
             "no program of a cast is called 'bint'; did you mean bind or dhclient? "
-            "(bind, coturn, dhclient, dnsmasq, nginx, udhcpc, unbound, vovida)",
+            "(bind, coturn, dhclient, dnsmasq, kea, nginx, udhcpc, unbound, vovida)",
         ),
     ],
     ids=["no_program", "empty_program", "twice", "unknown"],
@@ -59,7 +59,7 @@ def test_a_program_that_cannot_play_the_node_is_refused_and_others_are_named() -
 
     assert str(raised.value) == (
         "bind cannot play gateway, which is a gateway: it plays dns_server; "
-        "a gateway can be played by ours, dnsmasq"
+        "a gateway can be played by ours, dnsmasq, kea"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from testbed.errors import EXIT_OK, MissingFeature, RoleCrashed, Unsupported
 from testbed.external import PROGRAMS, find_program
 from testbed.external.bind import Bind
 from testbed.external.dnsmasq import Dnsmasq
+from testbed.external.kea import Kea
 from testbed.external.nginx import Nginx
 from testbed.external.program import About, ExternalProgram, unconfined
 from testbed.external.udhcpc import answered, read_words
@@ -24,6 +26,7 @@ from testbed.protocols.dm.account import PROVISIONING_WBXML
 from testbed.protocols.dm.proofs import package_mac
 from testbed.protocols.pki import Identity
 from testbed.topology import Node, Topology
+from topologies.association import managed_home
 from topologies.bootstrap import PIN, bootstrap_by_dns
 from topologies.homes import home_on_internet
 
@@ -131,6 +134,39 @@ def test_dnsmasq_refuses_leases_that_it_would_lengthen() -> None:
         "gateway is played by dnsmasq, whose leases last 120 s at least; this run wants 2 s"
     )
     assert raised.value.exit_status == EXIT_OK
+
+
+def kea_configuration(node: Node) -> Any:
+    return json.loads(files(Kea, node)["kea.json"])["Dhcp4"]
+
+
+def test_kea_leases_what_our_gateway_leases() -> None:
+    told = kea_configuration(gateway(lease_s=2))
+    (subnet,) = told["subnet4"]
+
+    assert (subnet["subnet"], subnet["interface"]) == ("192.168.1.0/24", "eth0")
+    assert subnet["pools"] == [{"pool": "192.168.1.100 - 192.168.1.199"}]
+    assert {each["name"]: each["data"] for each in subnet["option-data"]} == {
+        "routers": "192.168.1.1",
+        "domain-name-servers": "203.0.113.53",
+    }
+    assert told["valid-lifetime"] == 2
+    assert told["client-classes"] == []
+
+
+def test_a_managed_kea_tells_its_identity_to_who_tells_a_serial_number() -> None:
+    (told,) = kea_configuration(managed_home().nodes["gateway"])["client-classes"]
+    (option,) = told["option-data"]
+
+    assert told["test"] == "vendor[3561].option[2].exists"
+    assert bytes.fromhex(option["data"]) == bytes.fromhex("00000de916") + (
+        b"\x04\x0600005E\x05\x03GW1\x06\x07Gateway"
+    )
+
+
+def test_kea_is_no_dns_proxy() -> None:
+    with pytest.raises(Unsupported, match="kea, which forwards no DNS queries"):
+        files(Kea, gateway(dns_proxy=True))
 
 
 def test_a_lease_s_words_are_read() -> None:

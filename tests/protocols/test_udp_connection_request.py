@@ -13,6 +13,7 @@ from testbed.protocols.udp_connection_request import (
     build,
     decode,
     signature,
+    signature_of,
 )
 
 KEY = "password"
@@ -115,6 +116,24 @@ def test_without_a_password_nothing_is_authentic() -> None:
     reason = Receiver().refusal(GOOD, "CPE57689", "", NOW_S)
 
     assert reason == "the CPE has no password: nothing can be authentic"
+
+
+def test_a_restart_forgets_the_record_unless_it_is_kept() -> None:
+    volatile, persistent = Receiver(), Receiver(keeps_record=True)
+    for receiver in (volatile, persistent):
+        refusal(GOOD.encode(), receiver)
+        receiver.restarted()
+
+    assert refusal(GOOD.encode(), volatile) is None
+    assert refusal(GOOD.encode(), persistent) == "ts 1120673700 is not greater than 1120673700"
+
+
+def test_the_text_of_the_example_is_the_four_values() -> None:
+    request = decode(EXAMPLE)
+    text = "".join(request.value(name) or "" for name in ("ts", "id", "un", "cn"))
+
+    assert text == "11206737001234CPE57689XTGRWIPC6D3IPXS3"
+    assert signature_of(KEY, text) == GOOD.value("sig")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,11 @@ class HomeScene:
         await self.gateway.start()
         return self
 
+    async def gateway_restarts(self) -> None:
+        """It forgets its leases."""
+        self.gateway.stop()
+        await self.gateway.start()
+
     def dhcp_words(self) -> list[str]:
         """What went over the home: DISCOVER, OFFER, ..."""
         ports = {67, 68}

@@ -84,6 +84,23 @@ async def test_a_static_device_informs_and_is_listed_until_it_answers_no_more() 
 
 
 @virtual_time
+async def test_without_a_dhcp_server_a_static_device_turns_to_its_acs_and_tells_no_gateway() -> (
+    None
+):
+    scene = Association(static=True)
+    scene.device.set_dhcp(attempts=2, first_timeout_s=1.0, keeps_trying=True, pause_s=30.0)
+    await scene.acs.start()
+    await scene.device.start()
+    await asyncio.sleep(10)
+    assert list(scene.acs.devices) == ["DEVICE"]
+    assert scene.device.tree.value("Device.GatewayInfo.SerialNumber") == ""
+
+    await scene.gateway.start()
+    await asyncio.sleep(60)
+    assert scene.acs.associations.of == {PHONE: GATEWAY}
+
+
+@virtual_time
 async def test_a_device_that_answers_stays_listed_through_idle_time_and_renewals() -> None:
     scene = await Association(lease_s=100).settled()
     await asyncio.sleep(1000)

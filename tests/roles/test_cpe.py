@@ -440,3 +440,26 @@ async def test_no_session_without_a_way_to_the_acs() -> None:
 
     assert len(heard["other"]) == 1
     assert HMS_URL != scene.hnb.hms_url == OTHER_URL
+
+
+@virtual_time
+async def test_a_session_whose_way_was_lost_counts_as_a_failed_one() -> None:
+    scene = Scene()
+    heard = listen_to(scene)
+    await scene.discovered()
+    cpe = scene.hnb.cpe
+    resolve, decide = cpe._resolve, scene.other._decide
+
+    def cut(device: Any) -> Any:
+        scene.network.later(cpe.disconnected)
+        return decide(device)
+
+    assert resolve is not None
+    scene.other._decide = cut  # type: ignore[method-assign]  # the way is lost meanwhile
+    cpe.happened("3 SCHEDULED")
+    await asyncio.sleep(10)
+    scene.other._decide = decide  # type: ignore[method-assign]
+    cpe.connected(resolve)
+    await asyncio.sleep(10)
+
+    assert [each.retry_count for each in heard["other"]][-2:] == [0, 1]

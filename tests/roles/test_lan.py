@@ -143,6 +143,46 @@ async def test_a_power_cut_is_not_told_on_the_wire() -> None:
 
 
 @virtual_time
+async def test_an_address_that_somebody_answers_for_is_declined_and_another_one_is_taken() -> None:
+    home = await HomeScene().start()
+    await home.device.start()
+    await asyncio.sleep(5)
+    await home.gateway_restarts()
+    home.hnb.set_dhcp(check_address_s=0.5)
+    await home.hnb.start()
+    await asyncio.sleep(20)
+
+    assert [each["address"] for each in told(home.hnb_host, "DECLINED")] == ["192.168.1.100"]
+    assert home.dhcp_words()[8] == "DECLINE"
+    assert home.hnb_host.addresses == {"eth0": ("192.168.1.101", 24)}
+    assert len(told(home.hnb_host, "CONNECTED")) == 1
+
+
+@virtual_time
+async def test_an_address_that_nobody_answers_for_is_taken_and_kept() -> None:
+    home = await HomeScene().start()
+    home.hnb.set_dhcp(check_address_s=0.5)
+    await home.hnb.start()
+    await asyncio.sleep(400)
+
+    assert home.dhcp_words() == ["DISCOVER", "OFFER", "REQUEST", "ACK", "REQUEST", "ACK"]
+    assert home.hnb_host.addresses == {"eth0": ("192.168.1.100", 24)}
+
+
+@virtual_time
+async def test_power_that_goes_during_the_check_leaves_nothing_behind() -> None:
+    home = await HomeScene().start()
+    home.hnb.set_dhcp(check_address_s=5.0)
+    await home.hnb.start()
+    await asyncio.sleep(1)
+    home.hnb.stop()
+    await asyncio.sleep(20)
+
+    assert home.dhcp_words() == ["DISCOVER", "OFFER", "REQUEST", "ACK"]
+    assert home.hnb_host.addresses == {}
+
+
+@virtual_time
 async def test_an_address_that_is_given_back_is_gone() -> None:
     home = await connected()
     home.hnb.release()

@@ -1,121 +1,197 @@
-"""What two traces of one scenario have in common: every arrow between two nodes, in order."""
+"""What two traces of one scenario have in common: every arrow of every conversation, in order.
+
+A conversation is one TCP connection with both its directions, or the datagrams of one protocol in
+one direction between two ports, on all links that they cross.  Within it the order counts.  The
+conversations of two nodes about one service are compared as a set with repetitions: which of two
+sessions that nothing joins comes first is for the clock, and no spec has a say in it.
+
+Two things depend on how long a run lasts rather than on what it does, and are compared without
+their number: sessions of a periodic Inform in which nothing is asked, and what follows the ladder's
+last step.  A connection that is still open when a run ends is compared as far as it went there.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import re
-from collections.abc import Iterator, Mapping
-from enum import Enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+from testbed.protocols.cwmp import rpc
+from testbed.protocols.cwmp.delivery import PERIODIC
 from testbed.protocols.wire import Endpoint
 from testbed.trace.arrow import Arrow
+from testbed.trace.record import Record
 from testbed.trace.trace import Trace
+from tests.simulation.labels import Labels, service_of
+from tests.simulation.plain import Plain
 
-DIFFER = {
-    "source_port": "drawn",
-    "destination_port": "drawn, where it answers",
-    "tag": "of SCTP: drawn",
-    "initiate_tag": "of SCTP: drawn",
-    "initial_tsn": "of SCTP: drawn",
-    "checksum": "over what is drawn",
-    "xid": "of DHCP: drawn anew",
-    "transaction_id": "drawn anew by every client",
-    "id": "of a DNS query: drawn anew",
-    "random": "of a hello: a nonce",
-    "raw": "the octets with those nonces in them",
-    "encoded": "likewise",
-    "elapsed_s": "time",
-    "seconds": "time",
-    "initiator_spi": "drawn",
-    "responder_spi": "drawn",
-}
-"""Fields of messages that no two runs have in common, and why."""
-
-OCTETS = {
-    ("KeyExchange", "data"): "a public value",
-    ("Nonce", "data"): "a nonce",
-    ("Authentication", "data"): "a signature",
-    ("Certificate", "data"): "its dates, and by them its octets, are those of the run",
-    ("CertificateRequest", "data"): "a digest of a key",
-    ("Encrypted", "data"): "what is inside is compared",
-    ("Proposal", "spi"): "drawn",
-    ("Delete", "spis"): "drawn",
-    ("Notify", "spi"): "drawn",
-    ("Notify", "data"): "digests of addresses, with what is drawn",
-    ("InitAck", "parameters"): "a cookie",
-}
-"""Fields of one kind of message or payload that no two runs have in common, and why."""
 OUTSIDE = ("EspPacket", "NatKeepalive")
 """How many there are depends on how TCP inside acknowledges."""
-
-# In the text of an HTTP message: dates, session cookies, nonces, and what each run draws.
-_TEXTS = (
-    (re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?([+-]\d\d:\d\d)?"), b"<time>"),
-    (re.compile(rb"[0-9a-fA-F]{16,}"), b"<drawn>"),
-    (re.compile(rb"\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"), b"<date>"),
-)
 _SHORTER_THAN_MATTERS = ("arp", "icmp")
+_STREAMS = ("tcp", "tls")
+_IDLE_SESSION = 4
+"""Arrows of a session in which nothing is asked: the Inform, an empty POST, and their answers."""
 
-Told = tuple[str, str, str, tuple[str, ...], Any]
-
-
-def plain(value: Any) -> Any:
-    """A message as plain data, without what differs."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        if isinstance(value, Endpoint):
-            return value.address
-        return {
-            "": type(value).__name__,
-            **{
-                each.name: plain(getattr(value, each.name))
-                for each in dataclasses.fields(value)
-                if each.name not in DIFFER and (type(value).__name__, each.name) not in OCTETS
-            },
-        }
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
-    if isinstance(value, str):
-        return plain(value.encode()).decode()
-    if isinstance(value, (bytes, bytearray)):
-        for pattern, word in _TEXTS:
-            value = pattern.sub(word, bytes(value))
-        return value
-    return value
+Ends = frozenset[Endpoint]
+Told = tuple[str, str, str, str, tuple[Any, ...], Any]
+"""Who to whom, transport, type, marks, hops, and all that it says."""
+Between = tuple[str, ...]
+"""Whom and which service a conversation is of."""
 
 
-def told(trace: Trace, until: int | None = None) -> dict[tuple[str, str], list[Told]]:
-    """By origin and end: every arrow with a message, in order; those that begin up to a record."""
-    found: dict[tuple[str, str], list[Told]] = {}
+@dataclass
+class Conversation:
+    """Arrows that are in order.
+
+    Attributes:
+        between: whom, and which service.
+        arrows: each as it is told.
+        due: how many of them began up to the ladder's last step.
+        is_periodic: whether it is a session that a period began.
+        is_open: whether it is a connection that nobody had closed when the run ended.
+    """
+
+    between: Between
+    arrows: list[Told] = field(default_factory=list)
+    due: int = 0
+    is_periodic: bool = False
+    is_open: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is a periodic session in which nothing is asked."""
+        return self.is_periodic and len(self.arrows) <= _IDLE_SESSION
+
+    def differs(self, other: Conversation) -> int | None:
+        """The place of the first arrow that is another one; None: none of those that are due."""
+        for place in range(max(len(self.arrows), len(other.arrows))):
+            here, there = self._at(place), other._at(place)
+            if here is None or there is None:
+                short = self if here is None else other
+                is_due = place < max(self.due, other.due)
+                return place if is_due and not short.is_open else None
+            if here != there:
+                return place
+        return None
+
+    def _at(self, place: int) -> Told | None:
+        return self.arrows[place] if place < len(self.arrows) else None
+
+    def difference(self, other: Conversation, place: int) -> str:
+        """In words: this one is of the emulation."""
+        here, there = self._at(place), other._at(place)
+        return (
+            f"{_name(self.between)}, arrow {place + 1} of {len(self.arrows)} and "
+            f"{len(other.arrows)}:\n  emulation  {_shown(here)}\n  simulation {_shown(there)}\n"
+            f"  where      {_where(here, there)}"
+        )
+
+
+class _Connections:
+    """Which endpoints belong to one connection, on all links and on both sides of a NAT.
+
+    Attributes:
+        closed: those that both sides have ended, or one has reset.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._known: dict[Ends, Ends] = {}
+        for arrow in trace.arrows:
+            ends = [_ends(hop) for hop in arrow.hops if hop.transport in _STREAMS]
+            for one, other in pairwise(ends):
+                first, second = self.of(one), self.of(other)
+                if first != second:
+                    self._known[second] = first
+        ended: dict[Ends, set[str]] = {}
+        for arrow in trace.arrows:
+            if arrow.first.transport in _STREAMS and arrow.first.marks & {"FIN", "RST"}:
+                by = {arrow.origin} if "FIN" in arrow.first.marks else {arrow.origin, "reset"}
+                ended.setdefault(self.of(_ends(arrow.first)), set()).update(by)
+        self.closed = {ends for ends, by in ended.items() if len(by) > 1}
+
+    def of(self, ends: Ends) -> Ends:
+        """The same for every pair of endpoints that the connection has on a link."""
+        while ends in self._known:
+            ends = self._known[ends]
+        return ends
+
+
+def _ends(record: Record) -> Ends:
+    return frozenset(end for end in (record.source, record.destination) if end is not None)
+
+
+def told(trace: Trace, until: int | None = None) -> list[Conversation]:
+    """Every conversation with a message in it, by its first arrow.
+
+    Args:
+        trace: of one run.
+        until: record of the ladder's last step; None: all is due.
+    """
+    labels = Labels(trace.records)
+    plain = Plain(labels)
+    connections = _Connections(trace)
+    found: dict[Any, Conversation] = {}
     for arrow in trace.arrows:
-        if arrow.first.is_event or arrow.first.transport in _SHORTER_THAN_MATTERS:
+        first = arrow.first
+        if first.is_event or first.transport in _SHORTER_THAN_MATTERS:
             continue
-        if until is not None and arrow.first.number > until:
-            continue
-        found.setdefault((arrow.origin, str(arrow.end)), []).extend(_told(arrow))
-    return {pair: arrows for pair, arrows in sorted(found.items()) if arrows}
+        for said in _told(arrow, plain, labels):
+            between, key = _place(arrow, connections)
+            conversation = found.setdefault(key, Conversation(between))
+            conversation.is_open = first.transport in _STREAMS and key not in connections.closed
+            conversation.arrows.append(said)
+            conversation.due += until is None or first.number <= until
+            inform = first.find(rpc.Inform)
+            if inform is not None:
+                conversation.is_periodic = {each.code for each in inform.events} == {PERIODIC}
+    return list(found.values())
 
 
-def _told(arrow: Arrow) -> Iterator[Told]:
+def _place(arrow: Arrow, connections: _Connections) -> tuple[Between, Any]:
+    """Whom and what the arrow's conversation is about, and what tells it from its like."""
+    first = arrow.first
+    if first.transport in _STREAMS:
+        nodes = sorted((arrow.origin, str(arrow.end)))
+        return (*nodes, _service("tcp", first)), connections.of(_ends(first))
+    way = (arrow.origin, str(arrow.end))
+    service = _service(first.transport, first)
+    if arrow.end is None:  # a broadcast: DHCP's client has no address of its own yet
+        return (*way, service), (way, service)
+    protocol = type(arrow.message).__module__  # STUN and Connection Requests share two ports
+    return (*way, service), (way, protocol, first.source, first.destination)
+
+
+def _service(transport: str, record: Record) -> str:
+    if record.source is None or record.destination is None:
+        return transport
+    return f"{transport} {service_of(record.source, record.destination)}"
+
+
+def _told(arrow: Arrow, plain: Plain, labels: Labels) -> Iterator[Told]:
     message = arrow.message
     error = next((hop.error for hop in arrow.hops if hop.error is not None), None)
     if (message is None and error is None) or type(message).__name__ in OUTSIDE:
         return
     carried = next((hop.carried for hop in arrow.hops if hop.carried), ())
-    links = tuple(hop.link for hop in arrow.hops)
     said = [plain(message), *(plain(each) for each in carried)]
     if error is not None:
         said.append(str(error))
     yield (
+        f"{arrow.origin} -> {arrow.end}",
         arrow.first.transport,
         type(message).__name__,
         " ".join(sorted(arrow.first.marks & {"tap", "fragment"})),
-        links,
+        tuple(_hop(hop, labels) for hop in arrow.hops),
         said,
+    )
+
+
+def _hop(hop: Record, labels: Labels) -> tuple[str, ...]:
+    transport = "udp" if hop.transport == "udp" else "tcp"
+    return (
+        hop.link,
+        *(labels.endpoint(end, transport) for end in (hop.source, hop.destination) if end),
     )
 
 
@@ -131,25 +207,47 @@ def first_difference(
             had the time for.
         until_other: likewise in the other one.
     """
-    ours, theirs = told(one), told(other)
-    ours_due, theirs_due = told(one, until), told(other, until_other)
-    for pair in sorted({*ours, *theirs}):
-        left, right = ours.get(pair, []), theirs.get(pair, [])
-        due = max(len(ours_due.get(pair, [])), len(theirs_due.get(pair, [])))
-        for place in range(due):
-            here = left[place] if place < len(left) else None
-            there = right[place] if place < len(right) else None
-            if here != there:
-                return (
-                    f"{pair[0]} -> {pair[1]}, arrow {place + 1} of {len(left)} and {len(right)}:\n"
-                    f"  emulation  {_shown(here)}\n  simulation {_shown(there)}\n"
-                    f"  where      {_where(here, there)}"
-                )
+    ours, theirs = told(one, until), told(other, until_other)
+    for between in dict.fromkeys(each.between for each in (*ours, *theirs)):
+        left, right = (
+            [each for each in all_ if each.between == between] for all_ in (ours, theirs)
+        )
+        _pair(left, right)
+        if left or right:
+            return _first_of(left, right)
     return ""
 
 
+def _pair(left: list[Conversation], right: list[Conversation]) -> None:
+    """Take away what both have, and what need not be there."""
+    for same in (True, False):  # the same to the end before those of which one was cut short
+        for ours in list(left):
+            for theirs in right:
+                if ours.arrows == theirs.arrows if same else ours.differs(theirs) is None:
+                    left.remove(ours)
+                    right.remove(theirs)
+                    break
+    for each in (left, right):
+        each[:] = [one for one in each if one.due and not one.is_idle]
+
+
+def _first_of(left: list[Conversation], right: list[Conversation]) -> str:
+    """The first difference of what has no like on the other side."""
+    nobody = Conversation((left or right)[0].between)
+    ours, theirs = (each[0] if each else nobody for each in (left, right))
+    place = ours.differs(theirs)
+    assert place is not None
+    return ours.difference(theirs, place)
+
+
+def _name(between: Between) -> str:
+    return f"{between[0]} and {between[1]} by {between[2]}"
+
+
 def _shown(arrow: Told | None) -> str:
-    return "nothing" if arrow is None else f"{arrow[0]} {arrow[1]} over {', '.join(arrow[3])}"
+    if arrow is None:
+        return "nothing"
+    return f"{arrow[0]}: {arrow[1]} {arrow[2]} over {', '.join(hop[0] for hop in arrow[4])}"
 
 
 def _where(here: Any, there: Any, path: str = "") -> str:
@@ -162,4 +260,7 @@ def _where(here: Any, there: Any, path: str = "") -> str:
         for place, (one, other) in enumerate(zip(here, there, strict=False)):
             if one != other:
                 return _where(one, other, f"{path}[{place}]")
+    if isinstance(here, bytes) and isinstance(there, bytes):
+        same = next((i for i, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), 0)
+        here, there = here[max(0, same - 100) :], there[max(0, same - 100) :]
     return f"{path}: {str(here)[:300]!r} and {str(there)[:300]!r}"

@@ -10,8 +10,9 @@ import pytest
 
 from testbed.engines.simulation.clock import SimulationLoop, run
 from testbed.errors import BadInput, LocalError
+from testbed.host import Stream
 from testbed.protocols.wire import BROADCAST, Endpoint
-from testbed.topology import Nat, Quality, Topology
+from testbed.topology import Nat, Passage, Quality, Topology
 from testbed.trace.packets import Arp, Icmp
 from tests.simulation.ground import ANY, Ground, in_virtual_time, pair, two_hosts
 
@@ -376,6 +377,46 @@ async def test_translation_needs_an_inside() -> None:
 
     with pytest.raises(BadInput, match="inside interfaces other than the outside one"):
         ground.host("gateway").translate(Nat.MASQUERADE, [], "eth1")
+
+
+@in_virtual_time
+async def test_tcp_learns_of_a_link_on_its_way_that_takes_shorter_packets_only() -> None:
+    came = await over_a_narrow_link(Passage.PASSED)
+
+    assert came == 5000
+
+
+@in_virtual_time
+async def test_without_icmp_a_narrow_link_is_a_black_hole() -> None:
+    came = await over_a_narrow_link(Passage.DROPPED)
+
+    assert came == 0
+
+
+async def over_a_narrow_link(icmp: Passage) -> int:
+    """So many octets of 5000 get through a link in the middle whose MTU nobody else has."""
+    net = Topology("a narrow link between two translators")
+    lan = net.link("lan", "10.0.0.0/24", icmp=icmp)
+    narrow = net.link("narrow", "10.0.1.0/24", mtu=800)
+    outside = net.link("outside", "203.0.113.0/24")
+    net.node("hnb", lan.at(2), router="10.0.0.1")
+    net.node("gateway", lan.at(1), narrow.at(2), router="10.0.1.1")
+    net.node("carrier", narrow.at(1), outside.at(100))
+    net.node("server", outside.at(20))
+    ground = Ground(net)
+    for each in ("gateway", "carrier"):
+        ground.host(each).translate(Nat.MASQUERADE, ["eth0"], "eth1")
+    came = bytearray()
+
+    async def take(stream: Stream) -> None:
+        while data := await stream.receive():
+            came.extend(data)
+
+    await ground.host("server").listen(Endpoint("0.0.0.0", 7547), take)
+    stream = await ground.host("hnb").connect(Endpoint("203.0.113.20", 7547))
+    await stream.send(bytes(5000))
+    await asyncio.sleep(10)
+    return len(came)
 
 
 def test_a_quality_out_of_its_range_is_told() -> None:

@@ -32,7 +32,7 @@ from testbed.conformance.associations import (
     values_seen,
 )
 from testbed.conformance.check import check
-from testbed.conformance.reading import staged
+from testbed.conformance.reading import events_of, staged
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import dhcp
@@ -204,7 +204,7 @@ def same_gateway_again_needs_nothing(trace: Trace) -> Iterator[Finding]:
         made = _decision_after(trace, claim, *DECISIONS)
         same = prior.get(key) == str(claim.gateway) and bool(claim.gateway)
         if same and claim.acs is not None:
-            asked = _asked_after(trace, claim)
+            asked = _asked_before(trace, claim, made)
             if asked is not None:
                 yield fault(asked, f"{claim.acs} asks {claim.gateway}, which is known already")
             elif made is not None and made.message.name != "ASSOCIATION_KEPT":
@@ -217,14 +217,15 @@ def same_gateway_again_needs_nothing(trace: Trace) -> Iterator[Finding]:
             prior[key] = _fields(made).get("gateway")
 
 
-def _asked_after(trace: Trace, claim: Claim) -> Record | None:
-    """A Connection Request to the claimed gateway after a claim."""
+def _asked_before(trace: Trace, claim: Claim, made: Record | None) -> Record | None:
+    """A Connection Request to the claimed gateway between a claim and its decision."""
     node = gateway_of(trace, claim.gateway, claim.acs)
     if node is None or claim.acs is None:
         return None
     for acs in sorted(coupled(trace, claim.acs)):
         for asked in connection_requests(trace, acs, node):
-            if asked.number > claim.record.number:
+            is_over = made is not None and asked.number > made.number
+            if asked.number > claim.record.number and not is_over:
                 return asked
     return None
 
@@ -378,22 +379,35 @@ def tampering_is_detected(trace: Trace) -> Iterator[Finding]:
 
     Violation: associated as valid though the identity in DHCP is not the sender's own.
     """
-    tampered = [each for each in gateways(trace) if staged(trace, each, "gateway_identity")]
-    tampered += [
-        each
-        for each in dict.fromkeys(claim.device for claim in claims(trace))
-        if staged(trace, each, "vendor_identity")
-    ]
+    tampered = _tampered(trace)
     if not tampered:
         return
+    since = min(tampered.values())
     for acs in acss(trace):
         for record in decisions(trace, acs, "ASSOCIATED", "ASSOCIATION_REFUSED", "GATEWAY_UNKNOWN"):
+            if record.number < since:
+                continue
             if record.message.name != "ASSOCIATED":
                 yield ok(record, f"{acs} does not associate")
             elif _validates(record):
-                yield fault(record, f"{acs} associates, though {tampered[0]}'s identity is changed")
+                who = next(iter(tampered))
+                yield fault(record, f"{acs} associates, though {who}'s identity is changed")
             else:
                 yield ok(record, f"{acs} does not validate, and says so: unprotected")
+
+
+def _tampered(trace: Trace) -> dict[str, int]:
+    """Whose identity in DHCP is made another than its own, and from which record on."""
+    found: dict[str, int] = {}
+    claimants = dict.fromkeys(claim.device for claim in claims(trace))
+    for node, what in (
+        *((each, "gateway_identity") for each in gateways(trace)),
+        *((each, "vendor_identity") for each in claimants),
+    ):
+        for record in events_of(trace, node, "STAGED"):
+            if what in _fields(record) and "only_in" not in _fields(record):
+                found.setdefault(node, record.number)
+    return found
 
 
 @check("TR111-1.3-S2", needs=("proxy", "proxy_filtered"), observed="told")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from testbed.conformance.associations import (
     answers,
@@ -91,7 +92,8 @@ def other_means_use_inform(trace: Trace) -> Iterator[Finding]:
     for device in devices(trace):
         asked = requests(trace, device)
         # Whoever holds an address when it first asks has it by other means.
-        static = trace.addresses.addresses_of(device, None, asked[0].time_ns) if asked else []
+        held = trace.addresses.addresses_of(device, None, asked[0].time_ns) if asked else []
+        static = [each for each in held if not ip_address(each).is_loopback]
         for record in asked if static else ():
             message = record.message
             if isinstance(message, dhcp.Inform) and message.client_address in static:

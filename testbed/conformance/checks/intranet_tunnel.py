@@ -72,10 +72,9 @@ def secure_connection_carries_it_all(trace: Trace) -> Iterator[Finding]:
 def _failed(trace: Trace, attempt: Attempt) -> Iterator[Finding]:
     """Why a try has come to nothing, where that is seen and nobody wants it."""
     shown = _shown_to(trace, attempt)
-    if (shown is not None and shown.is_meant) or staged(trace, attempt.responder, "hangs"):
+    wanted = any(staged(trace, attempt.responder, what) for what in ("hangs", "algorithms"))
+    if wanted or (shown is not None and shown.is_meant):
         return
-    if staged(trace, attempt.responder, "suites"):
-        return  # it is to accept nothing that an HNB offers
     if staged(trace, attempt.initiator, "clock"):
         return  # no certificate is valid to it
     for record in attempt.said:
@@ -83,11 +82,30 @@ def _failed(trace: Trace, attempt: Attempt) -> Iterator[Finding]:
             yield fault(record, f"no tunnel: {', '.join(record.message.errors)}")
             return
     again = attempt.unanswered
+    if again is not None and _got_lost(trace, attempt, again):
+        return  # on its way, whoever is to blame for that
     if again is not None:
         yield fault(again, f"no tunnel: {again.message.exchange_name} is repeated, unanswered")
     else:
         for told in _refusals(trace, attempt):
             yield fault(told, f"no tunnel: {told.summary()}")
+
+
+def _got_lost(trace: Trace, attempt: Attempt, again: Record) -> bool:
+    """Whether all copies of a request got lost on their way, or its answer did."""
+    kind, number = type(again.message), again.message.message_id
+    about = {"initiator_spi": again.message.initiator_spi, "message_id": number}
+    answers = (each for each in trace.all(kind, **about) if each.message.is_response)
+    if any(trace.arrow_of(each).delivered is False for each in answers):
+        return True
+    copies = [
+        trace.arrow_of(each)
+        for each in attempt.said
+        if each.sender == attempt.initiator
+        and isinstance(each.message, kind)
+        and each.message.message_id == number
+    ]
+    return not any(each.reached and each.delivered is not False for each in copies)
 
 
 @check("32583-5.1.1-2.3-residue")

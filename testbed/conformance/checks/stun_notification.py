@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from testbed.conformance.bindings import ADDRESS, USERNAME, cpes, seconds, transactions, value_at
 from testbed.conformance.check import check
 from testbed.conformance.probes import probes
-from testbed.conformance.reading import events_of
+from testbed.conformance.reading import events_of, has_lost
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
@@ -15,6 +16,7 @@ from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 VALUE_CHANGE = "4 VALUE CHANGE"
+ACTIVE = 2
 NOTIFIED_S = 1.5
 """Within which a session begins; no notification limit is set here."""
 LONGEST_DELAY_S = 60.0
@@ -38,6 +40,25 @@ def _notified(trace: Trace, cpe: str) -> Iterator[tuple[Record, str]]:
                 yield inform, each.value
 
 
+def limit_s(trace: Trace, cpe: str, moment: Record) -> float:
+    """UDPConnectionRequestAddressNotificationLimit, as the ACS has set it."""
+    return float(value_at(trace, cpe, f"{ADDRESS}NotificationLimit", moment) or 0)
+
+
+def is_active(trace: Trace, cpe: str, name: str, moment: Record) -> bool:
+    """Whether the ACS has asked for active notification of a parameter of ManagementServer."""
+    active = False
+    for session in sessions(trace, cpe):
+        for each in session.calls(rpc.SetParameterAttributes):
+            message = each.call.find(rpc.SetParameterAttributes)
+            if message is None or not each.done or each.call.number > moment.number:
+                continue
+            for change in message.parameters:
+                if change.name.endswith(f".{name}") and change.notification_change:
+                    active = change.notification == ACTIVE
+    return active
+
+
 @check("TR111-2.2.1.3-C14")
 def bindings_are_notified(trace: Trace) -> Iterator[Finding]:
     """Each new binding is in an Inform with "4 VALUE CHANGE", soon after it was learnt."""
@@ -49,10 +70,15 @@ def bindings_are_notified(trace: Trace) -> Iterator[Finding]:
             if success is None or not each.is_primary or mapped in (None, known, each.source):
                 continue
             known = mapped
+            if not is_active(trace, cpe, ADDRESS, success):
+                continue
+            within_s = NOTIFIED_S + limit_s(trace, cpe, success)
             said = [r for r, v in _notified(trace, cpe) if r.number > success.number]
-            if said and seconds(success, said[0]) <= NOTIFIED_S:
+            if said and seconds(success, said[0]) <= within_s:
                 yield ok(said[0], str(mapped))
-            elif seconds(success, trace.records[-1]) > NOTIFIED_S:
+            elif has_lost(trace, cpe, success, said[0] if said else trace.records[-1]):
+                continue  # the Inform, or what had to come before it, has to be sent again
+            elif seconds(success, trace.records[-1]) > within_s:
                 yield fault(success, f"{mapped} is new, and no Inform says so")
 
 
@@ -66,12 +92,11 @@ def notifications_wait_for_a_cause_only(trace: Trace) -> Iterator[Finding]:
             said = next((record for record in told if record.number > success.number), None)
             if said is None:
                 continue  # whether it is told at all is judged elsewhere
-            limit_s = float(value_at(trace, cpe, f"{ADDRESS}NotificationLimit", success) or 0)
             delay_s = seconds(success, said)
-            over_s = delay_s - max(limit_s, NOTIFIED_S)
-            if over_s <= 0 or (over_s <= LONGEST_DELAY_S and _has_cause(trace, cpe, success)):
+            over_s = delay_s - max(limit_s(trace, cpe, success), NOTIFIED_S)
+            if over_s <= 0 or (over_s <= LONGEST_DELAY_S and _has_cause(trace, cpe, said)):
                 yield ok(said, f"{mapped}, after {delay_s:.3f} s")
-            else:
+            elif not has_lost(trace, cpe, success, said):
                 yield fault(said, f"{mapped} is told {delay_s:.3f} s after it was learnt")
 
 
@@ -101,6 +126,60 @@ def _has_cause(trace: Trace, cpe: str, moment: Record) -> bool:
     if phases:
         return bool(phases[-1].message.fields.get("phase") == "discovery")
     return any(is_recent(each.record) for each in probes(trace, cpe))
+
+
+TIMER_S = 0.02
+"""A timer is not finer."""
+
+
+@check("TR111-2.2.1.3-C15", needs=("limited",))
+def notifications_keep_their_limit(trace: Trace) -> Iterator[Finding]:
+    """Two notifications of the address are no closer than the limit; the one that was held back
+    tells the latest value."""
+    for cpe in cpes(trace):
+        bindings = [*_learnt(trace, cpe)]
+        for (before, _), (after, value) in pairwise(_notified(trace, cpe)):
+            limit, passed_s = limit_s(trace, cpe, before), seconds(before, after)
+            known = [mapped for success, mapped in bindings if success.number < after.number]
+            if limit <= 0 or not known:
+                continue
+            if passed_s < limit - TIMER_S:
+                yield fault(after, f"after {passed_s:.3f} s, the limit is {limit:g} s")
+            elif value != known[-1]:
+                yield fault(after, f"it tells {value}, the binding is {known[-1]}")
+            else:
+                yield ok(after, f"after {passed_s:.3f} s, the limit is {limit:g} s")
+
+
+@check(
+    "TR111-2.3-S2",
+    needs_in={
+        "nat_binding_change_notification": ("flapping",),
+        "nat_binding_change_loss": ("flapping",),
+    },
+)
+def limit_bounds_the_work(trace: Trace) -> Iterator[Finding]:
+    """While bindings change all the time an ACS that has set a limit is told no more often than
+    that allows; how long its knowledge is outdated is the price."""
+    for cpe in cpes(trace):
+        learnt = [*_learnt(trace, cpe)]
+        told = [record for record, _ in _notified(trace, cpe)]
+        limit = limit_s(trace, cpe, trace.records[-1])
+        if limit <= 0 or len(learnt) <= MOST_CHANGES or not told:
+            continue
+        passed_s = seconds(told[0], told[-1])
+        most = int((passed_s + TIMER_S) / limit) + 1
+        stale_s = [
+            seconds(success, record)
+            for success, _ in learnt
+            for record in [next((r for r in told if r.number > success.number), None)]
+            if record is not None
+        ]
+        counted = f"{len(learnt)} changes and {len(told)} notifications in {passed_s:.1f} s"
+        if len(told) > most:
+            yield fault(told[most], f"{counted}: {most} are allowed by {limit:g} s")
+        else:
+            yield ok(told[-1], f"{counted}; outdated for up to {max(stale_s):.1f} s")
 
 
 @check("TR111-2.2.2.2.2-A8", "TR111-2.2.3-F6")

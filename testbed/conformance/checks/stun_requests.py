@@ -101,10 +101,11 @@ def marked_requests_name_the_cpe(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.1.3-C6", "TR111-2.2.1-C4")
 def changes_are_told_at_once(trace: Trace) -> Iterator[Finding]:
-    """The next packet from the primary endpoint after a response that shows a first or another
+    """The next request from the primary endpoint after a response that shows a first or another
     translated binding is marked and has BINDING-CHANGE, within a second (AMB-P2-30).
 
-    Responses to BINDING-CHANGE itself that show nothing new ask for nothing.
+    Responses to BINDING-CHANGE itself that show nothing new ask for nothing.  A copy of a request
+    that was under way already is no next one: it may cross the response.
     """
     for cpe in cpes(trace):
         known = None
@@ -117,7 +118,7 @@ def changes_are_told_at_once(trace: Trace) -> Iterator[Finding]:
             is_first, known = known is None, mapped
             if is_first and mapped == transaction.source:
                 continue  # AMB-P2-09: without translation it is left to the CPE
-            later = [r for each in primary for r in each.copies if r.number > success.number]
+            later = [each.first for each in primary if each.first.number > success.number]
             following = min(later, key=lambda record: record.number, default=None)
             if following is None:
                 if _lasts(trace, success, AT_ONCE_S):
@@ -183,9 +184,9 @@ def discovery_and_probes_have_a_port_each(trace: Trace) -> Iterator[Finding]:
         primary = next((each.source.port for each in every if not each.is_probe), None)
         for each in every:
             is_same = each.source.port == primary
-            if is_same != each.is_probe:
+            if is_same != each.is_test:
                 yield ok(each.first)
-            elif each.is_probe:
+            elif each.is_test:
                 yield fault(each.first, f"a test comes from port {primary}, as all else does")
             else:
                 yield fault(each.first, f"it comes from {each.source}, the first from {primary}")

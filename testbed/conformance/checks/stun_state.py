@@ -163,6 +163,20 @@ def address_has_its_form(trace: Trace) -> Iterator[Finding]:
                 yield fault(reading.record, f"{ADDRESS} is {reading.value!r}, no host:port")
 
 
+@check("TR111-2.2.4-T6-1c", observed="read back")
+def port_is_left_out_only_where_it_is_80(trace: Trace) -> Iterator[Finding]:
+    """A value without a port says that the binding's port is 80."""
+    for reading, known in _told(trace, ADDRESS):
+        mapped = [each.port for transaction in known if (each := _mapped(transaction)) is not None]
+        if ":" in reading.value or IMPLICIT_PORT in mapped:
+            yield ok(reading.record, reading.value)
+        else:
+            yield fault(
+                reading.record,
+                f"{ADDRESS} is {reading.value!r}, the binding's port is {mapped[-1]}",
+            )
+
+
 @check("TR111-2.2.4-T6-5b", observed="read back")
 def server_port_defaults_to_stun_s(trace: Trace) -> Iterator[Finding]:
     """STUNServerPort is 3478 as long as nobody has set it."""

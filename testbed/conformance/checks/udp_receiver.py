@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from testbed.conformance.asked import BOOT, MALFORMED
 from testbed.conformance.check import check
 from testbed.conformance.index import remembered
 from testbed.conformance.verdict import Finding, fault, ok
@@ -19,7 +20,6 @@ from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
 
 TAKEN, IGNORED = "UDP_REQUEST_TAKEN", "UDP_REQUEST_IGNORED"
-MALFORMED = "it cannot be cut into a request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,15 @@ def _answers(trace: Trace) -> list[Answered]:
         is_request = isinstance(record.message, UdpConnectionRequest) or bool(record.error)
         if letters and is_request and record.receiver in known:
             waiting.setdefault(str(record.receiver), []).append(record)
+        inform = record.find(rpc.Inform)
+        if inform is not None and any(each.code == BOOT for each in inform.events):
+            # What it holds from before is judged elsewhere: the text leaves it free.
+            receiver, told = known.setdefault(trace.arrow_of(record).origin, (Receiver(), {}))
+            known[trace.arrow_of(record).origin] = (Receiver(), told)
         event = record.message
         if not isinstance(event, Event) or record.sender not in known:
             continue
         receiver, told = known[record.sender]
-        if event.name == "REBOOT":
-            receiver.last_ts, receiver.last_id = 0, None
         if event.name in (TAKEN, IGNORED) and waiting.get(record.sender):
             datagram = waiting[record.sender].pop(0)
             request, reason = datagram.message, MALFORMED
@@ -72,7 +75,10 @@ def _answers(trace: Trace) -> list[Answered]:
             if isinstance(request, UdpConnectionRequest):
                 name = told.get("ConnectionRequestUsername", "")
                 password = told.get("ConnectionRequestPassword", "")
+                before = (receiver.last_ts, receiver.last_id)
                 reason = receiver.refusal(request, name, password, 0.0)  # type: ignore[assignment]
+                if event.name == IGNORED:  # maybe by a window of time
+                    receiver.last_ts, receiver.last_id = before
                 ts = request.value("ts")
             found.append(Answered(datagram, record, reason, (record.sender, ts) in wrong))
             if reason is not None:

@@ -47,6 +47,13 @@ class CarrierWatch:
                 self._up[interface] = up
         self._loop.add_reader(self._socket, self._readable)
 
+    def is_up(self, interface: str) -> bool:
+        """Whether it is up by what has been told: what comes later is a change that will be told.
+
+        To ask the kernel anew would see some changes twice, here and by `changed`.
+        """
+        return self._up.get(interface, False)
+
     def _ask_all(self) -> None:
         body = struct.pack("=BxHiII", 0, 0, 0, 0, 0)
         self._socket.send(struct.pack("=IHHII", 32, _GET_LINK, _REQUEST | _DUMP, 0, 0) + body)

@@ -70,7 +70,7 @@ _FEATURES = (
     _Feature(
         "netem",
         "netem",
-        "no delay and loss by the kernel on links (tc)",
+        "links that delay or lose are carried by our own relay (docs/links.md)",
         f"sudo modprobe sch_netem || {{ {_DEBIAN_KERNEL}; }}",
     ),
     _Feature(

@@ -184,7 +184,12 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
     # Links
 
     def carrier(self, interface: str) -> bool:
-        """Whether the interface's link is up: the cable is in and frames pass."""
+        """Whether the interface's link is up: the cable is in and frames pass.
+
+        Where changes are watched, it is what the watch has told so far.
+        """
+        if self._carrier_watch is not None:
+            return self._carrier_watch.is_up(interface)
         state = self._netlink.link(interface)
         return state.carrier and state.ready
 
@@ -193,6 +198,8 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
         self.require_power()
         self._carrier_callbacks.append(callback)
         if self._carrier_watch is None:
+            for interface in self.interfaces:  # to ask makes the kernel settle what it puts off
+                self._netlink.link(interface)
             self._carrier_watch = CarrierWatch(self.namespace, self._carrier_changed)
 
     def _carrier_changed(self, interface: str, up: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from contextlib import suppress
 
 from testbed.engines.emulation.namespace import Namespace
@@ -17,7 +18,8 @@ from testbed.engines.emulation.packets import (
 )
 from testbed.engines.emulation.ports import close_aside
 
-_READY_TRIES = 1000
+_READY_WITHIN_S = 5.0
+"""The kernel's own worker does it, in less than a millisecond where it gets a processor."""
 _ETHERNET_BROADCAST = bytes([255] * 6)
 
 
@@ -39,7 +41,8 @@ def await_ready(netlink: Netlink, interface: str) -> None:
     The kernel opens an interface's queue a moment after its carrier; what is sent before is lost,
     and a role's first question would be repeated only seconds later.
     """
-    for _ in range(_READY_TRIES):
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while time.monotonic() < deadline:
         state = netlink.link(interface)
         if state.ready or not state.carrier:
             return
@@ -58,9 +61,8 @@ class Neighbours:
 
         The kernel's own table is not asked: it believes for half a minute what it once learnt.
         """
-        own = next((each for each, _ in self._netlink.addresses(interface)), None)
-        if own is None:
-            return False
+        # RFC 5227: who has no address yet asks without one, and is answered.
+        own = next((each for each, _ in self._netlink.addresses(interface)), "0.0.0.0")
         request = arp_request(self._netlink.link(interface).hardware_address, own, address)
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
         asking = self.namespace.socket(socket.AF_PACKET, kind)

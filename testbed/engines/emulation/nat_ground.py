@@ -6,6 +6,7 @@ Everything here is synchronous and done before a run's own world is built.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import platform
@@ -26,6 +27,7 @@ from testbed.nat.probe import (
     ONE,
     OTHER_ADDRESS,
     OUTSIDE,
+    Places,
     outside_addresses,
 )
 from testbed.protocols.wire import Endpoint
@@ -36,6 +38,10 @@ _KEEPER_PORT, _OPEN_PORT = 9000, 53
 """A flow that every kind lets pass tells that what was sent before has arrived or never will."""
 _WITHIN_S = 5.0
 _RECEIVE_OCTETS = 2048
+IP_RECVERR = 11
+"""linux/in.h: ICMP errors are told to a socket that is not connected, too."""
+REJECTED = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM)
+"""What becomes of ICMP's "administratively prohibited" and its like."""
 
 
 def fingerprint(nat: Nat) -> str:
@@ -75,6 +81,8 @@ class KernelGround:
         self._netlinks: dict[str, Netlink] = {}
         self._sockets: dict[Endpoint, socket.socket] = {}
         self._number = 0
+        self._rejected = False
+        self.places = Places()
         try:
             self._wire(nat)
         except BaseException:
@@ -114,10 +122,16 @@ class KernelGround:
 
     # As a ground
 
-    def outbound(self, inside: Endpoint, remote: Endpoint) -> Endpoint | None:
+    def was_rejected(self) -> bool:
+        """Whether a packet that the remote did not see was refused by ICMP."""
+        return self._rejected
+
+    def outbound(self, inside: Endpoint, remote: Endpoint, payload: bytes = b"") -> Endpoint | None:
         """Send from inside; the source that the remote sees, None: it sees nothing."""
-        data = self._send(inside, remote)
+        data = self._send(inside, remote, payload)
         self._drain(inside.address, remote.address)
+        refusal = self._sockets[inside].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._rejected |= refusal in REJECTED
         return self._source_of(data, remote)
 
     def inbound(self, remote: Endpoint, outside: Endpoint, insides: Sequence[Endpoint]) -> bool:
@@ -128,6 +142,23 @@ class KernelGround:
         for address in {each.address for each in insides}:
             self._drain(address, remote.address)
         return any(self._source_of(data, each) is not None for each in insides)
+
+    def outbound_alone(self, inside: Endpoint, remote: Endpoint) -> Endpoint | None:
+        """As `outbound`, without a flow that tells when it has come: on one processor, what was
+        sent into a namespace beside this one has come when the call that sent it is over."""
+        return self._source_of(self._send(inside, remote), remote)
+
+    def inbound_alone(self, remote: Endpoint, outside: Endpoint, inside: Endpoint) -> bool:
+        """As `inbound`, likewise."""
+        return self._source_of(self._send(remote, outside), inside) is not None
+
+    def listen(self, local: Endpoint) -> None:
+        """Bind a socket there."""
+        self._socket(local)
+
+    def release(self, local: Endpoint) -> None:
+        """Give its socket back."""
+        self._sockets.pop(local).close()
 
     def hairpin(self, inside: Endpoint, outside: Endpoint, target: Endpoint) -> Endpoint | None:
         """Send from inside to an outside endpoint; the source that the target sees."""
@@ -161,15 +192,20 @@ class KernelGround:
             self._sockets[local] = made
             made.bind((local.address, local.port))
             made.setblocking(False)
+            made.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         return self._sockets[local]
 
-    def _send(self, source: Endpoint, destination: Endpoint) -> bytes:
+    def _send(self, source: Endpoint, destination: Endpoint, payload: bytes = b"") -> bytes:
         self._number += 1
-        data = b"%06d" % self._number
+        data = payload + b"%06d" % self._number
         if destination.address in (ONE.address, OTHER_ADDRESS.address):
             self._socket(destination)
-        with contextlib.suppress(OSError):  # an ICMP error about an earlier one
-            self._socket(source).sendto(data, (destination.address, destination.port))
+        while True:
+            try:
+                self._socket(source).sendto(data, (destination.address, destination.port))
+                break
+            except OSError as error:  # an ICMP error about an earlier one
+                self._heard_error(error)
         return data
 
     def _source_of(self, data: bytes, at: Endpoint) -> Endpoint | None:
@@ -179,10 +215,14 @@ class KernelGround:
                 found, (address, port) = self._socket(at).recvfrom(_RECEIVE_OCTETS)
             except BlockingIOError:
                 return None
-            except OSError:
-                continue  # an ICMP error about what this socket sent
+            except OSError as error:  # an ICMP error about what this socket sent
+                self._heard_error(error)
+                continue
             if found == data:
                 return Endpoint(address, port)
+
+    def _heard_error(self, error: OSError) -> None:
+        self._rejected |= error.errno in REJECTED
 
     def _drain(self, inside: str, remote: str) -> None:
         """Wait until what was sent before has arrived, or never will."""

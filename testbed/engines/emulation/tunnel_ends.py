@@ -100,6 +100,10 @@ class Responder:
         self.on_change = on_change
         self._owner = owner
 
+    async def delete(self, peer: str) -> None:
+        """Take that peer's tunnel down in order."""
+        await self._owner.delete(peer)
+
     def close(self) -> None:
         """Accept no more; the node's charon dies, and all its tunnels with it, without a word."""
         self._owner.stop_accepting(self)

@@ -6,8 +6,13 @@ import math
 from typing import Any
 
 from testbed.host import TunnelLife, TunnelPolicy, TunnelProfile
-from testbed.host.tunnel import ESP_SUITES, IKE_SUITES
+from testbed.topology import Algorithms
 
+IKE_PROPOSALS = ("aes128-sha256-ecp256-modp2048", "aes128-sha1-modp2048")
+"""What the profile of TS 33.310 (6.2.1b, 5.2.2) lets both sides have."""
+ESP_PROPOSALS = ("aes128-sha256", "aes128-sha1")
+OTHER_IKE_PROPOSALS, OTHER_ESP_PROPOSALS = ("aes256-sha384-ecp384",), ("aes256-sha384",)
+"""What no initiator offers that keeps to the profile."""
 INTERFACE_ID = 1
 """Ties the policies of a node's tunnels to its XFRM interface, where the kernel does ESP."""
 _MARGIN_LEAST_S = 10.0
@@ -25,10 +30,10 @@ def initiator(name: str, remote: str, profile: TunnelProfile, kernel: bool) -> M
         kernel: whether the kernel does ESP.
     """
     peer = f"fqdn:{profile.peer_name}" if profile.verifies_name else "%any"
-    child = {**_child(profile.life, ESP_SUITES, kernel), "remote_ts": list(profile.protects)}
+    child = {**_child(profile.life, kernel), "remote_ts": list(profile.protects)}
     return {
         name: {
-            **_life(profile.life, IKE_SUITES),
+            **_life(profile.life),
             "remote_addrs": [remote],
             "vips": ["0.0.0.0"],
             "local": _own_side(profile.identity.certificate, f"fqdn:{profile.identity.name}"),
@@ -50,10 +55,16 @@ def responder(
         policy: what it gives and accepts.
         kernel: whether the kernel does ESP.
     """
-    child = {**_child(policy.life, policy.esp_suites, kernel), "local_ts": list(policy.protects)}
+    child = {**_child(policy.life, kernel), "local_ts": list(policy.protects)}
+    others: Message = {}
+    if policy.algorithms is Algorithms.OTHER_IKE:
+        others["proposals"] = list(OTHER_IKE_PROPOSALS)
+    if policy.algorithms is Algorithms.OTHER_ESP:
+        child["esp_proposals"] = list(OTHER_ESP_PROPOSALS)
     return {
         name: {
-            **_life(policy.life, policy.ike_suites),
+            **_life(policy.life),
+            **others,
             "pools": [pool_name],
             "local": _own_side(policy.identity.certificate, claimed),
             "remote": {"auth": "pubkey", "cacerts": _texts(policy.roots)},
@@ -75,10 +86,10 @@ def _texts(certificates: tuple[bytes, ...]) -> list[bytes]:
     return list(certificates)
 
 
-def _life(life: TunnelLife, suites: tuple[str, ...]) -> Message:
+def _life(life: TunnelLife) -> Message:
     return {
         "version": "2",
-        "proposals": list(suites),
+        "proposals": list(IKE_PROPOSALS),
         "mobike": "yes" if life.mobile else "no",
         "dpd_delay": _seconds(life.dead_peer_s),
         "rekey_time": _seconds(life.ike_rekey_s),
@@ -88,9 +99,9 @@ def _life(life: TunnelLife, suites: tuple[str, ...]) -> Message:
     }
 
 
-def _child(life: TunnelLife, suites: tuple[str, ...], kernel: bool) -> Message:
+def _child(life: TunnelLife, kernel: bool) -> Message:
     message: Message = {
-        "esp_proposals": list(suites),
+        "esp_proposals": list(ESP_PROPOSALS),
         "rekey_time": _seconds(life.rekey_s),
         "life_time": _seconds(life.rekey_s + _margin(life.rekey_s)),
         "rand_time": "0s",

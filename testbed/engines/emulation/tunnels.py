@@ -217,6 +217,21 @@ class NodeTunnels:
             await charon.commands.ask("load-conn", connection)
         return responder
 
+    async def delete(self, peer: str) -> None:
+        """Take down in order what that peer has opened to a responder here."""
+        charon = self._charon
+        numbers = [number for number, each in self._accepted.items() if each.peer == peer]
+        for number in numbers if charon is not None else ():
+            assert charon is not None
+            connection = await charon.connection()
+            try:
+                command = {"ike-id": str(number), "timeout": 0, "loglevel": 0}
+                await connection.ask_told("terminate", "control-log", command, [])
+            except (ViciRefused, ConnectionError):
+                pass  # it has gone already
+            finally:
+                connection.close()
+
     def stop_accepting(self, responder: Responder) -> None:
         """The responder ends as a process that dies."""
         if responder in self._responders.values():

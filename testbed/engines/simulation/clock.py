@@ -13,6 +13,7 @@ import heapq
 import signal
 import threading
 from asyncio import base_events, events, tasks
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
@@ -71,6 +72,13 @@ class SimulationLoop(base_events.BaseEventLoop):
     def time(self) -> float:
         """Seconds of virtual time, whole microseconds of them."""
         return self.now_us / MICROSECONDS
+
+    @property
+    def is_anything_due(self) -> bool:
+        """Whether any call is still to come, now or later."""
+        ready: deque[events.Handle] = self._ready  # type: ignore[attr-defined]
+        waiting = (*ready, *(handle for _, _, handle in self._due))
+        return any(not handle._cancelled for handle in waiting)
 
     def call_at(  # type: ignore[override]
         self,

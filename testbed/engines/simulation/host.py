@@ -103,7 +103,7 @@ class SimulatedHost(Life, TunnelEnds):
         self._udp = UdpPorts(self, self._kernel_random)
         self._tcp = TcpEnds(self.stack, loop, self._kernel_random)
         self.stack.deliver[UDP] = self._udp.take
-        self.stack.heard = self._tcp.heard
+        self.stack.heard, self.stack.shortened = self._tcp.heard, self._tcp.shortened
         self._carrier_callbacks: list[Callable[[str, bool], None]] = []
         self.tunnels = NodeTunnels(self, self._kernel_random, inner, on_keys)
         self._configure()

@@ -7,7 +7,7 @@ signatures are octets that mean nothing, and keys are a digest of the two nonces
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1, shake_256
 from ipaddress import IPv4Network
@@ -66,7 +66,6 @@ AUTHENTICATION_FAILED, NO_PROPOSAL_CHOSEN = 24, 14
 _KNOWN_HASHES = bytes([0, 2, 0, 3, 0, 4, 0, 5])
 _SIGNED_WITH = bytes.fromhex("0c300a06082a8648ce3d040302")
 _SIGNATURE_OCTETS = 70
-_INTEGRITY_WORDS = {SHA2_256_128: "sha256", SHA1_96: "sha1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,24 +178,6 @@ def esp_proposals(spi: int, chosen: bool) -> SecurityAssociation:
         second = (_cipher(), Transform(names.INTEGRITY, SHA1_96), last)
         proposals.append(Proposal(2, names.ESP_PROTOCOL, octets, second))
     return SecurityAssociation(tuple(proposals))
-
-
-def suits(offered: Iterable[Proposal], protocol: int, suites: Iterable[str]) -> bool:
-    """Whether a proposal has cipher, key length and integrity of one of these suites.
-
-    Args:
-        offered: proposals of an initiator.
-        protocol: IKE's or ESP's.
-        suites: as "aes128-sha256-...".
-    """
-    accepted = {tuple(each.split("-")[:2]) for each in suites}
-    return any(
-        (f"aes{cipher.key_length}", _INTEGRITY_WORDS.get(integrity.number, "")) in accepted
-        for each in offered
-        if each.protocol == protocol
-        for cipher in each.of(names.ENCRYPTION)
-        for integrity in each.of(names.INTEGRITY)
-    )
 
 
 def sa_init(

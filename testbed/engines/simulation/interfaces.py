@@ -185,10 +185,9 @@ class NetworkInterface:
 
     async def has_neighbour(self, address: str, within_s: float) -> bool:
         """Whether somebody on the link answers for the address now, whatever is known of it."""
-        if self.address is None:
-            return False
         answered = self._asking.setdefault(address, asyncio.get_running_loop().create_future())
-        asked = Arp(ASKS, self.hardware_address, self.address, NOBODY, address)
+        # RFC 5227: who has no address yet asks without one, and is answered.
+        asked = Arp(ASKS, self.hardware_address, self.address or ANY_ADDRESS, NOBODY, address)
         self.link.send(self, ETHERNET_BROADCAST, asked)
         try:
             async with asyncio.timeout(within_s):

@@ -67,6 +67,7 @@ class Stack:
         reset: called with each TCP segment that nobody takes.
         looped: called with each packet that the node sends to itself.
         heard: called with the quoted packet and the errno of an ICMP error about a packet of ours.
+        shortened: called with a quoted packet that was too long, and how long one may be.
     """
 
     def __init__(self, loop: SimulationLoop, random: Random) -> None:
@@ -77,6 +78,7 @@ class Stack:
         self.raw: dict[int, list[Any]] = {}
         self.deliver: dict[int, Deliver] = {}
         self.heard: Callable[[Packet, int], None] = lambda packet, number: None
+        self.shortened: Callable[[Packet, int], None] = lambda packet, mtu: None
         self.looped: Callable[[Packet], None] = lambda packet: None
         self.reset: Callable[[Packet], None] = lambda packet: None
         self.has_power = True
@@ -253,7 +255,9 @@ class Stack:
             self.send(Packet(packet.destination, packet.source, ICMP, reply))
             return
         about = quoted_packet(packet.payload)
-        if about is not None and kind == UNREACHABLE:
+        if about is not None and (kind, code) == (UNREACHABLE, FRAGMENTATION_NEEDED):
+            self.shortened(about, int.from_bytes(packet.payload[6:8], "big"))
+        elif about is not None and kind == UNREACHABLE:
             self.heard(about, _ERRORS.get(code, errno.EHOSTUNREACH))
 
     def _forward(self, packet: Packet, interface: NetworkInterface | None) -> None:
@@ -271,18 +275,24 @@ class Stack:
         else:
             self.pass_on(packet)
 
-    def pass_on(self, packet: Packet) -> None:
-        """Send a packet of somebody else's to its next hop."""
+    def pass_on(self, packet: Packet, received: Packet | None = None) -> None:
+        """Send a packet of somebody else's to its next hop.
+
+        Args:
+            packet: what goes on.
+            received: what it was before it was translated, which its sender is told of.
+        """
+        received = received or packet
         packet = replace(packet, time_to_live=packet.time_to_live - 1)
         if self.tunnels.divert(packet):
             return
         way = self.route(packet.destination)
         if way is None:
-            self._complain(packet, UNREACHABLE, NETWORK_UNREACHABLE)
+            self._complain(received, UNREACHABLE, NETWORK_UNREACHABLE)
             return
         outgoing, next_hop = way
         if packet.octets > outgoing.link.mtu and not packet.may_be_fragmented:
-            self._complain(packet, UNREACHABLE, FRAGMENTATION_NEEDED, outgoing.link.mtu)
+            self._complain(received, UNREACHABLE, FRAGMENTATION_NEEDED, outgoing.link.mtu)
             return
         self._put(packet, outgoing, next_hop)
 

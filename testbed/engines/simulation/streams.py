@@ -286,6 +286,12 @@ class TcpEnds:
         if connection is not None:
             connection.unreachable(number)
 
+    def shortened(self, about: Packet, mtu: int) -> None:
+        """A packet of ours was too long for a link on its way, which takes so many octets."""
+        connection = self._connections.get(about.endpoints()) if about.protocol == TCP else None
+        if connection is not None:
+            connection.shorten(mtu - IP_HEADER_OCTETS - segments.HEADER_OCTETS)
+
     def take(self, packet: Packet, interface: NetworkInterface | None, to_all: bool) -> bool:
         """Give a segment to its connection or listener; whether there is one."""
         segment = segments.decode(packet.source, packet.destination, packet.payload)

@@ -174,3 +174,8 @@ class Incoming:
         """Nobody reads any more."""
         self.discards = True
         self.ready.clear()
+
+
+def signed(difference: int) -> int:
+    """The difference of two sequence numbers, which wrap around: half the numbers lie ahead."""
+    return ((difference + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)

@@ -146,7 +146,8 @@ class Translator:
         verdict = self._ask(table, packet, comes_in)
         self._happened(table)
         if isinstance(verdict, Forwarded):
-            self._stack.pass_on(packet.readdressed(verdict.source, verdict.destination))
+            translated = packet.readdressed(verdict.source, verdict.destination)
+            self._stack.pass_on(translated, packet)
             return True
         if verdict.told:
             self._stack.refuse(packet, PROHIBITED)

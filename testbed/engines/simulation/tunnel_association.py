@@ -10,11 +10,12 @@ from random import Random
 from testbed.engines.simulation.esp import Association
 from testbed.engines.simulation.ike_messages import Side
 from testbed.host import TunnelLife
+from testbed.protocols.ike import PORT
 from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.payloads import Payload
 from testbed.protocols.wire import Endpoint
 
-Send = Callable[[bytes, Endpoint], None]
+Send = Callable[[bytes, Endpoint, int], None]
 _KEPT_ANSWERS = 4
 
 
@@ -30,7 +31,7 @@ class IkeAssociation:
         side: SPIs and keys.
         remote: where the other side is now.
         life: timers.
-        send: puts a datagram on the wire.
+        send: puts a datagram on the wire, from that port of this side.
         random: of initialization vectors.
         nonces: the initiator's and the responder's.
         peer: who the other side is, once that is proved.
@@ -40,6 +41,7 @@ class IkeAssociation:
         heard_s: when the other side last said anything.
         said_s: when this side did.
         is_up: whether the tunnel carries.
+        port: this side's, to which the other one has spoken: a NAT may have given that one any.
         asked_from: where the other side's last request came from: its answer goes there; None: to
             `remote`.
     """
@@ -57,6 +59,7 @@ class IkeAssociation:
     heard_s: float = 0.0
     said_s: float = 0.0
     is_up: bool = False
+    port: int = PORT
     asked_from: Endpoint | None = None
     _next: int = 0
     _waiting: dict[int, asyncio.Future[IkeMessage]] = field(default_factory=dict)
@@ -91,7 +94,7 @@ class IkeAssociation:
             try:
                 for _ in range(self.life.retransmit_tries + 1):
                     self.said_s = loop.time()
-                    self.send(data, self.remote)
+                    self.send(data, self.remote, self.port)
                     await asyncio.wait([answer], timeout=wait_s)
                     if answer.done():
                         return answer.result()
@@ -103,7 +106,8 @@ class IkeAssociation:
     def tell(self, exchange: int, payloads: Sequence[Payload]) -> None:
         """Send a request once, whatever comes of it."""
         number, self._next = self._next, self._next + 1
-        self.send(self.side.sealed(exchange, number, payloads, False, self.random), self.remote)
+        data = self.side.sealed(exchange, number, payloads, False, self.random)
+        self.send(data, self.remote, self.port)
 
     def answered(self, message: IkeMessage) -> None:
         """A response has come."""
@@ -117,7 +121,7 @@ class IkeAssociation:
         """Whether that request was answered before; if so the answer goes out once more."""
         if number not in self._answers:
             return False
-        self.send(self._answers[number], self.asked_from or self.remote)
+        self.send(self._answers[number], self.asked_from or self.remote, self.port)
         return True
 
     def answer(self, request: IkeMessage, payloads: Sequence[Payload], in_clear: bool) -> None:
@@ -130,7 +134,7 @@ class IkeAssociation:
         self._answers[number] = data
         for old in [each for each in self._answers if each < number - _KEPT_ANSWERS]:
             del self._answers[old]
-        self.send(data, self.asked_from or self.remote)
+        self.send(data, self.asked_from or self.remote, self.port)
 
     def begin_anew(self, side: Side) -> None:
         """New IKE keys: message numbers begin anew (RFC 7296, 2.8)."""

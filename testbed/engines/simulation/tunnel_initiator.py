@@ -148,6 +148,7 @@ class Initiator:
         ]
         self._is_behind_nat = digest not in told
         association.remote = Endpoint(self._remote, ike.NAT_PORT)
+        association.port = ike.NAT_PORT
         self._owner.on_keys(keys)
 
     async def _authenticate(self) -> IkeMessage:
@@ -176,10 +177,11 @@ class Initiator:
             Notify(messages.MESSAGE_ID_SYNC),
         ]
         answer = await association.ask(names.IKE_AUTH, payloads)
+        if answer.errors and answer.idr is not None:
+            # Both have proved who they are: the IKE SA is there, and of no use without a child.
+            association.tell(names.INFORMATIONAL, [Delete(names.IKE_PROTOCOL, 0)])
         if answer.errors:
             cause: TunnelCause = "proposal" if "NO_PROPOSAL_CHOSEN" in answer.errors else "peer"
-            if answer.idr is not None:  # IKE is up, and of no use
-                association.tell(names.INFORMATIONAL, [Delete(names.IKE_PROTOCOL, 0)])
             raise self._refused(cause, f"received {answer.errors[0]} notify error")
         self._check(answer)
         return answer
@@ -299,7 +301,7 @@ class Initiator:
         association.begin_anew(Side(spi, theirs, True, keys))
         owner.told(self._on_change, association, "ike rekeyed")
 
-    def heard_from(self, source: Endpoint) -> None:
+    def heard_from(self, source: Endpoint, local: Endpoint) -> None:
         """A responder stays where it is."""
 
     def asked(self, message: IkeMessage) -> None:

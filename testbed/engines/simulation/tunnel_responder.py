@@ -10,14 +10,15 @@ from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.certificate_checks import shown
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
 from testbed.engines.simulation.packets import address_octets
-from testbed.engines.simulation.tunnel_association import IkeAssociation
+from testbed.engines.simulation.tunnel_association import IkeAssociation, NoAnswer
 from testbed.engines.simulation.tunnel_trust import Disbelieved, check
-from testbed.host import TunnelHandler, TunnelPolicy
+from testbed.host import TunnelCause, TunnelHandler, TunnelPolicy
 from testbed.protocols import ike
 from testbed.protocols.ike import names
 from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.payloads import Delete, Nonce, Notify, Payload
 from testbed.protocols.wire import Endpoint
+from testbed.topology import Algorithms
 
 if TYPE_CHECKING:
     from testbed.engines.simulation.tunnels import NodeTunnels
@@ -59,24 +60,20 @@ class Responder:
         keys = messages.ike_keys(message.initiator_spi, spi, nonce.data, ours)
         side = Side(message.initiator_spi, spi, False, keys)
         association = owner.association(side, source, self.policy.life)
-        if not messages.suits(message.proposals, names.IKE_PROTOCOL, self.policy.ike_suites):
-            refusal = [Notify(messages.NO_PROPOSAL_CHOSEN)]
-            self._tell_failed(source)
-            data = side.message(names.IKE_SA_INIT, 0, refusal, True).encode()
-            owner.send(data, source)
-            return
         association.nonces = (nonce.data, ours)
+        association.port = local.port
         made = Responding(owner, self, association)
         self._begun[message.initiator_spi] = owner.responding[spi] = made
+        if self.policy.algorithms is Algorithms.OTHER_IKE:
+            failed = [Notify(messages.NO_PROPOSAL_CHOSEN)]
+            association.answer(message, failed, in_clear=True)
+            made.failed("proposal", "received proposals unacceptable")
+            return
         answer = messages.sa_init(
             *(True, owner.random, ours, (message.initiator_spi, spi), (local, source)),
             self.policy.roots,
         )
         association.answer(message, answer, in_clear=True)
-
-    def _tell_failed(self, remote: Endpoint) -> None:
-        reason = "received proposals unacceptable"
-        self._owner.host.tell("TUNNEL_FAILED", remote=str(remote), cause="proposal", reason=reason)
 
     def forget(self, responding: Responding) -> None:
         """An association is no more."""
@@ -95,6 +92,12 @@ class Responder:
         if address is not None:
             self._leases[peer] = address
         return address
+
+    async def delete(self, peer: str) -> None:
+        """Take that peer's tunnel down in order."""
+        for each in list(self._owner.responding.values()):
+            if each.association.peer == peer:
+                await each.delete()
 
     def close(self) -> None:
         """Accept no more; all tunnels end without a word."""
@@ -119,13 +122,13 @@ class Responding:
         self._responder = responder
         self._next_side: Side | None = None
 
-    def heard_from(self, source: Endpoint) -> None:
-        """Where an authenticated message of the initiator came from.
+    def heard_from(self, source: Endpoint, local: Endpoint) -> None:
+        """Where an authenticated message of the initiator came from, and whom it asked.
 
         With MOBIKE nothing moves by that alone, as charon has it: the initiator is to say so.
         """
         association = self.association
-        association.asked_from = source
+        association.asked_from, association.port = source, local.port
         if not (association.is_up and self._responder.policy.life.mobile):
             self._moved()
 
@@ -158,19 +161,19 @@ class Responding:
         except Disbelieved as error:
             failed = [Notify(messages.AUTHENTICATION_FAILED)]
             association.answer(message, failed, in_clear=False)
-            self._owner.host.tell(
-                "TUNNEL_FAILED",
-                remote=str(association.remote),
-                cause=error.cause,
-                reason=str(error),
-            )
-            self._responder.forget(self)
+            self.failed(error.cause, str(error))
             return
         association.peer = message.idi or ""
         self._end_others()
         held = set(self._owner.host.stack.tunnels.others)
         association.address = self._responder.lease(association.peer, held) or ""
         self._accept(message)
+
+    def failed(self, cause: TunnelCause, reason: str) -> None:
+        """It has come to nothing."""
+        remote = str(self.association.remote)
+        self._owner.host.tell("TUNNEL_FAILED", remote=remote, cause=cause, reason=reason)
+        self._responder.forget(self)
 
     def _end_others(self) -> None:
         """INITIAL_CONTACT: what the peer had before is no more."""
@@ -189,33 +192,31 @@ class Responding:
             messages.authentication(owner.random),
             messages.given_addresses(association.address, policy.dns_servers),
         ]
-        if not messages.suits(message.proposals, names.ESP_PROTOCOL, policy.esp_suites):
-            refusal = [*payloads, *self._mobility(), Notify(messages.NO_PROPOSAL_CHOSEN)]
-            association.answer(message, refusal, in_clear=False)
+        fits = policy.algorithms is not Algorithms.OTHER_ESP
+        if fits:
+            payloads += [
+                messages.esp_proposals(spi, True),
+                messages.selectors(True, [messages.single(association.address)]),
+                messages.selectors(False, messages.ranges(policy.protects)),
+            ]
+        if policy.life.mobile:
+            payloads.append(Notify(messages.MOBIKE))
+            payloads += [
+                Notify(messages.ADDITIONAL_ADDRESS, address_octets(each.address))
+                for each in list(owner.host.stack.interfaces.values())[1:]
+                if each.address is not None
+            ]
+        if not fits:
+            # The IKE SA is there, and its child is not: the initiator ends it.
+            payloads.append(Notify(messages.NO_PROPOSAL_CHOSEN))
+            association.answer(message, payloads, in_clear=False)
             return
-        payloads += [
-            messages.esp_proposals(spi, True),
-            messages.selectors(True, [messages.single(association.address)]),
-            messages.selectors(False, messages.ranges(policy.protects)),
-            *self._mobility(),
-        ]
         association.is_up = True
         owner.carry(association, int.from_bytes(offered.spi, "big"), spi)
         way = partial(owner.into, association)
         owner.host.stack.tunnels.others[association.address] = way
         association.answer(message, payloads, in_clear=False)
         owner.told(self._responder.on_change, association, "up")
-
-    def _mobility(self) -> list[Payload]:
-        """That this side knows MOBIKE, and where else it is (RFC 4555, 3.4)."""
-        if not self._responder.policy.life.mobile:
-            return []
-        elsewhere = (
-            Notify(messages.ADDITIONAL_ADDRESS, address_octets(each.address))
-            for each in list(self._owner.host.stack.interfaces.values())[1:]
-            if each.address is not None
-        )
-        return [Notify(messages.MOBIKE), *elsewhere]
 
     # After that
 
@@ -279,6 +280,15 @@ class Responding:
             association.begin_anew(side)
             owner.told(self._responder.on_change, association, "ike rekeyed")
         elif ends_all or message.errors:
+            self.down("deleted")
+
+    async def delete(self) -> None:
+        """Take it down in order, and wait for the answer."""
+        try:
+            await self.association.ask(names.INFORMATIONAL, [Delete(names.IKE_PROTOCOL, 0)])
+        except NoAnswer:
+            pass  # it has gone already
+        finally:
             self.down("deleted")
 
     def _places(self) -> list[Payload]:

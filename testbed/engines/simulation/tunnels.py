@@ -103,9 +103,9 @@ class NodeTunnels:
         found.heard_s = found.said_s = self.host.now()
         return found
 
-    def send(self, data: bytes, remote: Endpoint) -> None:
-        """Send a datagram of IKE or ESP from the port that it belongs to."""
-        port = self._ports.get(ike.PORT if remote.port == ike.PORT else ike.NAT_PORT)
+    def send(self, data: bytes, remote: Endpoint, own_port: int = ike.NAT_PORT) -> None:
+        """Send a datagram of IKE or ESP from that port of this node."""
+        port = self._ports.get(own_port)
         if port is not None:
             port.send(data, remote)
 
@@ -153,7 +153,7 @@ class NodeTunnels:
                 message = open_message(message, association.side.keys)
             except DecodeError:
                 return
-            ours.heard_from(source)
+            ours.heard_from(source, local)
         association.heard_s = self.host.now()
         if message.is_response:
             association.answered(message)

@@ -25,6 +25,12 @@ from testbed.protocols.dhcp.client_events import (
 from testbed.protocols.dhcp.client_messages import compose, wanting, why_not, why_not_offer
 from testbed.protocols.dhcp.client_policy import ClientPolicy
 from testbed.protocols.dhcp.client_states import TRANSITIONS, Cause, State
+from testbed.protocols.dhcp.client_timers import (
+    rebinding_at,
+    renewal_at,
+    retransmission_s,
+    timeout_s,
+)
 from testbed.protocols.dhcp.kinds import (
     Ack,
     Decline,
@@ -41,8 +47,6 @@ from testbed.protocols.dhcp.options import Code, Option, addresses
 from testbed.protocols.wire import BROADCAST, Endpoint, Outgoing
 
 SERVER_PORT, CLIENT_PORT = 67, 68
-
-_ANSWER_STATES = {State.SELECTING, State.REQUESTING, State.REBOOTING, State.INFORMING}
 
 
 class DhcpClient:
@@ -169,16 +173,16 @@ class DhcpClient:
             lease = self.lease
             if lease is not None and lease.expires_at <= now:
                 self._expire(lease, now)
-            elif lease is not None and self._rebinding_at() <= now:
+            elif lease is not None and rebinding_at(self.state, lease) <= now:
                 self._extend(Cause.REBINDING, now)
-            elif lease is not None and self._renewal_at() <= now:
+            elif lease is not None and renewal_at(self.state, lease) <= now:
                 self._extend(Cause.RENEWAL, now)
             else:
                 self._wake(now)
 
     def deadline(self) -> float | None:
         """When something is to be done next."""
-        times = [self._renewal_at(), self._rebinding_at()]
+        times = [renewal_at(self.state, self.lease), rebinding_at(self.state, self.lease)]
         if self._wake_at is not None:
             times.append(self._wake_at)
         if self.lease is not None:
@@ -197,16 +201,6 @@ class DhcpClient:
         return events
 
     # Time
-
-    def _renewal_at(self) -> float:
-        if self.lease is None or Cause.RENEWAL not in TRANSITIONS[self.state]:
-            return math.inf
-        return self.lease.renewal_at
-
-    def _rebinding_at(self) -> float:
-        if self.lease is None or Cause.REBINDING not in TRANSITIONS[self.state]:
-            return math.inf
-        return self.lease.rebinding_at
 
     def _wake(self, now: float) -> None:
         """The wait of this state is over."""
@@ -266,26 +260,6 @@ class DhcpClient:
             self._began = now
         self._exchange()
         self._transmit(now)
-
-    def _timeout_s(self, attempts: int) -> float:
-        """RFC 2131 section 4.1: 4 s, doubled up to 64 s, each randomised by +-1 s."""
-        policy = self.policy
-        doubled = 2.0 ** min(attempts - 1, 16)
-        timeout_s = min(policy.first_timeout_s * doubled, policy.longest_timeout_s)
-        jitter_s = min(policy.jitter_s, timeout_s / 4)
-        return timeout_s + self._random.uniform(-jitter_s, jitter_s)
-
-    def _retransmission_s(self, now: float) -> float:
-        """How long to wait for the answer to what has just been sent."""
-        if self.state in _ANSWER_STATES:
-            return self._timeout_s(self._attempts)
-        assert self.lease is not None
-        # RFC 2131 section 4.4.5: "one-half of the remaining time until T2 (in RENEWING state) and
-        # one-half of the remaining lease time (in REBINDING state), down to a minimum of 60
-        # seconds".
-        renewing = self.state is State.RENEWING
-        end = self.lease.rebinding_at if renewing else self.lease.expires_at
-        return max((end - now) / 2, self.policy.renewal_interval_s)
 
     # Answers
 
@@ -358,7 +332,7 @@ class DhcpClient:
         # The first NAK is worth an immediate DISCOVER; a server that refuses all must not be
         # asked as fast as it answers.
         if self._naks:
-            self._wake_at = now + self._timeout_s(self._naks)
+            self._wake_at = now + timeout_s(self.policy, self._naks, self._random)
         self._naks += 1
 
     # Moves
@@ -394,7 +368,9 @@ class DhcpClient:
         self._sent_at = now
         message, server = self._next_message()
         self._send(message, server)
-        self._wake_at = now + self._retransmission_s(now)
+        self._wake_at = now + retransmission_s(
+            self.policy, self.state, self._attempts, self.lease, now, self._random
+        )
 
     # Messages
 

@@ -14,6 +14,7 @@ from testbed.protocols.stun.client_policy import (
     ClientPolicy,
     ClientSettings,
     Discarded,
+    LadderWanted,
     NoAnswer,
     NotStun,
     PhaseChanged,
@@ -24,7 +25,8 @@ from testbed.protocols.stun.client_policy import (
 from testbed.protocols.stun.client_policy import Malformed as ClientMalformed
 from testbed.protocols.stun.client_policy import Side as ClientSide
 from testbed.protocols.stun.integrity import Computation, sign, signed_by
-from testbed.protocols.stun.lifetime import LifetimePolicy, Phase
+from testbed.protocols.stun.ladder import Ladder, LadderEnded
+from testbed.protocols.stun.lifetime import LifetimePolicy, Phase, Search
 from testbed.protocols.stun.message import (
     BindingErrorResponse,
     BindingRequest,
@@ -72,6 +74,9 @@ __all__ = [
     "Computation",
     "Discarded",
     "Kind",
+    "Ladder",
+    "LadderEnded",
+    "LadderWanted",
     "LifetimePolicy",
     "Message",
     "NoAnswer",
@@ -84,6 +89,7 @@ __all__ = [
     "Reflection",
     "Refused",
     "Rejected",
+    "Search",
     "Secret",
     "ServerEvent",
     "ServerMalformed",

@@ -26,6 +26,7 @@ from testbed.protocols.stun.client_policy import (
     ClientPolicy,
     ClientSettings,
     Discarded,
+    LadderWanted,
     Malformed,
     NoAnswer,
     NotStun,
@@ -38,7 +39,6 @@ from testbed.protocols.stun.client_policy import (
 from testbed.protocols.stun.integrity import sign, signed_by
 from testbed.protocols.stun.lifetime import LifetimeTester, Outcome, Phase, Step
 from testbed.protocols.stun.message import (
-    MAGIC_COOKIE,
     BindingErrorResponse,
     BindingRequest,
     BindingResponse,
@@ -46,7 +46,7 @@ from testbed.protocols.stun.message import (
     decode,
     is_stun,
 )
-from testbed.protocols.stun.transaction import Transaction, send_times
+from testbed.protocols.stun.transaction import Transaction, new_transaction_id, send_times
 from testbed.protocols.wire import Endpoint, Outgoing
 
 UNAUTHORIZED = 401
@@ -83,6 +83,7 @@ class BindingClient:
         self._transactions: dict[bytes, Transaction[Purpose]] = {}
         self._tester: LifetimeTester | None = None
         self._phase: Phase | None = None
+        self._climber: LifetimeTester | None = None
         self._last_keep_alive = -math.inf
         self._last_traffic = -math.inf
         self._last_change = -math.inf
@@ -110,6 +111,12 @@ class BindingClient:
         if local != self.local:
             self.local = local
             self._start_over(now)
+        self.tick(now)
+
+    def ladder_ended(self, alive_s: float, dead_s: float, now: float) -> None:
+        """What a `LadderWanted` came to; (0, infinite) where it could not be climbed."""
+        if self._tester is not None and self._tester is self._climber:
+            self._tester.climbed(alive_s, dead_s)
         self.tick(now)
 
     @property
@@ -260,20 +267,17 @@ class BindingClient:
 
     def _note_phase(self) -> None:
         tester = self._tester
+        climber = tester if tester is not None and tester.wants_ladder else None
+        if climber is not self._climber:
+            self._climber = climber
+            rungs_s = climber.rungs() if climber is not None else ()
+            self._events.append(LadderWanted(rungs_s))
         if tester is not None and tester.phase is not self._phase:
             self._phase = tester.phase
             interval_s = self._clamped(tester.interval_s)
             self._events.append(PhaseChanged(tester.phase, tester.search.alive_s, interval_s))
 
     # Requests
-
-    def _new_id(self) -> bytes:
-        octets = self._random.randbytes(16)
-        if self.policy.has_cookie:
-            return MAGIC_COOKIE + octets[4:]
-        if octets.startswith(MAGIC_COOKIE):
-            return self._new_id()  # AMB-P2-01: by chance it would be RFC 5389's
-        return octets
 
     def _begin(
         self,
@@ -287,7 +291,8 @@ class BindingClient:
         for each in [*self._transactions.values()]:
             if each.purpose is purpose:
                 del self._transactions[each.request.transaction_id]
-        request = BindingRequest(self._new_id(), tuple(attributes))
+        identifier = new_transaction_id(self._random, self.policy.has_cookie)
+        request = BindingRequest(identifier, tuple(attributes))
         if signed:
             key = self.settings.password.encode()
             request = sign(request, key, self.policy.computation)

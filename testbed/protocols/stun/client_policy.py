@@ -108,6 +108,17 @@ class PhaseChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LadderWanted:
+    """Other bindings are to tell how long one lives: see `ladder.Ladder`.
+
+    Attributes:
+        rungs_s: the idle periods; none: whatever ladder there is is to be taken down.
+    """
+
+    rungs_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Probed:
     """A test of the binding has ended.
 
@@ -162,6 +173,7 @@ class Malformed:
 ClientEvent = (
     BindingDetermined
     | PhaseChanged
+    | LadderWanted
     | Probed
     | NoAnswer
     | Rejected

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from typing import Generic, TypeVar
 
-from testbed.protocols.stun.message import BindingRequest
+from testbed.protocols.stun.message import MAGIC_COOKIE, BindingRequest
 
 SEND_TIMES_S = (0.0, 0.1, 0.3, 0.7, 1.5, 3.1, 4.7, 6.3, 7.9)
 """When the copies are sent, in seconds after the first.
@@ -19,6 +20,16 @@ LAST_WAIT_S = 1.6
 FAILED_AFTER_S = SEND_TIMES_S[-1] + LAST_WAIT_S
 
 P = TypeVar("P")
+
+
+def new_transaction_id(random: Random, has_cookie: bool = False) -> bytes:
+    """128 random bits; with RFC 5389's cookie in front, or surely without it."""
+    octets = random.randbytes(16)
+    if has_cookie:
+        return MAGIC_COOKIE + octets[4:]
+    if octets.startswith(MAGIC_COOKIE):
+        return new_transaction_id(random)  # AMB-P2-01: by chance it would be RFC 5389's
+    return octets
 
 
 def send_times(sends: int) -> tuple[float, ...]:
