@@ -16,7 +16,6 @@ from testbed.roles.associations import INFO as INFO
 from testbed.roles.associations import TABLE as TABLE
 from testbed.roles.connection_request import request_connection
 from testbed.scenario import Player, Stage
-from testbed.trace.record import Record
 
 IMPATIENT = {"first_timeout_s": 0.2, "longest_timeout_s": 0.4, "jitter_s": 0.0}
 
@@ -64,7 +63,7 @@ async def gateway_ready(at: Stage, gateway: Player, acs: Player) -> str:
     return who
 
 
-def released(at: Stage, cpe: Player, acs: Player) -> Coroutine[Any, Any, Record]:
+def released(at: Stage, cpe: Player, acs: Player) -> Coroutine[Any, Any, object]:
     """The CPE's session is over."""
     return at.sees(cpe, "<-", acs, Response, status=204)
 

@@ -113,7 +113,7 @@ async def stun_server_conformance(at: Stage) -> None:
         asked(at, Attribute(Kind.RESPONSE_ADDRESS, bytes(4))),
         asked(at, Attribute(Kind.CHANGE_REQUEST, bytes(2) + bytes(6))),
     )
-    await tried(at, asked(at))
+    await tried(at, asked(at), asked(at))
 
 
 @stun_server_conformance.variant("secrets")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import types
 import typing
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from testbed.convert import convert
 from testbed.errors import BadInput, unknown
+from testbed.nat_file import SUFFIX, read_nat
 from testbed.topology import (
     KNOBS,
     QUALITIES,
@@ -80,7 +80,13 @@ def build_topology(
         elif name.startswith((ENGINE_PREFIX, LINK_PREFIX)):
             continue
         elif name in parameters:
-            arguments[name] = convert(f"--set {name}", value, hints[name])
+            what = f"--set {name}"
+            is_nat = hints[name] is Nat
+            arguments[name] = (
+                named_nat(value, f"value for {what}")
+                if is_nat
+                else convert(what, value, hints[name])
+            )
         else:
             raise unknown(
                 f"setting of the topology {function.__name__}", name, [*parameters, ESP_SETTING]
@@ -122,9 +128,7 @@ def named_nat(word: str, what: str) -> Nat:
     Raises:
         BadInput: there is none; names the nearest, or says what is wrong with the file.
     """
-    if word.endswith(".toml"):
-        from testbed.nat_file import read_nat  # which converts by this module
-
+    if word.endswith(SUFFIX):
         return read_nat(Path(word))
     return find_nat(word, what)
 
@@ -186,34 +190,3 @@ def _change_nats(topology: Topology, kind: Nat | None, knobs: Mapping[str, objec
         nat = kind if kind is not None else node.nat
         assert nat is not None
         topology.nodes[node.name] = dataclasses.replace(node, nat=nat.with_knobs(knobs))
-
-
-def convert(what: str, value: str, kind: Any) -> Any:
-    """Text to a value of that type.
-
-    Raises:
-        BadInput: it does not fit; says what would.
-    """
-    if kind is bool:
-        words = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-        if value.lower() not in words:
-            raise BadInput(f"{what} takes yes or no, not {value!r}")
-        return words[value.lower()]
-    if kind is Nat:
-        return named_nat(value, f"value for {what}")
-    if isinstance(kind, types.UnionType) and type(None) in kind.__args__:
-        if value == "none":
-            return None
-        kind = next(each for each in kind.__args__ if each is not type(None))
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        by_value = {each.value: each for each in kind}
-        if value not in by_value:
-            raise unknown(f"value for {what}", value, by_value)
-        return by_value[value]
-    if kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            noun = "a whole number" if kind is int else "a number"
-            raise BadInput(f"{what} takes {noun}, not {value!r}") from None
-    return value

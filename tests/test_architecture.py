@@ -21,7 +21,9 @@ LAYERS: dict[str, set[str]] = {
     "testbed.protocols": set(),
     "testbed.topology": set(),
     "testbed.datamodel": set(),
-    "testbed.settings": {"testbed.topology"},
+    "testbed.convert": set(),
+    "testbed.nat_file": {"testbed.convert", "testbed.topology"},
+    "testbed.settings": {"testbed.convert", "testbed.nat_file", "testbed.topology"},
     "testbed.nat": {"testbed.protocols", "testbed.topology"},
     "testbed.host": {"testbed.protocols", "testbed.topology"},
     "testbed.trace": {"testbed.protocols"},
@@ -56,7 +58,7 @@ FOR_ALL = {"testbed.errors"}
 
 # Whoever stands in no layer joins the others, may see everything, and is imported by no layer.
 JOINING = re.compile(
-    r"testbed(\.(cli|__main__|run|batch|credentials|grid|facts|nat_truth|registry|own|simulate|worlds|commands)(\..*)?)?"
+    r"testbed(\.(cli|__main__|run|batch|credentials|grid|facts|nat_field|nat_truth|registry|own|simulate|worlds|commands)(\..*)?)?"
 )
 """Their names; a new one is written here with intent."""
 

@@ -156,23 +156,23 @@ def hms_on_intranet(
         _serving_side(net, internet, region, life, scheme, hnb_gw, dead)
     if shared_hms:
         net.node("hnb_gw", net.links["core"].at(60), router="10.10.0.1")
+    hnb = {"segw": None if is_public else INITIAL_SEGW, "hms_url": url, "clock": clock}
+    _homes(net, homes, nat, place, **hnb, life=life, leaves_tunnel=leaves_tunnel)
+    return net
+
+
+def _homes(net: Topology, homes: int, nat: Nat, place: str, **hnb: Any) -> None:
+    """So many homes; the second one's HNB stands in the north."""
     for number, home in enumerate(net.repeat("home", homes)):
         lan = home.link("home", "192.168.1.0/24")
+        outside = net.links["internet"].next_free()
+        home.node("gateway", lan.at(1), outside, nat=nat, dns_servers=("203.0.113.53",))
         home.node(
-            "gateway", lan.at(1), internet.next_free(), nat=nat, dns_servers=("203.0.113.53",)
-        )
-        home.node(
-            "hnb",
-            lan.by_dhcp(),
-            segw=None if is_public else INITIAL_SEGW,
-            hms_url=url,
+            *("hnb", lan.by_dhcp()),
             place=IN_THE_NORTH if number == 1 else PLACES[place],
-            clock=clock,
-            life=life,
-            leaves_tunnel=leaves_tunnel,
             registers_by_tunnel=True,
+            **hnb,
         )
-    return net
 
 
 def _initial_side(

@@ -71,6 +71,7 @@ def run_command(program: str, words: Sequence[str], out: Path | str) -> str:
 PLAYS = (
     Play(USER, ("lan_connectivity",)),
     Play(USER, ("discovery_public/",)),
+    Play(USER, ("discovery_public/slow_link",)),  # by netem there
     Play("root", ("discovery_public/",)),
     Play(USER, ("discovery_intranet/",)),
     Play(USER, ("discovery_intranet/",), ("--set", "esp=kernel")),

@@ -346,12 +346,12 @@ def connections(trace: Trace, client: str) -> list[Connection]:
 
 
 def has_lost(trace: Trace, node: str, first: Record, last: Record) -> bool:
-    """Whether a frame that a node sent, or that others sent it, got lost between two records: what
-    takes longer then is not the node's fault."""
+    """Whether a frame that a node sent or was sent got lost between two records, or anybody's TCP
+    segment did: what takes longer then is not the node's fault."""
     return any(
         trace.arrow_of(each).delivered is False
-        for each in index_of(trace).of_node.get(node, ())
-        if first.number <= each.number <= last.number
+        for each in trace.records[first.number : last.number + 1]
+        if each.transport == "tcp" or node in (each.sender, each.receiver)
     )
 
 

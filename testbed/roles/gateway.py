@@ -103,6 +103,7 @@ class Gateway(Role):
         self.nat = self.nat.with_knobs({"lifetime_s": lifetime_s})
         self.host.tell("STAGED", lifetime_s=lifetime_s)
         self.host.translate(self.nat, [INSIDE], OUTSIDE, self.node.pool)
+        self.host.rebind()  # a kernel tracks flows by itself too
 
     def answer_options(self, request: dhcp.Message) -> Sequence[dhcp.Option]:
         """More options for the answer to a DISCOVER, REQUEST or INFORM."""

@@ -102,6 +102,19 @@ async def test_a_packet_to_a_binding_that_has_died_is_told_as_such(wires: Wires)
     )
 
 
+@pytest.mark.parametrize("port", [500, 4500])
+@on_wires
+async def test_a_gateway_without_tunnels_listens_on_no_port_of_ike(wires: Wires, port: int) -> None:
+    """Else what comes for a dead binding of a tunnel takes the port away from the next one."""
+    street = await Street.build(wires, find_nat("port-restricted"), watches=True)
+    outside = Endpoint(OUTSIDE[0], port)
+    street.send(ONE, outside)
+
+    await until_told(
+        wires, "PACKET_REFUSED", outside=str(outside), remote=str(ONE), reason="no binding"
+    )
+
+
 @on_wires
 async def test_masquerade_tells_each_flow_with_its_remote(wires: Wires) -> None:
     street = await Street.build(wires, replace(Nat.MASQUERADE, lifetime_s=1.0), watches=True)

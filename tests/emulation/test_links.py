@@ -222,7 +222,8 @@ def near_heard(near: socket.socket) -> bytes | None:
 
 def told_mtu(network: Network) -> bool:
     """Whether near is told of the MTU behind its router, on sending a packet that is too long."""
-    network.nodes["router"].cmd("sysctl -q -w net.ipv4.ip_forward=1")
+    with network.nodes["router"].namespace:
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     near, far = udp(network, "near", "10.0.0.2"), udp(network, "far", "10.0.1.2")
     near.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
     near.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DO)

@@ -23,6 +23,13 @@ RACES = {
     "tunnel_life/esp_rekey": "charon has the responder change the keys, the model the initiator",
     "tunnel_life/ike_rekey": "likewise",
     "tunnel_life/moved": "charon looks whether the old way is still there, and changes keys too",
+    **dict.fromkeys(
+        (
+            *("tunnel_life/short_lived_nat", "tunnel_life/short_lived_nat_kept"),
+            *("tunnel_life/rebinding_port", "tunnel_life/rebinding_address"),
+        ),
+        "how often an idle tunnel is asked, and kept, depends on charon's whole seconds",
+    ),
     "hnb_first_day/binding_lost": "a binding's new port, by chance, stands in Informs",
     "discovery_intranet/at_once": "who comes first gets the first inner address",
 }

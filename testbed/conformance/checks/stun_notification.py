@@ -8,7 +8,7 @@ from itertools import pairwise
 from testbed.conformance.bindings import ADDRESS, USERNAME, cpes, seconds, transactions, value_at
 from testbed.conformance.check import check
 from testbed.conformance.probes import probes
-from testbed.conformance.reading import events_of
+from testbed.conformance.reading import events_of, has_lost
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
@@ -76,6 +76,8 @@ def bindings_are_notified(trace: Trace) -> Iterator[Finding]:
             said = [r for r, v in _notified(trace, cpe) if r.number > success.number]
             if said and seconds(success, said[0]) <= within_s:
                 yield ok(said[0], str(mapped))
+            elif has_lost(trace, cpe, success, said[0] if said else trace.records[-1]):
+                continue  # the Inform, or what had to come before it, has to be sent again
             elif seconds(success, trace.records[-1]) > within_s:
                 yield fault(success, f"{mapped} is new, and no Inform says so")
 
@@ -94,7 +96,7 @@ def notifications_wait_for_a_cause_only(trace: Trace) -> Iterator[Finding]:
             over_s = delay_s - max(limit_s(trace, cpe, success), NOTIFIED_S)
             if over_s <= 0 or (over_s <= LONGEST_DELAY_S and _has_cause(trace, cpe, said)):
                 yield ok(said, f"{mapped}, after {delay_s:.3f} s")
-            else:
+            elif not has_lost(trace, cpe, success, said):
                 yield fault(said, f"{mapped} is told {delay_s:.3f} s after it was learnt")
 
 

@@ -143,6 +143,23 @@ class KernelGround:
             self._drain(address, remote.address)
         return any(self._source_of(data, each) is not None for each in insides)
 
+    def outbound_alone(self, inside: Endpoint, remote: Endpoint) -> Endpoint | None:
+        """As `outbound`, without a flow that tells when it has come: on one processor, what was
+        sent into a namespace beside this one has come when the call that sent it is over."""
+        return self._source_of(self._send(inside, remote), remote)
+
+    def inbound_alone(self, remote: Endpoint, outside: Endpoint, inside: Endpoint) -> bool:
+        """As `inbound`, likewise."""
+        return self._source_of(self._send(remote, outside), inside) is not None
+
+    def listen(self, local: Endpoint) -> None:
+        """Bind a socket there."""
+        self._socket(local)
+
+    def release(self, local: Endpoint) -> None:
+        """Give its socket back."""
+        self._sockets.pop(local).close()
+
     def hairpin(self, inside: Endpoint, outside: Endpoint, target: Endpoint) -> Endpoint | None:
         """Send from inside to an outside endpoint; the source that the target sees."""
         self._socket(target)

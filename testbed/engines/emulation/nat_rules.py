@@ -117,7 +117,7 @@ class _Table:
 
     def _sets(self) -> str:
         told = dynamic("set refused", f"{_ENDPOINT} . {_ENDPOINT}", 10.0)
-        told += "  set listens {\n    type inet_service\n    elements = { 500, 4500 }\n  }\n"
+        told += "  set listens {\n    type inet_service\n  }\n"
         if not self.maps:
             return told
         told += (

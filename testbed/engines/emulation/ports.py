@@ -90,6 +90,7 @@ def family_of(address: str) -> socket.AddressFamily:
     )
 
 
+@lru_cache(maxsize=65536)
 def require_address(address: str) -> str:
     """The address itself, if it is one: Python would ask a name server of the host for a name.
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 TABLE = 100
 """Of the routes of what has an inner address; not charon's own, which nothing looks up."""
-_NAT_PORT = 4500
+_IKE_PORT, _NAT_PORT = 500, 4500
 _SAME_DATE_S = 300.0
 """Dates that differ by no more than this are the same to certificates."""
 
@@ -268,6 +268,8 @@ class NodeTunnels:
             except BaseException:
                 self.end()
                 raise
+            for port in (_IKE_PORT, _NAT_PORT):
+                self._host.listens(port, None)
             self._host.spawn(self._watch(charon), "hears charon")
             return charon
 

@@ -42,6 +42,8 @@ class IkeAssociation:
         said_s: when this side did.
         is_up: whether the tunnel carries.
         port: this side's, to which the other one has spoken: a NAT may have given that one any.
+        asked_from: where the other side's last request came from: its answer goes there; None: to
+            `remote`.
     """
 
     side: Side
@@ -58,6 +60,7 @@ class IkeAssociation:
     said_s: float = 0.0
     is_up: bool = False
     port: int = PORT
+    asked_from: Endpoint | None = None
     _next: int = 0
     _waiting: dict[int, asyncio.Future[IkeMessage]] = field(default_factory=dict)
     _answers: dict[int, bytes] = field(default_factory=dict)
@@ -118,7 +121,7 @@ class IkeAssociation:
         """Whether that request was answered before; if so the answer goes out once more."""
         if number not in self._answers:
             return False
-        self.send(self._answers[number], self.remote, self.port)
+        self.send(self._answers[number], self.asked_from or self.remote, self.port)
         return True
 
     def answer(self, request: IkeMessage, payloads: Sequence[Payload], in_clear: bool) -> None:
@@ -131,7 +134,7 @@ class IkeAssociation:
         self._answers[number] = data
         for old in [each for each in self._answers if each < number - _KEPT_ANSWERS]:
             del self._answers[old]
-        self.send(data, self.remote, self.port)
+        self.send(data, self.asked_from or self.remote, self.port)
 
     def begin_anew(self, side: Side) -> None:
         """New IKE keys: message numbers begin anew (RFC 7296, 2.8)."""

@@ -89,6 +89,7 @@ class Initiator:
         self._is_closing = False
         self._outer = ""
         self._is_behind_nat = False
+        self._seen_as = b""
         side = Side(owner.random.randbytes(SPI_OCTETS), _NOBODY, True)
         self.association = owner.association(side, Endpoint(remote, ike.PORT), profile.life)
 
@@ -249,7 +250,9 @@ class Initiator:
                     await self._rekey_ike()
                     ike_due = host.now() + life.ike_rekey_s
                 elif life.dead_peer_s and dead <= now:
-                    await association.ask(names.INFORMATIONAL, self._places())
+                    answer = await association.ask(names.INFORMATIONAL, self._places())
+                    if self._has_other_mapping(answer):
+                        await self._move()
                 else:
                     association.said_s = now
                     self._owner.send(ike.NatKeepalive().encode(), association.remote)
@@ -326,6 +329,19 @@ class Initiator:
             Notify(messages.NAT_SOURCE, messages.nat_digest(*spis, here)),
             Notify(messages.NAT_DESTINATION, messages.nat_digest(*spis, association.remote)),
         ]
+
+    def _has_other_mapping(self, answer: IkeMessage) -> bool:
+        """Whether the NAT has given this side another outside end since the answer before.
+
+        As charon has it: the first answer is only kept, so a change before it is never noticed.
+        """
+        told = [
+            each.data for each in answer.every(Notify) if each.number == messages.NAT_DESTINATION
+        ]
+        if not told:
+            return False
+        before, self._seen_as = self._seen_as, told[0]
+        return before not in (b"", told[0])
 
     async def _move(self) -> None:
         association = self.association

@@ -123,12 +123,21 @@ class Responding:
         self._next_side: Side | None = None
 
     def heard_from(self, source: Endpoint, local: Endpoint) -> None:
-        """Where the initiator is now, and whom it asked; an authenticated message tells it."""
+        """Where an authenticated message of the initiator came from, and whom it asked.
+
+        With MOBIKE nothing moves by that alone, as charon has it: the initiator is to say so.
+        """
         association = self.association
-        association.port = local.port
-        if source == association.remote:
+        association.asked_from, association.port = source, local.port
+        if not (association.is_up and self._responder.policy.life.mobile):
+            self._moved()
+
+    def _moved(self) -> None:
+        association = self.association
+        if association.asked_from in (None, association.remote):
             return
-        association.remote = source
+        assert association.asked_from is not None
+        association.remote = association.asked_from
         if association.is_up:
             self._owner.told(self._responder.on_change, association, "moved")
 
@@ -256,6 +265,11 @@ class Responding:
         answer: list[Payload] = []
         if any(each.protocol == names.ESP_PROTOCOL for each in deletes):
             answer = [Delete(names.ESP_PROTOCOL, 4, deletes[0].spis)]
+        told = {each.number for each in message.every(Notify)}
+        if messages.UPDATE_ADDRESSES in told:
+            self._moved()
+        if messages.NAT_SOURCE in told:
+            answer += self._places()
         answer += [each for each in message.every(Notify) if each.number == messages.COOKIE2]
         association.answer(message, answer, in_clear=False)
         ends_all = any(each.protocol == names.IKE_PROTOCOL for each in deletes)
@@ -276,6 +290,17 @@ class Responding:
             pass  # it has gone already
         finally:
             self.down("deleted")
+
+    def _places(self) -> list[Payload]:
+        """Where this side is, and where it sees the initiator (RFC 4555, 3.8)."""
+        association = self.association
+        spis = (association.side.initiator_spi, association.side.responder_spi)
+        seen = association.asked_from or association.remote
+        here = Endpoint(self._owner.host.stack.source_for(seen.address), ike.NAT_PORT)
+        return [
+            Notify(messages.NAT_SOURCE, messages.nat_digest(*spis, here)),
+            Notify(messages.NAT_DESTINATION, messages.nat_digest(*spis, seen)),
+        ]
 
     def down(self, cause: str) -> None:
         """The tunnel is no more."""

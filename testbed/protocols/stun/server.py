@@ -175,8 +175,8 @@ class StunServer:
 
     def _bind(self, request: BindingRequest, source: Endpoint, now: float, side: Side) -> None:
         held: dict[int, bytes] = {}
-        for each in request.attributes:
-            held.setdefault(each.type, each.value)
+        for kind, value, _ in request.attributes:
+            held.setdefault(kind, value)
         name = held.get(_USERNAME)
         username = None if name is None else username_of(name)
         key, how = b"", None
@@ -193,11 +193,13 @@ class StunServer:
         elif self._challenges(held, username):
             self._error(401, request, source, side)
             return
-        unknown = [each for each in held if each <= MANDATORY_MOST and each not in _UNDERSTOOD]
-        if unknown:
-            self._error(420, request, source, side, unknown, key, how)
-            return
-        if request.trailing or (not _PLAIN.issuperset(held) and _is_bad(request)):
+        is_plain = _PLAIN.issuperset(held)
+        if not is_plain:
+            unknown = [each for each in held if each <= MANDATORY_MOST and each not in _UNDERSTOOD]
+            if unknown:
+                self._error(420, request, source, side, unknown, key, how)
+                return
+        if request.trailing or (not is_plain and _is_bad(request)):
             self._error(400, request, source, side, (), key, how)
             return
         answer = self._answer(request, held, source, side, key, how)

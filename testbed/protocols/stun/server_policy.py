@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Literal
 
 from testbed.errors import DecodeError
@@ -19,7 +19,7 @@ Reflection = Literal["same-address", "always", "never"]
 (else everybody could have packets sent to anybody), for all, or for none."""
 
 
-class Side(Enum):
+class Side(StrEnum):
     """The server's sockets: its address and its port, or the other address or port."""
 
     MAIN = "main"
