@@ -66,7 +66,7 @@ async def other_octets(at: Stage) -> None:
         await at.sees(at.device, "<-", at.stun_server, stun.BindingResponse)
         to, request = request_for(at, binding)
         await offered(at, to, request.encode())
-    for _ in range(2):
+    for _ in range(3):
         await at.sees(at.device, "<-", at.stun_server, stun.BindingResponse)
 
 

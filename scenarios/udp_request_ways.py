@@ -26,9 +26,9 @@ from testbed.scenario import Stage
 from testbed.topology import Nat, find_nat
 from topologies.stun import STUN
 
-PAUSE_INFORMS = 4
+PAUSE_INFORMS = 6
 """Between two requests: they come a second apart."""
-SHORT_LIVED = find_nat("port-restricted").with_knobs({"lifetime_s": 3.0})
+SHORT_LIVED = find_nat("port-restricted").with_knobs({"lifetime_s": 5.0})
 
 
 async def told_its_address(at: Stage, **settings: Any) -> Endpoint:
@@ -66,7 +66,7 @@ async def without_stun(at: Stage) -> None:
 @nat_keepalive.variant("requests_between", nat=SHORT_LIVED)
 async def requests_between(at: Stage) -> None:
     """Requests come between keep-alives, for longer than the NAT keeps what nobody uses."""
-    period = {"STUNMinimumKeepAlivePeriod": 1, "STUNMaximumKeepAlivePeriod": 1}
+    period = {"STUNMinimumKeepAlivePeriod": 2, "STUNMaximumKeepAlivePeriod": 2}
     binding = await reachable(at, **INFORMS, **period)
     for _ in range(2):
         for _ in range(PAUSE_INFORMS):
