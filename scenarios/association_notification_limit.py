@@ -71,6 +71,18 @@ async def no_limit(at: Stage) -> None:
     await at.sees(at.gateway, "->", at.serving_hms, rpc.GetParameterValuesResponse)
 
 
+@association_notification_limit.variant("read_at_once", learns_by="notification", limit_s=0)
+async def read_at_once(at: Stage) -> None:
+    """The ACS does not wait for the notification: it has come all the same, or comes now."""
+    await _prepared(at)
+    start = at.cursor
+    at.device.power_on()
+    await at.tells(at.gateway, "LISTED", entries=1)
+    await table_read(at, at.gateway, at.serving_hms)
+    at.cursor = start
+    await _counts(at, "1")
+
+
 @association_notification_limit.variant(
     "comes_and_goes", devices=3, learns_by="notification", limit_s=2
 )

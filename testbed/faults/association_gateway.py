@@ -327,7 +327,7 @@ def gateway_ignores_filter(gateway: ManagedGateway) -> None:
     "association.gateway-notifies-nothing",
     role="gateway",
     breaks=("TR111-1.2.1-G7",),
-    shown_in=(f"{LIMIT}no_limit",),
+    shown_in=(f"{LIMIT}read_at_once",),
 )
 def gateway_notifies_nothing(gateway: ManagedGateway) -> None:
     """Notification is granted, and none ever comes."""

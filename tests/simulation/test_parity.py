@@ -33,6 +33,7 @@ RACES = {
     ),
     "hnb_first_day/binding_lost": "a binding's new port, by chance, stands in Informs",
     "nat_stun_disabled/": "what the ACS asks meanwhile is in this session, under load in the next",
+    "association_notification_limit/read_at_once": "the ACS asks while it is told, or after",
     "discovery_intranet/at_once": "who comes first gets the first inner address",
 }
 """Where the arrows of two runs in the emulation, or of charon and its model, are not the same."""

@@ -405,9 +405,19 @@ def _tampered(trace: Trace) -> dict[str, int]:
         *((each, "vendor_identity") for each in claimants),
     ):
         for record in events_of(trace, node, "STAGED"):
-            if what in _fields(record) and "only_in" not in _fields(record):
+            if what not in _fields(record) or "only_in" in _fields(record):
+                continue
+            if what == "gateway_identity" or not _is_own(trace, node, record.number):
                 found.setdefault(node, record.number)
     return found
+
+
+def _is_own(trace: Trace, device: str, since: int) -> bool:
+    """Whether a device tells its own identity from then on, however that is written."""
+    own = {str(claim.who) for claim in claims(trace) if claim.device == device}
+    asked = [each for each in requests(trace, device) if each.number > since]
+    told = {str(identity) for each in asked if (identity := device_in_record(each)) is not None}
+    return bool(told) and told <= own
 
 
 @check("TR111-1.3-S2", needs=("proxy", "proxy_filtered"), observed="told")
