@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,33 +10,12 @@ import pytest
 from testbed.external import find_program
 from testbed.protocols.dm.account import decode_package
 from testbed.protocols.dm.proofs import is_authentic, read_content_type
+from tests.emulation.as_user import command, verdicts
 from topologies.bootstrap import BOOTSTRAP_HOST, BOOTSTRAP_PORT, DM_URL, MAC, PIN
 
 pytestmark = [pytest.mark.emulation, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parents[2]
 URL = f"https://{BOOTSTRAP_HOST}:{BOOTSTRAP_PORT}/OMA/DM/Bootstrap.xml"
-
-
-def command(*words: str | Path, script: str = "") -> tuple[int, str]:
-    """Exit status of the command, and all that it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "testbed", *map(str, words)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        input=script,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, done.stdout
-
-
-def verdicts(folder: Path) -> dict[str, str]:
-    """Verdict by requirement."""
-    judged = json.loads((folder / "verdicts.json").read_text())["verdicts"]
-    return {each["requirement"]: each["verdict"] for each in judged}
 
 
 def curl(query: str, out: str = "/dev/null") -> str:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from testbed.external import find_program
+from tests.emulation.as_user import command, verdicts
 
 pytestmark = [pytest.mark.emulation, pytest.mark.slow]
-
-ROOT = Path(__file__).resolve().parents[2]
 
 SCENARIO = """\
 from testbed.protocols import stun
@@ -37,27 +32,6 @@ async def struck_down(at: Stage) -> None:
     port.send(stun.BindingRequest(bytes(16)).encode(), Endpoint("203.0.113.30", 3478))
     await at.sees(at.outer_dns, "<-", server, stun.BindingResponse)
 """
-
-
-def command(*words: str | Path, script: str = "") -> tuple[int, str]:
-    """Exit status of the command, and all that it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "testbed", *map(str, words)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        input=script,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, done.stdout
-
-
-def verdicts(folder: Path) -> dict[str, Any]:
-    """What was found, by requirement."""
-    judged = json.loads((folder / "verdicts.json").read_text())["verdicts"]
-    return {each["requirement"]: each["verdict"] for each in judged}
 
 
 @pytest.mark.parametrize("program", ["coturn", "vovida"])
