@@ -347,3 +347,47 @@ def gateway_notifies_nothing(gateway: ManagedGateway) -> None:
 def gateway_ignores_limit(gateway: ManagedGateway) -> None:
     """Every change is notified at once, whatever the limit."""
     gateway.count.told = lambda values: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-notifies-additions",
+    role="gateway",
+    breaks=("TR111-1.2.1-G7",),
+    shown_in=(f"{LIMIT}read_at_once",),
+)
+def gateway_notifies_additions(gateway: ManagedGateway) -> None:
+    """An entry that comes is notified, one that goes is not."""
+    devices = gateway.devices
+    remove = devices._remove
+
+    def removed(identity: Identity, reason: str) -> None:
+        remove(identity, reason)
+        gateway.tree.told(
+            [each for each in gateway.tree.changes() if each.value.path == gateway.count.path]
+        )
+
+    devices._remove = removed  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-drops-what-it-holds-back",
+    role="gateway",
+    breaks=("TR111-1.2.1-G7", "TR111-1.2.1-G8", "TR111-1.2.6-T2-3"),
+    shown_in=(f"{LIMIT}read_after_window",),
+)
+def gateway_drops_what_it_holds_back(gateway: ManagedGateway) -> None:
+    """A change within the window is never notified, not at its end either."""
+    gateway.count._release = lambda: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-limits-without-limit",
+    role="gateway",
+    breaks=("TR111-1.2.1-G7", "TR111-1.2.6-T2-3"),
+    shown_in=(f"{LIMIT}no_limit",),
+)
+def gateway_limits_without_limit(gateway: ManagedGateway) -> None:
+    """A limit of 0 is a default of the gateway's own."""
+    count: Any = gateway.count
+    count._limit_path = "InternetGatewayDevice.ManagementServer.PeriodicInformInterval"
+    gateway.tree.assign(count._limit_path, "3")
