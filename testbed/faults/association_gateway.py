@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from testbed.faults.fault import fault
-from testbed.protocols.association import Identity
+from testbed.protocols import dhcp
+from testbed.protocols.association import Identity, device_in
 from testbed.roles.managed_gateway import ManagedGateway
 
 DISCOVER, EDGE = "association_discover/", "association_edge_identity/"
@@ -55,6 +56,29 @@ def gateway_lists_nobody(gateway: ManagedGateway) -> None:
 def gateway_lists_twice(gateway: ManagedGateway) -> None:
     """Each exchange adds an entry, a renewal too."""
     gateway.devices._row_of = lambda identity: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-lists-at-offer",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.1-G3",
+        "TR111-1.2.6.2.2-P",
+    ),
+    shown_in=(f"{DISCOVER}not_taken",),
+)
+def gateway_lists_at_offer(gateway: ManagedGateway) -> None:
+    """Who asks is listed, whether the address is taken or not."""
+    devices = gateway.devices
+    answer_options = devices.answer_options
+
+    def list_at_once(request: dhcp.Message) -> Any:
+        identity = device_in(request.vendor_identity)
+        if identity is not None and devices._row_of(identity) is None:
+            devices._add(identity)
+        return answer_options(request)
+
+    devices.answer_options = list_at_once  # type: ignore[method-assign]  # that is the fault
 
 
 @fault(

@@ -88,11 +88,11 @@ def active_notification_is_granted(trace: Trace) -> Iterator[Finding]:
             if change.name != COUNT or change.notification != ACTIVE or call.answer is None:
                 continue
             if not call.done:
-                refusal = call.answer.find(rpc.Fault)
-                yield fault(call.answer, f"{gateway} refuses: {refusal}")
+                refusal = call.answer.summary()
+                yield fault(call.answer, f"{gateway} refuses {ACTIVE} for {COUNT}: {refusal}")
                 continue
             reads = attributes_read(trace, gateway, COUNT)
-            until = _next_set(trace, gateway, call)
+            until = next_set(trace, gateway, call, COUNT)
             after = [(r, value) for r, value in reads if call.call.number < r.number < until]
             for record, value in after:
                 if value == ACTIVE:
@@ -103,12 +103,12 @@ def active_notification_is_granted(trace: Trace) -> Iterator[Finding]:
                 yield ok(call.answer)
 
 
-def _next_set(trace: Trace, gateway: str, before: Call) -> int:
-    """Where the ACS wants another notification of the table's size."""
+def next_set(trace: Trace, cpe: str, before: Call, name: str) -> int:
+    """Where the ACS wants another notification of a parameter."""
     later = [
         call.call.number
-        for call, change in sets_of(trace, gateway)
-        if change.name == COUNT and call.call.number > before.call.number
+        for call, change in sets_of(trace, cpe)
+        if change.name == name and call.call.number > before.call.number
     ]
     return min(later, default=len(trace.records))
 
