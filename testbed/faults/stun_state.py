@@ -22,7 +22,7 @@ from testbed.roles.managed_device import ManagedDevice
 
 _ADDRESS_ENTRIES = (
     *("TR111-2.2-P3", "TR111-2.2.1-C2", "TR111-2.2.1.1-C5", "TR111-2.2.1.3-C12"),
-    "TR111-2.2.4-T6-1a",
+    *("TR111-2.2.4-T6-1a", "TR111-2.2.1-C4"),
 )
 """Those that UDPConnectionRequestAddress as a whole decides."""
 _DETECTION_ENTRIES = ("TR111-2.2-P1", "TR111-2.2.1.1-C4", "TR111-2.2.4-T6-10")

@@ -1,0 +1,138 @@
+"""The checks of TR-111 Part 2 against traces in which a CPE goes wrong in another way than the
+faults do, or is right in a way that is rare."""
+
+from __future__ import annotations
+
+from discovery_story import ADDRESSES, WAN
+from stun_story import CHANGE, MARK, OUTSIDE, PRIMARY, CpeStory, switched_on
+
+from testbed.protocols import stun
+from testbed.protocols.stun import Attribute, Kind
+from testbed.protocols.stun.attributes import error_code
+
+BINDING = f"{WAN}:{OUTSIDE}"
+SIGNED = Attribute(Kind.MESSAGE_INTEGRITY, bytes(20))
+ANOTHER = "192.168.1.177"
+
+
+def refused(number: int) -> stun.Message:
+    """A 401 to the transaction of that number."""
+    return stun.BindingErrorResponse(number.to_bytes(16, "big"), (error_code(401, "Unauthorized"),))
+
+
+# STUNEnable: 2.2-P4, 2.2.4-T6-3
+
+
+def test_a_cpe_that_goes_on_when_stun_is_off_is_blamed() -> None:
+    story = switched_on().is_set(STUNEnable=0).keeps_alive(2, 5)
+
+    assert len(story.faults("TR111-2.2.4-T6-3")) == 1
+    assert len(story.faults("TR111-2.2-P4")) == 2
+
+
+def test_a_cpe_that_stops_when_stun_is_off_is_not_blamed() -> None:
+    story = switched_on().binds(MARK, answered=False, number=900)
+    story.is_set(STUNEnable=0).waits(5)
+
+    assert [each.ok for each in story.findings("TR111-2.2.4-T6-3")] == [True, True]
+    assert story.faults("TR111-2.2-P4") == []
+
+
+def test_copies_of_an_open_request_end_with_stun() -> None:
+    story = switched_on().binds(MARK, answered=False, number=900)
+    story.is_set(STUNEnable=0).waits(2).binds(MARK, answered=False, number=900)
+
+    assert len(story.faults("TR111-2.2.4-T6-3")) == 1
+
+
+def test_a_cpe_whose_stun_is_on_when_it_leaves_the_factory_is_not_blamed() -> None:
+    story = CpeStory().tells(STUNEnable=1).binds(MARK).binds(MARK, CHANGE)
+    story.is_set(STUNEnable=1, STUNServerAddress=ADDRESSES["time_server"])
+
+    assert story.faults("TR111-2.2-P4") == []
+
+
+# Where requests go: 2.2.1.1-C2, 2.2.4-T6-4b
+
+
+def test_another_acs_is_another_stun_server() -> None:
+    new = f"https://{ADDRESSES['time_server']}/acs"
+    story = CpeStory().is_set(STUNEnable=1).is_set(URL=new).waits(10).binds(MARK)
+
+    assert [each.ok for each in story.findings("TR111-2.2.4-T6-4b")] == [True]
+
+
+def test_the_acs_of_before_is_no_stun_server_any_more() -> None:
+    new = f"https://{ADDRESSES['initial_hms']}/acs"
+    story = CpeStory().is_set(STUNEnable=1).is_set(URL=new).waits(10).binds(MARK)
+
+    assert len(story.faults("TR111-2.2.4-T6-4b")) == 1
+
+
+# The primary endpoint: 2.2.1.1-C3, 2.2.1.3-C3, C12
+
+
+def test_requests_from_elsewhere_than_where_it_listens_are_seen() -> None:
+    story = CpeStory().tells(UDPConnectionRequestAddress=f"192.168.1.100:{PRIMARY + 9}")
+    story.binds(MARK)
+
+    assert len(story.faults("TR111-2.2.1.1-C3")) == 1
+
+
+def test_another_address_of_its_own_makes_no_other_port() -> None:
+    story = switched_on().tell("hnb", "ADDRESS", interface="eth0", address=ANOTHER)
+    story.binds(own=ANOTHER)
+
+    assert len(story.faults("TR111-2.2.1.3-C3")) == 1
+
+
+def test_an_old_binding_is_not_told_after_the_address_has_changed() -> None:
+    story = switched_on().tell("hnb", "ADDRESS", interface="eth0", address=ANOTHER)
+    story.binds(MARK, own=ANOTHER, outside=OUTSIDE + 1)
+    story.waits(1).tells(UDPConnectionRequestAddress=BINDING)
+
+    assert len(story.faults("TR111-2.2.1.3-C12")) == 1
+
+
+# BINDING-CHANGE: 2.2.1.3-C6, C8
+
+
+def test_switched_on_again_the_binding_is_a_first_one_again() -> None:
+    story = switched_on().is_set(STUNEnable=0).waits(5).is_set(STUNEnable=1)
+    story.binds(MARK).waits(5).binds(MARK)
+
+    assert len(story.faults("TR111-2.2.1.3-C6")) == 1
+
+
+def test_who_tells_a_first_binding_again_is_not_blamed() -> None:
+    story = switched_on().is_set(STUNEnable=0).waits(5).is_set(STUNEnable=1)
+    story.binds(MARK).binds(MARK, CHANGE)
+
+    assert story.faults("TR111-2.2.1.3-C6") == []
+    assert story.faults("TR111-2.2.1.3-C8") == []
+
+
+def test_an_answer_to_a_challenge_tells_no_change_of_its_own() -> None:
+    story = switched_on(STUNUsername="n", STUNPassword="p")
+    story.binds(MARK, number=900, answer=refused(900)).binds(MARK, CHANGE, SIGNED)
+
+    assert len(story.faults("TR111-2.2.1.3-C8")) == 1
+
+
+# MESSAGE-INTEGRITY: 2.2.1.1-C10
+
+
+def test_copies_of_a_401_ask_for_one_signed_request() -> None:
+    story = switched_on().binds(MARK, number=900, answer=refused(900))
+    story.binds(MARK, number=900, answer=refused(900)).binds(MARK, SIGNED).binds(MARK, SIGNED)
+
+    assert len(story.faults("TR111-2.2.1.1-C10")) == 1
+
+
+# All that is told: 2.2.1-C4
+
+
+def test_a_binding_that_stun_tells_and_the_parameter_does_not_is_half_the_duty() -> None:
+    story = switched_on().waits(1).tells(UDPConnectionRequestAddress="192.168.1.100:30005")
+
+    assert len(story.faults("TR111-2.2.1-C4")) == 1
