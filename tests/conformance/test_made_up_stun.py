@@ -3,12 +3,14 @@ faults do, or is right in a way that is rare."""
 
 from __future__ import annotations
 
+import pytest
 from discovery_story import ADDRESSES, WAN
-from stun_story import CHANGE, MARK, OUTSIDE, PRIMARY, CpeStory, switched_on
+from stun_story import CHANGE, MARK, OUTSIDE, PRIMARY, SECONDARY, CpeStory, switched_on
 
 from testbed.protocols import stun
 from testbed.protocols.stun import Attribute, Kind
-from testbed.protocols.stun.attributes import error_code
+from testbed.protocols.stun.attributes import address_value, error_code
+from testbed.protocols.wire import Endpoint
 
 BINDING = f"{WAN}:{OUTSIDE}"
 SIGNED = Attribute(Kind.MESSAGE_INTEGRITY, bytes(20))
@@ -136,3 +138,63 @@ def test_a_binding_that_stun_tells_and_the_parameter_does_not_is_half_the_duty()
     story = switched_on().waits(1).tells(UDPConnectionRequestAddress="192.168.1.100:30005")
 
     assert len(story.faults("TR111-2.2.1-C4")) == 1
+
+
+# Keep-alives: 2.2.1.2-C1 to C4, 2.2.4-T6-8b, T6-9b
+
+PERIODS = {"STUNMinimumKeepAlivePeriod": 2, "STUNMaximumKeepAlivePeriod": 4}
+
+
+@pytest.mark.parametrize("requirement", ["TR111-2.2.1.2-C1", "TR111-2.2.1.2-C3"])
+def test_a_cpe_that_sends_no_more_keep_alives_is_blamed(requirement: str) -> None:
+    story = switched_on(**PERIODS).keeps_alive(2, 3).waits(10).tells()
+
+    assert len(story.faults(requirement)) == 1
+
+
+@pytest.mark.parametrize("requirement", ["TR111-2.2.1.2-C1", "TR111-2.2.1.2-C3"])
+def test_a_cpe_that_says_nothing_at_all_any_more_is_not_blamed(requirement: str) -> None:
+    story = switched_on(**PERIODS).keeps_alive(2, 3).waits(10)
+
+    assert story.findings(requirement)
+    assert story.faults(requirement) == []
+
+
+def test_a_change_keeps_the_binding_alive_as_well() -> None:
+    story = switched_on(**PERIODS).waits(3).binds(MARK, CHANGE).waits(3).binds(MARK)
+
+    assert [each.ok for each in story.findings("TR111-2.2.1.2-C3")] == [True]
+
+
+def test_a_request_that_opens_another_binding_is_no_keep_alive_from_elsewhere() -> None:
+    story = switched_on().binds(port=SECONDARY, outside=OUTSIDE + 1)
+
+    assert story.faults("TR111-2.2.1.2-C1") == []
+
+
+def test_a_start_between_two_keep_alives_lifts_the_minimum() -> None:
+    story = switched_on(**PERIODS).keeps_alive(1, 2).waits(1).binds(MARK).tells("1 BOOT")
+
+    assert story.faults("TR111-2.2.1.2-C2") == []
+
+
+def test_no_maximum_is_not_zero() -> None:
+    story = switched_on(STUNMaximumKeepAlivePeriod=-1).keeps_alive(3, 0.1)
+
+    assert story.faults("TR111-2.2.4-T6-8b")
+
+
+def test_the_test_of_a_binding_that_was_just_used_finds_no_lifetime() -> None:
+    target = Attribute(Kind.RESPONSE_ADDRESS, address_value(Endpoint(WAN, OUTSIDE)))
+    story = switched_on(**PERIODS)
+    for _ in range(3):
+        story.keeps_alive(1, 3).binds(target, port=SECONDARY, outside=OUTSIDE + 1)
+
+    assert len(story.faults("TR111-2.2.1.2-C4")) == 1
+
+
+def test_a_copy_that_waits_for_the_minimum_is_late() -> None:
+    story = switched_on(**PERIODS).binds(MARK, number=900, answered=False)
+    story.waits(2).binds(MARK, number=900, answered=False)
+
+    assert len(story.faults("TR111-2.2.4-T6-9b")) == 1
