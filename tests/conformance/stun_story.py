@@ -5,10 +5,10 @@ hnb - home - gateway (NAT) - internet - initial_hms (its ACS), time_server (its 
 
 from __future__ import annotations
 
-from discovery_story import ADDRESSES, LAN, WAN, Story
+from discovery_story import ADDRESSES, LAN, MAC, WAN, Story
 from trace_frames import ipv4, udp
 
-from testbed.protocols import stun
+from testbed.protocols import dhcp, dns, stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.stun import Attribute, Kind
 from testbed.protocols.stun.attributes import address_value
@@ -99,6 +99,22 @@ class CpeStory(Story):
                 data = udp(source, destination, message.encode())
                 packet = ipv4(source[0], destination[0], 17, data)
                 self.route(link, "hnb", "time_server", from_hnb, packet)
+        return self
+
+    def leases(self, address: str) -> CpeStory:
+        """The CPE is given that address by DHCP."""
+        ack = dhcp.Ack.build(hardware_address=MAC["hnb"], yiaddr=address, siaddr="192.168.1.1")
+        source, destination = ("192.168.1.1", 67), (address, 68)
+        packet = ipv4(source[0], destination[0], 17, udp(source, destination, ack.encode()))
+        self.put("home", "gateway", MAC["gateway"], MAC["hnb"], packet)
+        return self
+
+    def sends_from(self, own: str) -> CpeStory:
+        """The CPE asks for a name from that address."""
+        source, destination = (own, 50000), (ADDRESSES["outer_dns"], 53)
+        query = dns.query("time.example", "A", 7).encode()
+        packet = ipv4(own, destination[0], 17, udp(source, destination, query))
+        self.route("home", "hnb", "outer_dns", True, packet)
         return self
 
     def keeps_alive(self, times: int, period_s: float) -> CpeStory:

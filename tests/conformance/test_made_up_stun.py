@@ -5,11 +5,23 @@ from __future__ import annotations
 
 import pytest
 from discovery_story import ADDRESSES, WAN
-from stun_story import CHANGE, MARK, OUTSIDE, PRIMARY, SECONDARY, CpeStory, switched_on
+from stun_story import (
+    CHANGE,
+    MARK,
+    OBJECT,
+    OUTSIDE,
+    PRIMARY,
+    SECONDARY,
+    VALUE_CHANGE,
+    CpeStory,
+    switched_on,
+)
 
 from testbed.protocols import stun
+from testbed.protocols.cwmp import rpc
+from testbed.protocols.cwmp.structs import AttributeChange
 from testbed.protocols.stun import Attribute, Kind
-from testbed.protocols.stun.attributes import address_value, error_code
+from testbed.protocols.stun.attributes import address_value, error_code, username
 from testbed.protocols.wire import Endpoint
 
 BINDING = f"{WAN}:{OUTSIDE}"
@@ -198,3 +210,86 @@ def test_a_copy_that_waits_for_the_minimum_is_late() -> None:
     story.waits(2).binds(MARK, number=900, answered=False)
 
     assert len(story.faults("TR111-2.2.4-T6-9b")) == 1
+
+
+# What is told of a change: 2.2.1.3-C10, C11, C14, C15, 2.2.3-F6, 2.2.1.1-C9
+
+ACTIVELY = AttributeChange(f"{OBJECT}UDPConnectionRequestAddress", True, 2)
+ASKED = (rpc.SetParameterAttributes((ACTIVELY,)), rpc.SetParameterAttributesResponse())
+MOVED = f"{WAN}:{OUTSIDE + 1}"
+
+
+def moved(**more: object) -> CpeStory:
+    """A CPE that is to notify its binding, which has just changed."""
+    story = CpeStory().session(ASKED)
+    story.is_set(STUNEnable=1, STUNServerAddress=ADDRESSES["time_server"], **more)
+    story.binds(MARK).binds(MARK, CHANGE).tells(VALUE_CHANGE, UDPConnectionRequestAddress=BINDING)
+    story.waits(1).binds(MARK, outside=OUTSIDE + 1)
+    return story.binds(MARK, CHANGE, outside=OUTSIDE + 1)
+
+
+@pytest.mark.parametrize("requirement", ["TR111-2.2.1.3-C14", "TR111-2.2.3-F6"])
+def test_an_inform_that_tells_the_old_binding_notifies_nothing(requirement: str) -> None:
+    story = moved().tells(VALUE_CHANGE, UDPConnectionRequestAddress=BINDING).waits(5)
+
+    assert len(story.faults(requirement)) == 1
+
+
+@pytest.mark.parametrize("requirement", ["TR111-2.2.1.3-C14", "TR111-2.2.3-F6"])
+def test_an_inform_that_tells_the_new_binding_is_right(requirement: str) -> None:
+    story = moved().tells(VALUE_CHANGE, UDPConnectionRequestAddress=MOVED).waits(5)
+
+    assert story.findings(requirement)
+    assert story.faults(requirement) == []
+
+
+def test_an_inform_about_something_else_may_come_within_the_limit() -> None:
+    limit = {"UDPConnectionRequestAddressNotificationLimit": 9}
+    story = moved(**limit).waits(9).tells(VALUE_CHANGE, UDPConnectionRequestAddress=MOVED)
+    story.waits(1).tells(VALUE_CHANGE, UDPConnectionRequestAddress=MOVED)
+
+    assert [each.ok for each in story.findings("TR111-2.2.1.3-C15")] == [True]
+
+
+def test_what_is_given_up_stays_so_for_a_while_before_that_counts() -> None:
+    story = switched_on().binds(MARK, CHANGE, answered=False).waits(9.6)
+
+    assert story.waits(1).findings("TR111-2.2.1.3-C11")
+    assert switched_on().binds(MARK, CHANGE, answered=False).findings("TR111-2.2.1.3-C11") == []
+
+
+def test_another_lease_is_another_binding_whoever_tells_so_or_not() -> None:
+    story = switched_on().leased().tells()
+    story.tell("hnb", "ADDRESS", interface="eth0", address=ANOTHER)
+    story.leases(ANOTHER).sends_from(ANOTHER).waits(5)
+
+    assert len(story.faults("TR111-2.2.1.1-C9")) == 1
+
+
+# What an unproven response says: 2.2.1.1-C8
+
+
+def signed(number: int, *attributes: Attribute) -> stun.Message:
+    """A response to the transaction of that number that STUNPassword proves."""
+    seen = Attribute(Kind.MAPPED_ADDRESS, address_value(Endpoint(WAN, OUTSIDE)))
+    return stun.sign(stun.BindingResponse(number.to_bytes(16, "big"), (seen,)), b"p")
+
+
+def test_a_lie_that_is_told_was_believed_though_it_is_asked_again() -> None:
+    story = switched_on(STUNUsername="n", STUNPassword="p")
+    story.binds(MARK, SIGNED, number=900, sees=("198.51.100.1", 9))
+    story.binds(MARK, SIGNED, number=900, answer=signed(900))
+    assert story.faults("TR111-2.2.1.1-C8") == []
+
+    story.tells(UDPConnectionRequestAddress="198.51.100.1:9")
+    assert len(story.faults("TR111-2.2.1.1-C8")) == 1
+
+
+# Names that nobody was seen to set: 2.2.1.3-C5, 2.2.4-T6-6
+
+
+@pytest.mark.parametrize("requirement", ["TR111-2.2.1.3-C5", "TR111-2.2.4-T6-6"])
+def test_a_name_that_a_capture_does_not_show_set_is_no_wrong_one(requirement: str) -> None:
+    story = CpeStory().binds(MARK, username("somebody", "nul"))
+
+    assert story.findings(requirement) == []
