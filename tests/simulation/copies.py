@@ -14,6 +14,7 @@ from typing import Any
 from testbed.protocols import dhcp, dns, ike, stun
 from testbed.trace.arrow import Arrow
 
+
 def transaction(message: Any) -> Hashable:
     """What a question, its copies and its answers have in common; None: it has no such thing."""
     if isinstance(message, stun.Message):
@@ -44,11 +45,11 @@ def superfluous(arrows: Iterable[Arrow]) -> set[int]:
 
 def _is_copy(one: Arrow, other: Arrow) -> bool:
     first, second = one.first, other.first
-    return (
-        type(one.message) is type(other.message)
-        and (one.origin, first.source, first.destination)
-        == (other.origin, second.source, second.destination)
-    )
+    return type(one.message) is type(other.message) and (
+        one.origin,
+        first.source,
+        first.destination,
+    ) == (other.origin, second.source, second.destination)
 
 
 def _is_served(one: Arrow, said: list[Arrow]) -> bool:

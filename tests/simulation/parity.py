@@ -6,8 +6,9 @@ conversations of two nodes about one service are compared as a set with repetiti
 sessions that nothing joins comes first is for the clock, and no spec has a say in it.
 
 Copies of a question that was answered all the same are not compared (`copies`).  Two other things
-depend on how long a run lasts rather than on what it does, and are compared without their number: sessions of a periodic Inform in which nothing is asked, and what follows the ladder's
-last step.  A connection that is still open when a run ends is compared as far as it went there.
+depend on how long a run lasts rather than on what it does, and are compared without their number:
+sessions of a periodic Inform in which nothing is asked, and what follows the ladder's last step.  A
+connection that is still open when a run ends is compared as far as it went there.
 """
 
 from __future__ import annotations

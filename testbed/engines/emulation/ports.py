@@ -1,8 +1,8 @@
 """UDP ports of an emulated node, drained by reader callbacks of the loop.
 
-Besides the kernel's UDP there are ways past it, for DHCP: sending to a hardware address without ARP,
-sending from a bare interface to everybody, and receiving on a bare interface what is sent to an
-address that the node does not hold yet.
+Besides the kernel's UDP there are three ways past it, for DHCP: sending to a hardware address
+without ARP, sending from a bare interface to everybody, and receiving on a bare interface what is
+sent to an address that the node does not hold yet.
 """
 
 from __future__ import annotations
