@@ -58,6 +58,7 @@ FOUND = [
     ("dm_bootstrap_failure/dm_server_dead", 19, "lost", EARLY_END),  # a SYN
     ("association_gateway_change/class_dropped", 78, "lost", RECOVERED),  # the renewal's ACK
     ("discovery_public/black_hole", 45, "overtaken", RECOVERED),  # ICMP that the link drops
+    ("association_discover/address_in_use", 37, "lost", RECOVERED),  # an ARP probe
     ("stun_server_conformance/off_path", 76, "lost", RECOVERED),  # the lie
     ("stun_server_conformance/copies", 5, "lost", RECOVERED),  # the second answer
     ("stun_server_conformance/computations", 27, "lost", RECOVERED),  # an answer
