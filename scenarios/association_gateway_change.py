@@ -99,9 +99,11 @@ async def class_dropped(at: Stage) -> None:
     acs.call(serial, rpc.SetParameterValues(often, "often"))
     await settled(at, device, gateway, acs)
     who = gateway.devices.gateway
-    acs.call(serial, rpc.GetParameterValues((INFO,)))
-    gateway.call_itself(Identity(who.oui, who.serial_number))
+    changed = Identity(who.oui, who.serial_number)
+    gateway.call_itself(changed)
     await at.sees(device, "<-", gateway, dhcp.Ack)
+    await at.tells(device, "GATEWAY", identity=str(changed))
+    acs.call(serial, rpc.GetParameterValues((INFO,)))
     empty = names(f"{INFO}ProductClass", "")
     await at.sees(device, "->", acs, rpc.GetParameterValuesResponse, parameters=empty)
 
