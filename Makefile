@@ -35,7 +35,7 @@ soak: set-up-test ## every scenario 20 times, 4 at a time, until one surprises
 	@.venv/bin/python bench/soak.py $(ARGS)
 	@.venv/bin/python -m pytest -q -m soak
 
-nightly: set-up-test ## the soak, and the VM test where this machine has what it takes
+nightly: set-up-test ## the soak, all NATs in full, and the VM test where this machine can
 	@.ci/nightly
 
 lint: set-up-test ## ruff and mypy only

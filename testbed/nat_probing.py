@@ -1,5 +1,7 @@
-"""Kinds of NAT probed in full side by side, in a lab of their own; each is kept as soon as it is
-known, so that whoever ends it has lost only what was still under way."""
+"""Kinds of NAT probed in full side by side, in a lab of their own.
+
+Each is kept as soon as it is known, so that whoever ends it has lost only what was under way.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""What a NAT does, found out by packets alone and without waiting: a table of ours and a kernel's
-rules alike."""
+"""What a NAT does, found out by packets alone and without waiting.
+
+A table of ours and a kernel's rules are probed alike.
+"""
 
 from __future__ import annotations
 
