@@ -115,7 +115,10 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
     run_here, moment = runner(plan.engine)
     equip(topology, plan.seed, moment)
     try:
-        truths = examine_nats(topology, plan.engine, asks_for_nat(plan.nat, plan.settings))
+        asked = asks_for_nat(plan.nat, plan.settings)
+        truths = examine_nats(
+            topology, plan.engine, asked, lambda line: tell({"line": line, "style": "dim"})
+        )
         try:
             return run_here(_perform(plan, scenario, topology, truths, tell, on_fail))
         except FileNotFoundError as error:
