@@ -37,8 +37,14 @@ def _is_unseen(console: Console) -> bool:
 
 
 def print_whole_names(console: Console, table: Table) -> None:
-    """Print a table of names; in a pipe it is so wide that none is broken, for whoever searches."""
+    """Print a table of names; in a pipe it is so wide that none is broken, for whoever searches.
+
+    Args:
+        table: of its columns only the last has cells of several words.
+    """
     if _is_unseen(console):
+        for column in table.columns[:-1]:
+            column.no_wrap = True
         options = console.options.update(max_width=sys.maxsize)
         console.width = max(UNSEEN_COLUMNS, Measurement.get(console, options, table).minimum)
     console.print(table)
