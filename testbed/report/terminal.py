@@ -40,7 +40,7 @@ def print_whole_names(console: Console, table: Table) -> None:
     """Print a table of names; in a pipe it is so wide that none is broken, for whoever searches.
 
     Args:
-        table: of its columns only the last has cells of several words.
+        table: only the cells of its last column may then go on in a second line.
     """
     if _is_unseen(console):
         for column in table.columns[:-1]:
