@@ -1,6 +1,6 @@
 """Scenarios under many kinds of NAT: a matrix of verdicts, each with its reasons.
 
-Every kind is a batch of its own, in a folder of its own; what has been run is found again, so that
+Every kind has a folder of its own; what has been run is found again, so that
 a grid that was interrupted goes on where it stood.
 """
 

@@ -79,11 +79,6 @@ class UdpConnectionRequest:
         return urlsplit(self.uri).netloc
 
 
-def looks_like_one(data: bytes) -> bool:
-    """Whether a datagram begins as a request: a letter, where STUN has 0 or 1 (2.2.1.4)."""
-    return data[:1].isalpha()
-
-
 def decode(data: bytes) -> UdpConnectionRequest:
     """Cut a datagram into its parts.
 

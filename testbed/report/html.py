@@ -102,6 +102,7 @@ def _facts(result: Result) -> dict[str, str]:
                 "engine": told["engine"],
                 **{f"modelled: {what}": kind for what, kind in told.get("modelled", {}).items()},
                 "seed": told["seed"],
+                **_asked(told),
                 "NAT": ", ".join(sorted(nats)) or "none",
                 **_measured(told.get("nats", [])),
                 **_links(told.get("links", {})),
@@ -114,6 +115,13 @@ def _facts(result: Result) -> dict[str, str]:
                 **told["versions"],
             }
     return {}
+
+
+def _asked(told: Mapping[str, Any]) -> dict[str, str]:
+    """What whoever ran it has changed: deviations that are planted, settings."""
+    settings = [f"{name}={value}" for name, value in told.get("settings", {}).items()]
+    asked = {"planted fault": told.get("faults", []), "set": settings}
+    return {name: ", ".join(values) for name, values in asked.items() if values}
 
 
 def _links(links: Mapping[str, Any]) -> dict[str, str]:

@@ -193,6 +193,7 @@ def test_requirements_are_337_rows(testbed) -> None:
 
     assert len(rows) == 337
     assert table.out.rstrip().endswith(f"337 requirements, {len(load_checks())} with a check")
+    assert {row["check"] for row in rows} <= set(table.out.split()), "no name is broken"
     by_id = {row["id"]: row for row in rows}
     assert by_id["32583-5.1.1-1"]["check"] == "connectivity.connectivity_before_the_first_query"
     assert "connectivity.asks-before-lease" in by_id["32583-5.1.1-1"]["faults"]
