@@ -19,6 +19,7 @@ from scenarios.association_steps import (
 from testbed.protocols import dhcp
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.delivery import BOOTSTRAP, CONNECTION_REQUEST, VALUE_CHANGE
+from testbed.protocols.dhcp.client_policy import COMMON_PARAMETERS
 from testbed.protocols.http import Request
 from testbed.scenario import Stage, scenario
 from topologies.association import managed_home
@@ -149,6 +150,18 @@ async def address_in_use(at: Stage) -> None:
     await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)
     await table_read(at, gateway, acs)
     await notified(at, device, acs)  # 7
+    await associated(at, device, gateway, acs)  # 12
+
+
+@association_discover.variant("not_listed")
+async def not_listed(at: Stage) -> None:
+    """The device does not ask for option 125 (in option 55), and is told who its gateway is."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    wanted = tuple(code for code in COMMON_PARAMETERS if code != dhcp.Code.VENDOR_IDENTITY)
+    device.set_dhcp(parameter_request_list=wanted)
+    await gateway_ready(at, gateway, acs)
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
     await associated(at, device, gateway, acs)  # 12
 
 

@@ -81,6 +81,27 @@ def gateway_overlooks_renewals(gateway: ManagedGateway) -> None:
 
 
 @fault(
+    "association.gateway-tells-when-asked",
+    role="gateway",
+    breaks=(
+        *("TR111-1.2.1-G1", "TR111-1.2.1-G1a", "TR111-1.2.1-G1b"),
+        *("TR111-1.2.1-G2", "TR111-1.2.1-G2b", "TR111-1.2.4-F1", "TR111-1.2.6.2.2-P"),
+    ),
+    shown_in=(f"{DISCOVER}not_listed",),
+    seen_in="DHCP servers that send only what option 55 asks for",
+)
+def gateway_tells_when_asked(gateway: ManagedGateway) -> None:
+    """Only who asks for option 125 is told the gateway's identity."""
+    answer_options = gateway.devices.answer_options
+
+    def obey(request: dhcp.Message) -> Any:
+        wanted = dhcp.Code.VENDOR_IDENTITY in request.parameter_request_list
+        return answer_options(request) if wanted else ()
+
+    gateway.devices.answer_options = obey  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
     "association.gateway-takes-anything",
     role="gateway",
     breaks=("TR111-1.2.1-G1a",),

@@ -217,6 +217,22 @@ def device_another_oui(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Messag
 
 
 @fault(
+    "association.device-small-letters",
+    role="device",
+    breaks=(
+        "TR111-1.2.2-D1",
+        "TR111-1.2.5-T1-1",
+        "TR111-1.2.6-T2-5",
+    ),
+    acts_on="message dhcp",
+    shown_in=(DISCOVER,),
+)
+def device_small_letters(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The device tells its OUI in small letters."""
+    return with_values(message, replaced(1, b"00005e"))
+
+
+@fault(
     "association.device-another-serial",
     role="device",
     breaks=(

@@ -309,14 +309,7 @@ def hands_nothing_over(device: DmDevice) -> None:
     device._received = dropped  # type: ignore[method-assign]  # that is the fault
 
 
-@fault(
-    "bootstrap.asks-again",
-    role="dm_device",
-    breaks=("OMA-5.4.7-B1", "OMA-5.4.7.1-H404"),
-    shown_in=(*SRV, *FAILURE),
-)
-def asks_again(device: DmDevice) -> None:
-    """The device does not take no for an answer, and asks once more."""
+def _gets_twice(device: DmDevice) -> None:
     get = device._get
 
     async def twice(url: Url, lease: dhcp.Lease) -> Response:
@@ -324,6 +317,41 @@ def asks_again(device: DmDevice) -> None:
         return await get(url, lease)
 
     device._get = twice  # type: ignore[method-assign]  # that is the fault
+
+
+@fault("bootstrap.fetches-twice", role="dm_device", breaks=("OMA-5.4.7-B1",), shown_in=SRV)
+def fetches_twice(device: DmDevice) -> None:
+    """The device fetches its package a second time before it looks at it."""
+    _gets_twice(device)
+
+
+@fault(
+    "bootstrap.asks-again",
+    role="dm_device",
+    breaks=("OMA-5.4.7.1-H404", "OMA-5.4.7.1-H5"),
+    shown_in=FAILURE,
+)
+def asks_again(device: DmDevice) -> None:
+    """The device does not take no for an answer, and asks once more."""
+    _gets_twice(device)
+
+
+@fault(
+    "bootstrap.follows-redirect",
+    role="dm_device",
+    breaks=("OMA-5.4.7.1-D2", "OMA-5.4.7.1-H5"),
+    shown_in=("dm_bootstrap_failure/redirect",),
+)
+def follows_redirect(device: DmDevice) -> None:
+    """The device asks where a 302 sends it."""
+    get = device._get
+
+    async def follow(url: Url, lease: dhcp.Lease) -> Response:
+        response = await get(url, lease)
+        there = response.header("Location")
+        return response if there is None else await get(Url.parse(there), lease)
+
+    device._get = follow  # type: ignore[method-assign]  # that is the fault
 
 
 @fault(

@@ -87,7 +87,7 @@ def three_kinds_of_request_count(trace: Trace) -> Iterator[Finding]:
             yield _owed(gateway, answer, request, f"{request.message.WORD} tells it{first}")
 
 
-@check("TR111-1.2.1-G2")
+@check("TR111-1.2.1-G2", needs_in={"association_discover": ("not_listed",)})
 def all_later_answers_carry_it(trace: Trace) -> Iterator[Finding]:
     """Once told, each answer carries it, also where option 125 was not asked for (AMB-P1-04)."""
     for gateway, answer, request in owed_answers(trace):

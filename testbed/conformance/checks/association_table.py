@@ -13,8 +13,10 @@ from testbed.conformance.associations import (
     answers,
     client_of,
     device_in_record,
+    devices,
     gateways,
     parts,
+    requests,
     table_reads,
 )
 from testbed.conformance.check import check
@@ -27,6 +29,7 @@ from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 OUI = re.compile(r"[0-9A-F]{6}")
+NO_OUI = "not six upper-case hexadecimal digits"
 PRIVATE = re.compile(r"10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
 
 
@@ -284,12 +287,19 @@ def _column(trace: Trace, name: str, wrong: Callable[[str], str | None]) -> Iter
 
 @check("TR111-1.2.6-T2-5")
 def oui_has_its_form(trace: Trace) -> Iterator[Finding]:
-    """Six hexadecimal digits, letters in upper case; what has another form is not listed
-    (AMB-P1-09)."""
+    """Six hexadecimal digits, letters in upper case, as the device tells it; what has another form
+    is not listed (AMB-P1-09)."""
+    for device in devices(trace):
+        for record in requests(trace, device):
+            told = device_in_record(record)
+            # What a string ends by is another requirement's matter.
+            if told is not None and not OUI.fullmatch(told.oui.rstrip("\0")):
+                text = f"{device} tells the OUI {told.oui!r}, {NO_OUI}"
+                yield fault(record, text)
     yield from _column(
         trace,
         ELEMENTS[0],
-        lambda value: None if OUI.fullmatch(value) else "not six upper-case hexadecimal digits",
+        lambda value: None if OUI.fullmatch(value) else NO_OUI,
     )
 
 

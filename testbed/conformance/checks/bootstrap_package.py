@@ -231,8 +231,10 @@ def _host(request: Record) -> str:
 def server_answers_by_three_statuses(trace: Trace) -> Iterator[Finding]:
     """Each GET for a package is answered by 200, 400 or 404 (AMB-OMA-05)."""
     for bootstrap in bootstraps(trace):
-        for fetch, _, response in bootstrap.responses():
-            if staged(trace, server_of(trace, fetch), "status"):
+        told_url = bootstrap.told.url if bootstrap.told else ""
+        for fetch, request, response in bootstrap.responses():
+            is_for_package = path_of(request) == (urlsplit(told_url).path or PATH)
+            if not is_for_package or staged(trace, server_of(trace, fetch), "status"):
                 continue
             status = response.message.status
             if status in STATUSES:
@@ -307,8 +309,7 @@ def _ended(trace: Trace, fetch: Fetch, response: Record) -> Iterator[Finding]:
             (each.syn for each in bootstrap.sessions if each.syn.number > response.number), None
         )
         failed = bootstrap.event("FAILED")
-        asked = (request for each in bootstrap.fetches for request, _ in each.requests)
-        again = next((each for each in asked if each.number > response.number), None)
+        again = _asked_again(bootstrap, response)
         if begun is not None:
             yield fault(begun, f"goes on after {response.message.status}")
         elif again is not None:
@@ -317,10 +318,16 @@ def _ended(trace: Trace, fetch: Fetch, response: Record) -> Iterator[Finding]:
             yield ok(failed, f"{response.message.status}: failure reported")
 
 
+def _asked_again(bootstrap: Bootstrap, response: Record) -> Record | None:
+    """A request for a package after there was an answer."""
+    asked = (request for each in bootstrap.fetches for request, _ in each.requests)
+    return next((each for each in asked if each.number > response.number), None)
+
+
 @check("OMA-5.4.7.1-H5")
 def session_follows_installation(trace: Trace) -> Iterator[Finding]:
     """After 200 the package is installed, and then the device turns to the DM server that it names;
-    after anything else it does not."""
+    after anything else it does not, and asks nobody else (AMB-OMA-05: no redirect is followed)."""
     for bootstrap in bootstraps(trace):
         installed = bootstrap.event("INSTALLED")
         if installed is not None:
@@ -333,9 +340,12 @@ def session_follows_installation(trace: Trace) -> Iterator[Finding]:
                 yield fault(failed, "installed, and no session with the DM server is opened")
             continue
         refused = [r for _, _, r in bootstrap.responses() if r.message.status != 200]
+        again = _asked_again(bootstrap, refused[0]) if refused else None
         if refused and bootstrap.sessions:
             status = refused[0].message.status
             yield fault(bootstrap.sessions[0].syn, f"a session, after {status}")
+        elif again is not None:
+            yield fault(again, f"a further request, after {refused[0].message.status}")
         elif refused and bootstrap.event("FAILED") is not None:
             yield ok(refused[0], f"{refused[0].message.status}: no session")
 
