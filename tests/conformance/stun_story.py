@@ -6,20 +6,22 @@ hnb - home - gateway (NAT) - internet - initial_hms (its ACS), time_server (its 
 from __future__ import annotations
 
 from discovery_story import ADDRESSES, LAN, MAC, WAN, Story
-from trace_frames import ipv4, udp
+from trace_frames import START_NS, ipv4, udp
 
 from testbed.protocols import dhcp, dns, stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.stun import Attribute, Kind
 from testbed.protocols.stun.attributes import address_value
+from testbed.protocols.udp_connection_request import build
 from testbed.protocols.wire import Endpoint
 
 PRIMARY, SECONDARY, OUTSIDE = 30005, 30006, 31005
 SERVER = (ADDRESSES["time_server"], 3478)
+CPE_NAME, KEY = "acs-to-cpe", "8f14e45fceea167a5a36dedd4bea2543"
 OBJECT = "Device.ManagementServer."
 MARK = Attribute(Kind.CONNECTION_REQUEST_BINDING, stun.CONNECTION_REQUEST_BINDING_VALUE)
 CHANGE = Attribute(Kind.BINDING_CHANGE, b"")
-PERIODIC, VALUE_CHANGE = "2 PERIODIC", "4 VALUE CHANGE"
+PERIODIC, VALUE_CHANGE, REQUESTED = "2 PERIODIC", "4 VALUE CHANGE", "6 CONNECTION REQUEST"
 
 
 def _named(values: dict[str, object]) -> tuple[rpc.ParameterValue, ...]:
@@ -117,11 +119,38 @@ class CpeStory(Story):
         self.route("home", "hnb", "outer_dns", True, packet)
         return self
 
+    def is_asked(self, octets: bytes, outside: int = OUTSIDE, source: int = 3478) -> CpeStory:
+        """A datagram from the STUN server to the binding, and through the NAT to the CPE."""
+        sender = (SERVER[0], source)
+        for ours, link in (((WAN, outside), "internet"), ((LAN["hnb"], PRIMARY), "home")):
+            packet = ipv4(sender[0], ours[0], 17, udp(sender, ours, octets))
+            self.route(link, "hnb", "time_server", False, packet)
+        return self
+
+    def says(self, octets: bytes) -> CpeStory:
+        """A datagram from the CPE's primary port to the STUN server."""
+        for ours, link in (((LAN["hnb"], PRIMARY), "home"), ((WAN, OUTSIDE), "internet")):
+            packet = ipv4(ours[0], SERVER[0], 17, udp(ours, SERVER, octets))
+            self.route(link, "hnb", "time_server", True, packet)
+        return self
+
     def keeps_alive(self, times: int, period_s: float) -> CpeStory:
         """Keep-alives at a period, each answered."""
         for _ in range(times):
             self.waits(period_s).binds(MARK)
         return self
+
+
+def request(ahead_s: int = 0, number: int = 1, cnonce: str = "C", un: str = CPE_NAME) -> bytes:
+    """A UDP Connection Request of so many seconds after the story's beginning."""
+    made = build(f"{WAN}:{OUTSIDE}", START_NS // 10**9 + ahead_s, number, un, cnonce, KEY)
+    return made.encode()
+
+
+def reachable(**more: object) -> CpeStory:
+    """A CPE that has found out its binding, and has name and password."""
+    names = {"ConnectionRequestUsername": CPE_NAME, "ConnectionRequestPassword": KEY}
+    return switched_on(**names, **more).waits(2)
 
 
 def switched_on(**more: object) -> CpeStory:
