@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from testbed.engines.simulation.links import Content, Fate
 from testbed.engines.simulation.packets import Packet
-from testbed.protocols.udp_connection_request import UdpConnectionRequest
+from testbed.protocols.udp_connection_request import SUBJECT, UdpConnectionRequest
 from testbed.registry import find_scenario
 from testbed.scenario import Expectation, Scenario
 from testbed.simulate import Simulated, simulate
@@ -47,10 +47,8 @@ FAILURES = frozenset(
 """Events by which a role tells that something has failed, and what."""
 FLOW_FAILED = "FAILED"
 """The one by which a role tells that its flow has come to its end."""
-UNREPEATED: dict[type, str] = {
-    UdpConnectionRequest: "nobody acknowledges a UDP Connection Request (TR-111 Part 2, 2.2.2.3)",
-}
-"""Messages that their sender cannot know to be lost, and where it is written."""
+UNREPEATED = "nobody acknowledges a UDP Connection Request (TR-111 Part 2, 2.2.2.3)"
+"""Whose sender cannot know that it is lost, and where it is written."""
 RECOVERED = "recovered"
 
 
@@ -218,9 +216,8 @@ def outcome_of(
         if 0 < comes <= came:
             return Outcome("missed: it came, but in another order than the steps'", line)
     record = _record_of(result.trace, struck)
-    message = None if record is None else record.message
-    if type(message) in UNREPEATED:
-        return Outcome(f"missed: {UNREPEATED[type(message)]}", line)
+    if record is not None and _is_unrepeated(record):
+        return Outcome(f"missed: {UNREPEATED}", line)
     if later():
         return Outcome("missed: it comes, but after the step's deadline", line)
     if _came_to_the_same(result, usual, place):
@@ -315,6 +312,12 @@ def _record_of(trace: Trace, struck: tuple[str, Content] | None) -> Record | Non
     octets = content.payload if isinstance(content, Packet) else content.encode()
     frames = (each for each in trace.records if each.link == link and each.frame is not None)
     return next((each for each in frames if each.frame and octets in each.frame.data), None)
+
+
+def _is_unrepeated(record: Record) -> bool:
+    """Whether it is a UDP Connection Request, or what somebody has sent as one."""
+    is_bad_one = record.error is not None and str(record.error).startswith(f"{SUBJECT}: ")
+    return is_bad_one or record.find(UdpConnectionRequest) is not None
 
 
 def check(case: Case) -> tuple[Case, Outcome]:

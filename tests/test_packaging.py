@@ -116,7 +116,7 @@ def test_a_night_fails_by_what_fails_and_not_by_what_a_machine_lacks(
     done = a_night(**ends)
 
     assert "called: make soak" in done.stdout
-    assert re.search(r"called: make sweep ARGS=--part \d+/10$", done.stdout, re.MULTILINE)
+    assert "called: make sweep" in done.stdout
     assert ("called: .venv/bin/python -m vm" in done.stdout) == ("packages" not in ends)
     assert (done.returncode, LEFT_OUT in done.stdout) == (status, is_left_out)
 

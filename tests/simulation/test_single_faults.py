@@ -52,6 +52,7 @@ def test_a_sample_of_single_faults_comes_to_nothing_without_a_name() -> None:
 
 EARLY_END = "failed cleanly: FAILED is told as usual, but before the step"
 SAME_END = "missed: not by this message, but all came to the same end"
+UNHEARD = "missed: nobody acknowledges a UDP Connection Request (TR-111 Part 2, 2.2.2.3)"
 FOUND = [
     ("lan_connectivity/dns_silent", 8, "lost", EARLY_END),  # the first query
     ("lan_connectivity/nak", 4, "lost", SAME_END),  # the NAK
@@ -59,6 +60,11 @@ FOUND = [
     ("association_gateway_change/class_dropped", 78, "lost", RECOVERED),  # the renewal's ACK
     ("discovery_public/black_hole", 45, "overtaken", RECOVERED),  # ICMP that the link drops
     ("association_discover/address_in_use", 37, "lost", RECOVERED),  # an ARP probe
+    ("association_discover/address_in_use", 47, "lost", RECOVERED),  # two orders are right
+    ("association_inform/late_server", 15, "lost", RECOVERED),  # an ACK that is sent again
+    ("nat_binding_discovery/by_address", 59, "lost", RECOVERED),  # either server is told first
+    ("udp_connection_request/managed_gateway", 65, "lost", RECOVERED),  # likewise
+    ("udp_connection_request_forged/", 134, "lost", UNHEARD),  # a malformed one
     ("stun_server_conformance/off_path", 76, "lost", RECOVERED),  # the lie
     ("stun_server_conformance/copies", 5, "lost", RECOVERED),  # the second answer
     ("stun_server_conformance/computations", 27, "lost", RECOVERED),  # an answer
