@@ -75,8 +75,11 @@ def test_continuous_integration_runs_the_test() -> None:
 def a_night(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs .ci/nightly in a folder where everything that it calls ends with a wanted status."""
 
-    def run(soak: int = 0, packages: int = 0, vm: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        soak: int = 0, nats: int = 0, packages: int = 0, vm: int = 0
+    ) -> subprocess.CompletedProcess[str]:
         ends = {"make": soak, "provision/packages.sh": packages, "provision/venv.sh": 0}
+        ends[".venv/bin/testbed"] = nats
         for name, status in {**ends, ".venv/bin/python": vm}.items():
             program = tmp_path / name
             program.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +103,8 @@ LEFT_OUT = "the VM test is left out"
     [
         ({}, 0, False),
         ({"soak": 2}, 1, False),
+        ({"nats": 1}, 1, False),
+        ({"nats": 3}, 0, False),
         ({"vm": 1}, 1, False),
         ({"vm": 2}, 1, False),
         ({"packages": 3}, 0, True),
@@ -117,6 +122,7 @@ def test_a_night_fails_by_what_fails_and_not_by_what_a_machine_lacks(
 
     assert "called: make soak" in done.stdout
     assert "called: make sweep" in done.stdout
+    assert "called: .venv/bin/testbed probe-nat --nat all" in done.stdout
     assert ("called: .venv/bin/python -m vm" in done.stdout) == ("packages" not in ends)
     assert (done.returncode, LEFT_OUT in done.stdout) == (status, is_left_out)
 

@@ -190,7 +190,7 @@ def _show_all(found: Sequence[Probed]) -> None:
         result = result if one.measured is not None else "NOT PROBED"
         table.add_row(
             one.nat.name.partition("+")[0],
-            *(cell_of(told.get(name), "-") for name in _COLUMNS),
+            *(cell_of(told.get(name), "-", ".3g") for name in _COLUMNS),
             Text(result, style="" if result == "as declared" else "bold red"),
         )
     console = Console(highlight=False)
@@ -223,13 +223,13 @@ def _show_one(one: Probed) -> None:
         console.print(f"kept       {kept_file(one.rules)}", soft_wrap=True, markup=False)
 
 
-def cell_of(value: object, to: str = " to ") -> str:
+def cell_of(value: object, to: str = " to ", form: str = "g") -> str:
     """A behaviour or an interval, as a table tells it."""
     if value is None:
         return ""
     if isinstance(value, list):
         low, high = value
         if high is None:
-            return f"over {low:g}"
-        return f"{low:g}" if low == high else f"{low:g}{to}{high:g}"
+            return f"over {low:{form}}"
+        return f"{low:{form}}" if low == high else f"{low:{form}}{to}{high:{form}}"
     return str(value)
