@@ -58,7 +58,7 @@ def keep_alives_come_from_the_primary_port(trace: Trace) -> Iterator[Finding]:
     """Marked requests go on from the endpoint of the first one, each under an ID of its own."""
     for cpe in cpes(trace):
         every = transactions(trace, cpe)
-        marked = [each for each in every if not each.is_probe and not each.request.is_change]
+        marked = [each for each in every if not each.is_test and not each.request.is_change]
         for each in marked[1:]:
             if each.source != marked[0].source and each.source.address == marked[0].source.address:
                 yield fault(each.first, f"it comes from {each.source}, not {marked[0].source}")

@@ -182,7 +182,7 @@ def limit_bounds_the_work(trace: Trace) -> Iterator[Finding]:
             yield ok(told[-1], f"{counted}; outdated for up to {max(stale_s):.1f} s")
 
 
-@check("TR111-2.2.2.2.2-A8", "TR111-2.2.3-F6")
+@check("TR111-2.2.2.2.2-A8", "TR111-2.2.3-F6", supposes=("no_challenges",))
 def nobody_is_challenged(trace: Trace) -> Iterator[Finding]:
     """BINDING-CHANGE of a CPE without STUNUsername is answered by a plain Binding Response."""
     for cpe in cpes(trace):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from testbed.conformance.asked import BOOT
+from testbed.conformance.associations import event_codes
 from testbed.conformance.bindings import (
     ENABLE,
     PORT,
@@ -87,7 +89,8 @@ def primary_requests_are_marked(trace: Trace) -> Iterator[Finding]:
 def marked_requests_name_the_cpe(trace: Trace) -> Iterator[Finding]:
     """Marked requests carry USERNAME, equal to STUNUsername; none where that is empty."""
     for transaction in all_transactions(trace):
-        wanted = value_at(trace, transaction.cpe, USERNAME, transaction.first) or ""
+        known = value_at(trace, transaction.cpe, USERNAME, transaction.first)
+        wanted, supposes = known or "", ("whole",) if known is None else ()
         for record in transaction.copies:
             message = record.message
             if not message.is_marked:
@@ -96,7 +99,7 @@ def marked_requests_name_the_cpe(trace: Trace) -> Iterator[Finding]:
                 yield ok(record)
             else:
                 told = "no USERNAME" if message.username is None else repr(message.username)
-                yield fault(record, f"it has {told}, STUNUsername is {wanted!r}")
+                yield fault(record, f"it has {told}, STUNUsername is {wanted!r}", supposes)
 
 
 @check("TR111-2.2.1.3-C6", "TR111-2.2.1-C4")
@@ -145,11 +148,17 @@ def only_changes_say_change(trace: Trace) -> Iterator[Finding]:
     """There are no more BINDING-CHANGE transactions than changes, and none from elsewhere than the
     primary endpoint; answers to a challenge belong to what was challenged."""
     for cpe in cpes(trace):
-        shown: list[tuple[int, object]] = []
+        shown: list[tuple[int, object]] = [
+            (each.inform.number, None)  # whoever starts anew has forgotten what he knew
+            for each in sessions(trace, cpe)
+            if each.inform is not None and BOOT in event_codes(each)
+        ]
         for each in transactions(trace, cpe):
             success = each.success
             if each.is_primary and success is not None and not each.is_probe:
-                shown.append((success.number, success.message.mapped_address))
+                shown.append(
+                    (success.number, (each.source.address, success.message.mapped_address))
+                )
         said = 0
         for each in transactions(trace, cpe):
             message = each.request
@@ -159,7 +168,7 @@ def only_changes_say_change(trace: Trace) -> Iterator[Finding]:
                 continue
             said += 1
             before = [mapped for number, mapped in sorted(shown, key=_number) if number < _at(each)]
-            changes = sum(a != b for a, b in zip([None, *before], before, strict=False))
+            changes = sum(b not in (None, a) for a, b in zip([None, *before], before, strict=False))
             if said <= changes and each.is_primary:
                 yield ok(each.first, f"change {said}")
             else:
