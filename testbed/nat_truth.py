@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,9 @@ class Truth:
         }
 
 
-def examine_nats(topology: Topology, engine: str, asked: bool) -> list[Truth]:
+def examine_nats(
+    topology: Topology, engine: str, asked: bool, devices: Collection[str] = ()
+) -> list[Truth]:
     """Measured beside declared, for every kind of NAT in the topology.
 
     In the emulation this must be called inside a lab.
@@ -78,14 +80,15 @@ def examine_nats(topology: Topology, engine: str, asked: bool) -> list[Truth]:
         topology: what is going to be run.
         engine: its engine.
         asked: whether the user chose the NAT: only then a kernel's is probed now.
+        devices: nodes that are devices, whose NATs are their own.
 
     Raises:
         Untrue: there is a difference.
         MissingFeature: this machine lacks what a kind needs.
     """
     nodes: dict[Nat, int] = {}
-    for node in topology.nodes.values():
-        if node.nat is not None:
+    for name, node in topology.nodes.items():
+        if node.nat is not None and name not in devices:
             nodes[node.nat] = nodes.get(node.nat, 0) + 1
     truths = []
     for nat, number in nodes.items():

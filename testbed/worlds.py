@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from math import inf
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from testbed.convert import convert
 from testbed.errors import BadInput, unknown
 from testbed.settings import asks_for_nat, engine_settings
 from testbed.topology import Nat, Topology
@@ -15,6 +18,7 @@ from testbed.trace.trace import Trace
 
 if TYPE_CHECKING:
     from testbed.engines.emulation.carriage import Wanted
+    from testbed.engines.emulation.device import Wires
     from testbed.run import Plan
 
 EMULATION, SIMULATION = "emulation", "simulation"
@@ -23,6 +27,7 @@ TLS_SETTING = "tls"
 _TLS_KINDS = ("modelled", "real")
 LINKS_SETTING = "links"
 _LINK_CARRIERS = ("auto", "netem", "relay")
+PATIENCE_SETTING = "patience"
 
 Runner = Callable[[Coroutine[Any, Any, int]], int]
 """Runs a coroutine to its end, in the engine's time."""
@@ -44,7 +49,9 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
     Raises:
         BadInput: it cannot.
     """
+    patience_of(settings)
     asked = engine_settings(settings)
+    asked.pop(PATIENCE_SETTING, None)
     if engine == SIMULATION:
         for name, value in asked.items():
             if name == LINKS_SETTING:
@@ -53,7 +60,7 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
                     "links are a model"
                 )
             if name != TLS_SETTING:
-                raise unknown("setting of the simulation", name, [TLS_SETTING])
+                raise unknown("setting of the simulation", name, [TLS_SETTING, PATIENCE_SETTING])
             if value not in _TLS_KINDS:
                 raise unknown("value for --set engine.tls", value, _TLS_KINDS)
         return
@@ -63,9 +70,29 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
                 f"--set engine.{name}: only the simulation has that choice; use --engine simulation"
             )
         if name != LINKS_SETTING:
-            raise unknown("setting of the emulation", name, [LINKS_SETTING])
+            raise unknown("setting of the emulation", name, [LINKS_SETTING, PATIENCE_SETTING])
         if value not in _LINK_CARRIERS:
             raise unknown("value for --set engine.links", value, _LINK_CARRIERS)
+
+
+def patience_of(settings: Mapping[str, str], usual: float = 1.0) -> float:
+    """How many times as long a step may take, by the user's settings.
+
+    Args:
+        settings: of the run.
+        usual: where nothing is set.
+
+    Raises:
+        BadInput: it is no number above 0.
+    """
+    told = engine_settings(settings).get(PATIENCE_SETTING)
+    patience = usual if told is None else convert(f"--set engine.{PATIENCE_SETTING}", told, float)
+    if not 0 < patience < inf:
+        raise BadInput(
+            f"--set engine.{PATIENCE_SETTING}={told}: a number above 0 is wanted: how many times "
+            "as long a step may take"
+        )
+    return float(patience)
 
 
 def wanted_carrier(settings: Mapping[str, str]) -> Wanted:
@@ -81,6 +108,7 @@ def make_world(
     trace: Trace,
     plan: Plan,
     key_log: Path,
+    wires: Wires = MappingProxyType({}),
 ) -> Any:
     """The topology in an engine, in the loop that runs.
 
@@ -90,6 +118,7 @@ def make_world(
         trace: gets every frame and every event.
         plan: seed, settings, cast and folder of the run.
         key_log: where the secrets of TLS connections are written while they run.
+        wires: sockets on interfaces of this machine, by the node that a device plays there.
     """
     check_settings(engine, topology, plan.settings)
     if engine == SIMULATION:
@@ -108,6 +137,7 @@ def make_world(
         logs=plan.folder / "logs",
         bindings=asks_for_nat(plan.nat, plan.settings) or _has_special_nats(topology),
         wanted=wanted_carrier(plan.settings),
+        devices=wires,
     )
 
 
