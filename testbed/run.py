@@ -54,6 +54,7 @@ from testbed.worlds import (
     modelled_by,
     patience_of,
     runner,
+    settled_s_of,
     versions_of,
     watch_for_deadlock,
 )
@@ -184,6 +185,7 @@ async def _perform(
         patience = patience_of(plan.settings, PATIENCE if plan.devices else 1.0)
         parts = _parts(plan, topology, world, tell)
         stage = Stage(world, topology, trace, parts, plan.variant, scenario.step_s, patience)
+        stage.settled_s = settled_s_of(plan.settings)
         outcome = await _play(plan, scenario, stage, world)
         if outcome.status == EXIT_FAILED and on_fail is not None:
             await asyncio.to_thread(on_fail, world, stage, asyncio.get_running_loop())

@@ -214,6 +214,7 @@ class Stage:
         self.variant = variant
         self.step_s = step_s
         self.patience = patience
+        self.settled_s = SETTLED_S
         self.players = {name: Player(self, role) for name, role in roles.items()}
         self.prohibitions: list[Expectation] = []
         self.cursor = 0
@@ -293,7 +294,7 @@ class Stage:
         """Wait for the next event of that name that the node tells; gives its record.
 
         A device tells nothing.  Where one plays the node, the step is taken when nothing has been
-        on any wire for `SETTLED_S`, which is told as the event NOT_TOLD.
+        on any wire for `settled_s`, which is told as the event NOT_TOLD.
 
         Raises:
             StepMissed: it did not come.
@@ -347,10 +348,10 @@ class Stage:
         return self.trace.records[-1]
 
     async def _grows(self) -> bool:
-        """Whether something comes into the trace within `SETTLED_S`."""
+        """Whether something comes into the trace within `settled_s`."""
         self._grown.clear()
         try:
-            async with asyncio.timeout(SETTLED_S):
+            async with asyncio.timeout(self.settled_s):
                 await self._grown.wait()
         except TimeoutError:
             return False

@@ -216,13 +216,23 @@ class DeviceWatch:
         self._trace = trace
 
     def heard(self, frame: Frame) -> None:
-        """A node has sent that frame, which is about to go into the trace."""
+        """A node has sent that frame, which is about to go into the trace.
+
+        Raises:
+            BadInput: a device has a link-layer address that a node of the lab has too.
+        """
         if frame.node not in self._devices or len(frame.data) < 14:
             return
         source = frame.data[6:12].hex(":")
         place = Place(frame.node, frame.interface, frame.link)
         addresses = self._trace.addresses
-        if addresses.places.get(source) != place:
+        known = addresses.places.get(source)
+        if known is not None and known.node != frame.node:
+            raise BadInput(
+                f"the device that plays {frame.node} has the link-layer address {source}, which "
+                f"the testbed has given its {known.node}: give the device another"
+            )
+        if known != place:
             told = {"interface": frame.interface, "link": frame.link, "address": source}
             self._trace.add_event(frame.node, HARDWARE_ADDRESS_EVENT, told, frame.time_ns)
         address = _told_by_arp(frame.data)

@@ -24,7 +24,7 @@ from testbed.engines.emulation.tunnel_daemon import INTERFACE
 from testbed.engines.emulation.tunnel_ends import LINK, TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
-from testbed.errors import LocalError
+from testbed.errors import BadInput, LocalError
 from testbed.host import Interface
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
@@ -131,7 +131,10 @@ class EmulationWorld:
         return LINK if interface == INTERFACE else self._links.get((node, interface))
 
     def _frame(self, frame: Frame) -> None:
-        self._device_watch.heard(frame)
+        try:
+            self._device_watch.heard(frame)
+        except BadInput as error:
+            self._role_crashed(frame.node, error)
         self.trace.add_frame(frame)
 
     @property
