@@ -152,6 +152,26 @@ async def address_in_use(at: Stage) -> None:
     await associated(at, device, gateway, acs)  # 12
 
 
+@association_discover.variant("not_taken", gateways=2)
+async def not_taken(at: Stage) -> None:
+    """Two gateways offer, and one is taken: the other one lists nobody."""
+    device, acs = at.device, at.serving_hms
+    device.set_dhcp(collect_offers_s=0.3)
+    for gateway in (at.gateway, at.gateway2):
+        at.cursor = 0
+        await gateway_ready(at, gateway, acs)
+    for gateway in (at.gateway, at.gateway2):
+        await table_read(at, gateway, acs)
+    device.power_on()
+    start = at.cursor
+    for gateway in (at.gateway, at.gateway2):
+        at.cursor = start
+        await at.sees(device, "<-", gateway, dhcp.Offer, vendor_identity=names_a_gateway)
+    await at.tells(acs, "ASSOCIATED", device=str(device.identity))
+    for gateway in (at.gateway, at.gateway2):
+        await table_read(at, gateway, acs)
+
+
 @association_discover.variant("renewal", lease_s=2)
 async def renewal(at: Stage) -> None:
     """The lease is renewed by unicast: both identities are told again, the entry stays one."""

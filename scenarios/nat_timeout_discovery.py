@@ -73,9 +73,14 @@ async def found(at: Stage, **told: Any) -> None:
 
 
 async def kept(at: Stage, times: int = 2) -> None:
-    """It keeps its binding alive with what it has found."""
+    """It keeps its binding alive with what it has found.
+
+    The first request may leave at the very moment at which the CPE tells what it has found: its
+    answer is what comes after that for sure.
+    """
     cpe, server = at.device, at.stun_server
     within_s = 10 + 2 * lifetime_s(at)
+    await at.sees(cpe, "<-", server, stun.BindingResponse, within_s)
     for _ in range(times):
         await at.sees(
             *(cpe, "->", server, stun.BindingRequest),

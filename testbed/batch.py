@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # each engine is imported when one of its runs is started
     from testbed.engines.simulation.process import SimulationProcess
 
 
+NOT_BEGUN = Outcome("interrupted", "not begun: Ctrl-C came before")
+
+
 @dataclass
 class Progress:
     """What a batch tells while it runs; each may be left as it is.
@@ -213,10 +216,11 @@ class Batch:
                 unmet({node: each for plan in plans for node, each in plan.cast.items()}),
             )
             folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
+            not_begun = {plan.variant: NOT_BEGUN for plan in plans if self.interrupted}
             results.append(
                 Result(
                     name,
-                    ended,
+                    not_begun | ended,
                     judgements,
                     seconds.get(name, 0.0),
                     folder,

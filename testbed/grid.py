@@ -75,7 +75,7 @@ def wanted_kinds(word: str) -> list[str]:
     kinds = [each.strip() for each in word.split(",")]
     for kind in kinds:
         if kind not in KINDS:
-            raise unknown("value for --nat", kind, [*KINDS, ALL])
+            raise unknown("value for --nat", kind, [*KINDS, ALL], "testbed list nats")
         if kinds.count(kind) > 1:
             raise BadInput(f"--nat names {kind} twice")
     return kinds

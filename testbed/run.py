@@ -320,7 +320,7 @@ def _player_told(plan: Plan, node: str) -> dict[str, str]:
 
 def _last_step(stage: Stage | None) -> int | None:
     """The record of the ladder's last step that happened."""
-    return stage.last_step.number if stage is not None and stage.last_step is not None else None
+    return stage.steps[-1][1].number if stage is not None and stage.steps else None
 
 
 def _crashed(node: str, error: BaseException, folder: Path) -> Outcome:

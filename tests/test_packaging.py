@@ -55,7 +55,8 @@ def test_a_script_is_executable_and_its_syntax_is_right(script: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["run", "test", "vm-test", "soak", "nightly", "lint", "bench", "clean", "help"]
+    "target",
+    ["run", "test", "vm-test", "soak", "sweep", "nightly", "lint", "bench", "clean", "help"],
 )
 def test_make_knows_the_target_and_tells_of_it(target: str) -> None:
     make = ["make", "--no-print-directory", "-C", ROOT]
@@ -115,6 +116,7 @@ def test_a_night_fails_by_what_fails_and_not_by_what_a_machine_lacks(
     done = a_night(**ends)
 
     assert "called: make soak" in done.stdout
+    assert re.search(r"called: make sweep ARGS=--part \d+/10$", done.stdout, re.MULTILINE)
     assert ("called: .venv/bin/python -m vm" in done.stdout) == ("packages" not in ends)
     assert (done.returncode, LEFT_OUT in done.stdout) == (status, is_left_out)
 

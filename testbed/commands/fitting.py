@@ -98,3 +98,19 @@ def check_players(plans: list[Plan]) -> None:
                 f"--fault {word} changes a role of ours, and {able[0]} is played by "
                 f"{cast[able[0]]}; leave one of the two out"
             )
+
+
+def check_bench(plans: list[Plan], alone: bool) -> None:
+    """Whether a device gets what it needs.
+
+    Args:
+        plans: of all runs.
+        alone: whether there is one run at a time, and nothing between a run and the next.
+
+    Raises:
+        BadInput: a device would have to play several runs at a time.
+    """
+    if plans[0].devices and not alone:
+        raise BadInput(
+            "--dut: a device plays one run at a time, without --jobs and --shell-on-fail"
+        )

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from testbed.commands.fitting import check_faults, check_players, refuse_in_simulation
+from testbed.commands.fitting import (
+    check_bench,
+    check_faults,
+    check_players,
+    refuse_in_simulation,
+)
 from testbed.commands.own_folders import with_option
 from testbed.errors import BadInput, unknown
 
@@ -137,20 +142,18 @@ def run(
         ]
     plans = [dataclasses.replace(plan, own=loaded_folders()) for plan in plans]
     check_players(plans)
-    if plans[0].devices and (jobs > 1 or shell_on_fail):
-        raise BadInput(
-            "--dut: a device plays one run at a time, without --jobs and --shell-on-fail"
-        )
+    check_bench(plans, alone=jobs == 1 and not shell_on_fail)
     out, asked = make_folder(out, named), out
-    plans = [
-        dataclasses.replace(plan, keep=keep, folder=out / plan.folder.relative_to(asked))
-        for plan in plans
-    ]
     # Output that a program reads stays clean: progress goes to standard error.
     stream = sys.stderr if as_json else sys.stdout
     ladders = jobs == 1 and not everything and not quiet
     width = _width(stream) if ladders else 0
-    plans = [dataclasses.replace(plan, width=width) for plan in plans]
+    plans = [
+        dataclasses.replace(
+            plan, keep=keep, folder=out / plan.folder.relative_to(asked), width=width
+        )
+        for plan in plans
+    ]
     if not quiet:
         click.echo(f"seed {plans[0].seed}, engine {engine}, results in {out}", file=stream)
     batch = Batch(

@@ -112,6 +112,22 @@ def gateway_without_serial(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Me
 
 
 @fault(
+    "association.gateway-uses-device-codes",
+    role="gateway",
+    breaks=(
+        *("TR111-1.2.1-G1", "TR111-1.2.1-G1a", "TR111-1.2.1-G1b"),
+        *("TR111-1.2.1-G2", "TR111-1.2.1-G2b", "TR111-1.2.4-F1", "TR111-1.2.6.2.2-P"),
+        *("TR111-1.2.5-T1-1", "TR111-1.2.5-T1-2", "TR111-1.2.5-T1-3"),
+    ),
+    acts_on="message dhcp",
+    shown_in=(DISCOVER,),
+)
+def gateway_uses_device_codes(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The gateway tells its identity by the sub-options 1 to 3, which are a device's."""
+    return with_values(message, lambda values: [(code - 3, value) for code, value in values])
+
+
+@fault(
     "association.gateway-another-oui",
     role="gateway",
     breaks=("TR111-1.2.5-T1-4",),

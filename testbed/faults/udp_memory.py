@@ -234,7 +234,7 @@ def cpe_listens_behind_nats_only(device: ManagedDevice) -> None:
 @fault(
     "udp.cpe-lets-its-way-close",
     role="device",
-    breaks=("TR111-2.2-P2",),
+    breaks=("TR111-2.2-P2", "TR111-2.2.1.2-C1", "TR111-2.2.1.2-C3", "TR111-2.2.4-T6-8"),
     shown_in=("nat_keepalive/requests_between",),
 )
 def cpe_lets_its_way_close(device: ManagedDevice) -> None:

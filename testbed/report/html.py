@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from testbed.conformance import Verdict
 from testbed.report.result import Outcome, Result
 from testbed.report.text import readable
 
@@ -35,6 +36,13 @@ class _Run:
     folder: str
     ladder: Markup
     logs: list[_Log]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What its end alone says; a colour in the report."""
+        ends = dict.fromkeys(("unsupported", "interrupted"), Verdict.INCONCLUSIVE)
+        ends["completed"] = Verdict.PASS
+        return ends.get(self.outcome.kind, Verdict.FAIL)
 
 
 def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
@@ -129,7 +137,7 @@ def _measured(nats: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             f"{name} {_words(value)} (declared {_words(nat['declared'].get(name, 'nothing'))})"
             for name, value in known.items()
         ]
-        told[f"NAT {nat['nat']}"] = ", ".join([*words, nat["probed"]])
+        told[f"{nat['nat']} probed"] = ", ".join([*words, nat["probed"]])
     return told
 
 

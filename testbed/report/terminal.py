@@ -61,7 +61,7 @@ def _counts(result: Result) -> str:
 
 def _show_failures(console: Console, result: Result) -> None:
     for variant, outcome in result.outcomes.items():
-        if outcome.kind == "completed":
+        if outcome.kind in ("completed", "interrupted"):
             continue
         title = f"{result.scenario}/{variant}" if variant else result.scenario
         if outcome.kind == "unsupported":

@@ -57,6 +57,7 @@ def test_the_table_of_commands_is_the_commands(testbed) -> None:
     [
         (["rnu"], "no command is called 'rnu'; did you mean run?"),
         (["run", "lan_connectivty"], "did you mean lan_connectivity"),
+        (["run", "zzz"], "are known: `testbed list scenarios` shows them)"),
         (["run", "lan_connectivity/no_leese"], "did you mean no_lease"),
         (["run", "lan_connectivity/", "--set", "hoems=2"], "did you mean homes"),
         (["run", "lan_connectivity/", "--set", "homes=two"], "takes a whole number, not 'two'"),

@@ -6,6 +6,7 @@ from testbed.errors import BadInput, Unsupported
 from testbed.external.device import Device, check_devices, parse_devices
 from testbed.settings import build_topology
 from tests.fake_host import FakeHost, FakeNetwork
+from tests.virtual_time import virtual_time
 from topologies.homes import home_on_internet
 
 
@@ -47,6 +48,7 @@ def test_a_node_of_two_interfaces_needs_two() -> None:
         check_devices({"gateway": ("a",)}, [home_on_internet()])
 
 
+@virtual_time
 async def test_whoever_runs_the_scenario_is_asked_for_power_and_told_the_addresses() -> None:
     server, asked = device("outer_dns")
 
@@ -61,7 +63,8 @@ async def test_whoever_runs_the_scenario_is_asked_for_power_and_told_the_address
     assert server.host.joined == 1
 
 
-def test_what_only_a_role_can_do_is_unsupported_and_what_it_would_know_is_there() -> None:
+@virtual_time
+async def test_what_only_a_role_can_do_is_unsupported_and_what_it_would_know_is_there() -> None:
     hnb, _ = device("hnb", factory="as it left it")
 
     assert hnb.factory == "as it left it"

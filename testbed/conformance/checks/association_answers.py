@@ -70,7 +70,10 @@ def _has_vendor_options(request: Record) -> bool:
     return any(request.message.option(code) is not None for code in (43, 125))
 
 
-@check("TR111-1.2.1-G1b")
+@check(
+    "TR111-1.2.1-G1b",
+    needs_in={"association_discover": ("first_in_discover", "first_in_request")},
+)
 def three_kinds_of_request_count(trace: Trace) -> Iterator[Finding]:
     """DISCOVER, REQUEST or INFORM: whichever tells the identity first has the answer carry it."""
     for gateway in gateways(trace):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from testbed.conformance.associations import (
+    ASKING,
     ELEMENTS,
     TableRead,
     answers,
@@ -17,6 +18,7 @@ from testbed.conformance.associations import (
     table_reads,
 )
 from testbed.conformance.check import check
+from testbed.conformance.index import remembered
 from testbed.conformance.presences import Presence, honest_table, listable, presences
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import dhcp
@@ -51,9 +53,12 @@ def entry_comes_with_the_ack(trace: Trace) -> Iterator[Finding]:
         listed = Counter(read.listed)
         for identity, times in listed.items():
             acked = [each for each in belongs if each.identity == identity]
+            early = not acked and _has_come(trace, gateway, identity, read)
             if times > 1:
                 yield fault(read.record, f"{gateway} lists {identity} {times} times")
-            elif acked and not any(each.acked.number < read.record.number for each in acked):
+            elif early or (
+                acked and not any(each.acked.number < read.record.number for each in acked)
+            ):
                 yield fault(read.record, f"{gateway} lists {identity} before any DHCPACK")
         for presence in _due(read, belongs):
             if presence.identity in listed:
@@ -64,6 +69,32 @@ def entry_comes_with_the_ack(trace: Trace) -> Iterator[Finding]:
                     f"{gateway} does not list {presence.identity}, acknowledged at record "
                     f"{presence.acked.number}",
                 )
+
+
+@remembered
+def _tellings(trace: Trace) -> list[tuple[int, Identity]]:
+    """The identities in requests, acknowledged or not, by record."""
+    told = (
+        (each.number, device_in_record(each))
+        for each in trace.records
+        if isinstance(each.message, ASKING)
+    )
+    return [(number, identity) for number, identity in told if identity is not None]
+
+
+def _heard(trace: Trace, since: int, until: int) -> set[Identity]:
+    """The identities that were told in requests between two records."""
+    return {identity for number, identity in _tellings(trace) if since <= number < until}
+
+
+def _has_come(trace: Trace, gateway: str, identity: Identity, read: TableRead) -> bool:
+    """Whether an identity was not listed, was told, and is listed now."""
+    without = [
+        each.record.number
+        for each in table_reads(trace, gateway)
+        if each.record.number < read.call.number and identity not in each.listed
+    ]
+    return bool(without) and identity in _heard(trace, without[0], read.record.number)
 
 
 def _was_listed(trace: Trace, gateway: str, presence: Presence, before: TableRead) -> bool:
@@ -153,6 +184,7 @@ def table_is_what_was_told(trace: Trace) -> Iterator[Finding]:
     """What the ACS reads is, element by element, what clients have told in option 125."""
     for gateway, read, belongs in _reads(trace):
         told = {each.identity for each in belongs if each.acked.number < read.record.number}
+        told |= _heard(trace, 0, read.record.number)
         for identity in read.listed:
             if identity in told:
                 yield ok(read.record, str(identity))
@@ -208,6 +240,7 @@ def one_entry_for_each_device_that_told(trace: Trace) -> Iterator[Finding]:
     for gateway, read, belongs in _reads(trace):
         number = read.record.number
         most = {each.identity for each in belongs if each.may_be(number)}
+        most |= _heard(trace, 0, number) - {each.identity for each in belongs}
         least = {each.identity for each in _due(read, belongs)}
         rows = len(read.rows)
         if rows > len(most):
@@ -232,7 +265,8 @@ def _plain_clients(trace: Trace, gateway: str, number: int) -> bool:
 def _column(trace: Trace, name: str, wrong: Callable[[str], str | None]) -> Iterator[Finding]:
     """One column of the table: its form, and that it is what a device has told."""
     for gateway, read, belongs in _reads(trace):
-        told = {parts(each.identity)[name] for each in belongs}
+        heard = _heard(trace, 0, read.record.number)
+        told = {parts(each)[name] for each in {*heard, *(each.identity for each in belongs)}}
         for identity in read.listed:
             value = parts(identity)[name]
             reason = wrong(value)
