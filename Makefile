@@ -38,7 +38,7 @@ soak: set-up-test ## every scenario 20 times, 4 at a time, until one surprises
 sweep: set-up-test ## every single fault of the network, all of it; goes on where it was ended
 	@.venv/bin/python bench/single_faults.py $(ARGS)
 
-nightly: set-up-test ## the soak, a tenth of the sweep, and the VM test where this machine has what it takes
+nightly: set-up-test ## the soak, all NATs in full, a tenth of the sweep, and the VM test
 	@.ci/nightly
 
 lint: set-up-test ## ruff and mypy only

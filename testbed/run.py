@@ -134,7 +134,10 @@ def perform(
     equip(topology, plan.seed, moment)
     try:
         asked = asks_for_nat(plan.nat, plan.settings)
-        truths = examine_nats(topology, plan.engine, asked, plan.devices)
+        truths = examine_nats(
+            *(topology, plan.engine, asked, lambda line: tell({"line": line, "style": "dim"})),
+            devices=plan.devices,
+        )
         try:
             return run_here(_perform(plan, scenario, topology, truths, tell, on_fail, wires))
         except FileNotFoundError as error:
