@@ -22,6 +22,7 @@ from testbed.trace.record import Clear, Event, Frame, Listener, Record
 from testbed.trace.select import matches
 
 ADDRESS_EVENT = "ADDRESS"
+HARDWARE_ADDRESS_EVENT = "HARDWARE_ADDRESS"
 LOOPBACK = "lo"
 """Of Linux: what a node sends there comes to itself."""
 """The event by which a node tells that an interface has another address now."""
@@ -250,8 +251,13 @@ class Trace:
 
         "ADDRESS" with `interface` and `address` (None: none) says that an interface has another
         address from then on; with `link` where the link has no link-layer addresses (a tunnel), and
-        `peer`, the outer address of the tunnel's other end.
+        `peer`, the outer address of the tunnel's other end.  "HARDWARE_ADDRESS" with `interface`,
+        `link` and `address` says that a link-layer address is that interface's, of a device that
+        has brought its own.
         """
+        if name == HARDWARE_ADDRESS_EVENT and {"interface", "link", "address"} <= fields.keys():
+            place = Place(node, str(fields["interface"]), str(fields["link"]))
+            self.addresses.set_place(str(fields["address"]), place)
         if name == ADDRESS_EVENT and "interface" in fields:
             interface = str(fields["interface"])
             address = fields.get("address")
