@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -133,13 +133,11 @@ def run(
         plans = _plans_again(again, out)
     else:
         seed = seed if seed is not None else any_seed()
-        cast = _parse_cast(players)
         plans = plans_of(wanted_scenarios(names, everything), engine, seed, given, nat, out)
         check_faults(plans, faults)
-        plans = [
-            dataclasses.replace(plan, faults=faults, cast=cast, devices=parse_devices(on_bench))
-            for plan in plans
-        ]
+        cast, devices = _parse_cast(players), parse_devices(on_bench)
+        changes: dict[str, Any] = {"faults": faults, "cast": cast, "devices": devices}
+        plans = [dataclasses.replace(plan, **changes) for plan in plans]
     plans = [dataclasses.replace(plan, own=loaded_folders()) for plan in plans]
     check_players(plans)
     check_bench(plans, alone=jobs == 1 and not shell_on_fail)
