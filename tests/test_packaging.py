@@ -75,9 +75,12 @@ def test_continuous_integration_runs_the_test() -> None:
 def a_night(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs .ci/nightly in a folder where everything that it calls ends with a wanted status."""
 
-    def run(soak: int = 0, packages: int = 0, vm: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        soak: int = 0, packages: int = 0, probe: int = 0, vm: int = 0
+    ) -> subprocess.CompletedProcess[str]:
         ends = {"make": soak, "provision/packages.sh": packages, "provision/venv.sh": 0}
-        for name, status in {**ends, ".venv/bin/python": vm}.items():
+        ends |= {".venv/bin/testbed": probe, ".venv/bin/python": vm}
+        for name, status in ends.items():
             program = tmp_path / name
             program.parent.mkdir(parents=True, exist_ok=True)
             program.write_text(f'#!/bin/sh\necho "called: {name} $*"\nexit {status}\n')
@@ -100,6 +103,7 @@ LEFT_OUT = "the VM test is left out"
     [
         ({}, 0, False),
         ({"soak": 2}, 1, False),
+        ({"probe": 1}, 1, False),
         ({"vm": 1}, 1, False),
         ({"vm": 2}, 1, False),
         ({"packages": 3}, 0, True),
@@ -175,9 +179,10 @@ class Machine:
         (root / "installed").write_text(installed)
         shutil.copy(ROOT / "provision/packages.txt", root / "provision")
         script = (ROOT / "provision/packages.sh").read_text()
-        # The two places of the machine that the script writes to.
+        # The places of the machine that the script reads or writes.
         script = script.replace("/usr/sbin", str(root / "sbin"))
         script = script.replace("/etc/systemd/system", str(root / "units"))
+        script = script.replace("/etc/rc", str(root / "rc"))
         self.script = root / "provision/packages.sh"
         self.script.write_text(script)
         self.script.chmod(0o755)
@@ -188,6 +193,7 @@ class Machine:
             "deb-systemd-helper",
             f'[[ $DPKG_MAINTSCRIPT_PACKAGE ]] || exit 1; echo "systemd $@" >>{self.calls}',
         )
+        self.program("update-rc.d", f'echo "init $@" >>{self.calls}')
         self.program(
             "apt-get",
             f'echo "apt $@" >>{self.calls}; cp {self.policy} {root}/policy-during-apt\n{apt}',
@@ -317,6 +323,20 @@ def test_a_unit_that_a_package_enables_is_disabled_again(tmp_path: Path) -> None
 
 
 @pytest.mark.emulation
+def test_an_init_script_that_a_package_enables_is_disabled_again(tmp_path: Path) -> None:
+    links = tmp_path / "rc2.d"
+    machine = Machine(tmp_path, "", f"touch {links}/S01new")
+    links.mkdir()
+    (links / "S01old").touch()
+
+    done = machine.provision("run")
+
+    assert done.returncode == 0, done.stderr
+    calls = machine.calls.read_text().splitlines()
+    assert [each for each in calls if each.startswith("init")] == ["init new disable"]
+
+
+@pytest.mark.emulation
 def test_who_is_neither_root_nor_sudoer_is_told_the_packages_and_the_command(
     tmp_path: Path,
 ) -> None:
@@ -328,7 +348,8 @@ def test_who_is_neither_root_nor_sudoer_is_told_the_packages_and_the_command(
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     names = " ".join(packages()["run"])
-    assert line.endswith(f"as root run: apt-get install --no-install-recommends {names}")
+    assert f"({names})" in line
+    assert line.endswith(f"as root run: {machine.script} run")
     assert not machine.calls.exists()
 
 
