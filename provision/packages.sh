@@ -6,8 +6,9 @@
 #   provision/packages.sh vm      that, and what `make vm-test` needs
 #
 # No daemon is started by it: while apt runs, /usr/sbin/policy-rc.d forbids that (exit 101), and
-# units and init scripts that a package enables for the next boot are disabled again.  An existing policy-rc.d is put
-# aside and comes back, on failure and on Ctrl-C too (which lets dpkg finish what it has begun).
+# units and init scripts that a package enables for the next boot are disabled again.  An existing
+# policy-rc.d is put aside and comes back, on failure and on Ctrl-C too (which lets dpkg finish what
+# it has begun).
 # Exit status: 0 all there; 2 wrong usage; 3 something could not be installed, said in one sentence.
 set -euo pipefail
 
