@@ -15,6 +15,8 @@ from testbed.conformance.sessions import sessions
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.wire import Endpoint
+from testbed.trace.arrow import Arrow
+from testbed.trace.dissect import ETHERNET
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
@@ -39,7 +41,8 @@ class Transaction:
     Attributes:
         cpe: whose.
         copies: its requests, as the CPE sent them.
-        outer: the source of the first copy that reached the server, as that saw it; None: none did.
+        outer: the source of the first copy that reached the server, as that saw it; None: none did,
+            or it is not known to have.
         replies: what the server sent for it, where it left the server.
         arrived: the replies that reached the CPE, as they did.
         is_primary: whether it was sent from the primary port.
@@ -123,7 +126,7 @@ def transactions(trace: Trace, cpe: str) -> list[Transaction]:
             transaction = found.setdefault(message.transaction_id, Transaction(cpe))
             transaction.copies.append(record)
             arrow = trace.arrow_of(record)
-            if transaction.outer is None and arrow.reached:  # a copy may be lost before the NAT
+            if transaction.outer is None and _has_reached(trace, arrow):
                 transaction.outer = arrow.last.source
         elif isinstance(message, stun.Message) and record.receiver == cpe:
             waiting = found.get(message.transaction_id)
@@ -139,6 +142,23 @@ def transactions(trace: Trace, cpe: str) -> list[Transaction]:
         # By its port: another address of the CPE's own makes no other socket of it.
         each.is_primary = plain is not None and each.source.port == plain.source.port
     return every
+
+
+def _has_reached(trace: Trace, arrow: Arrow) -> bool:
+    """Whether an arrow's last hop is the server's own; a copy may be lost before the NAT.
+
+    A capture from the field may show no more than the link before a NAT, and is believed only
+    behind one, or where the frame itself goes to the server's interface.
+    """
+    if not arrow.reached:
+        return False
+    if not trace.is_excerpt or arrow.translations:
+        return True
+    frame = arrow.last.frame
+    if frame is None or frame.link_type != ETHERNET:
+        return False
+    place = trace.addresses.places.get(frame.data[:6].hex(":"))
+    return place is not None and place.node == arrow.end
 
 
 def cpes(trace: Trace) -> list[str]:

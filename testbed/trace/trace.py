@@ -22,6 +22,7 @@ from testbed.trace.record import Clear, Event, Frame, Listener, Record
 from testbed.trace.select import matches
 
 ADDRESS_EVENT = "ADDRESS"
+HARDWARE_ADDRESS_EVENT = "HARDWARE_ADDRESS"
 LOOPBACK = "lo"
 """Of Linux: what a node sends there comes to itself."""
 """The event by which a node tells that an interface has another address now."""
@@ -46,6 +47,9 @@ class Trace:
         addresses: who is where, who held which address when.
         roles: who plays each node ("hnb" for hnb and hnb2), where that is known.
         drops: frames that the capture lost.
+        is_excerpt: it is a capture from the field, of which nobody tells: it may begin in mid-life,
+            show some links only, and lack what is lost.
+        facts: what holds of an excerpt all the same, as whoever made it has told.
     """
 
     def __init__(self, decoders: Decoders | None = None, arrivals: bool = False) -> None:
@@ -59,6 +63,8 @@ class Trace:
         self.addresses = Addresses()
         self.roles: dict[str, str] = {}
         self.drops = 0
+        self.is_excerpt = False
+        self.facts: frozenset[str] = frozenset()
         self.deliveries = Deliveries(arrivals)
         self._dissector = Dissector(self.decoders)
         self._arrows = Arrows(self.addresses, self.deliveries)
@@ -245,8 +251,13 @@ class Trace:
 
         "ADDRESS" with `interface` and `address` (None: none) says that an interface has another
         address from then on; with `link` where the link has no link-layer addresses (a tunnel), and
-        `peer`, the outer address of the tunnel's other end.
+        `peer`, the outer address of the tunnel's other end.  "HARDWARE_ADDRESS" with `interface`,
+        `link` and `address` says that a link-layer address is that interface's, of a device that
+        has brought its own.
         """
+        if name == HARDWARE_ADDRESS_EVENT and {"interface", "link", "address"} <= fields.keys():
+            place = Place(node, str(fields["interface"]), str(fields["link"]))
+            self.addresses.set_place(str(fields["address"]), place)
         if name == ADDRESS_EVENT and "interface" in fields:
             interface = str(fields["interface"])
             address = fields.get("address")

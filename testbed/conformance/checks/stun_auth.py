@@ -185,7 +185,7 @@ def nobody_waits_for_a_shared_secret(trace: Trace) -> Iterator[Finding]:
 # The server
 
 
-@check("TR111-2.2.2.2.1-S1")
+@check("TR111-2.2.2.2.1-S1", supposes=("challenges",))
 def changes_are_challenged(trace: Trace) -> Iterator[Finding]:
     """A request that says BINDING-CHANGE and proves nothing is answered 401."""
     for each in all_transactions(trace):
@@ -341,12 +341,13 @@ def figure_5_is_kept(trace: Trace) -> Iterator[Finding]:
         if not each.request.is_change or each.request.is_signed or not each.arrived:
             continue
         if each.arrived[0].message.error_code != UNAUTHORIZED:
-            yield fault(each.arrived[0], "the second leg is no 401")
+            yield fault(each.arrived[0], "the second leg is no 401", ("challenges",))
     for each, refusal, again in _challenged(trace):
         if not each.request.is_change:
             continue
         if again is None or again.success is None:
-            yield fault(refusal, "no signed request follows that is answered")
+            said = "no signed request follows that is answered"
+            yield fault(refusal, said, ("challenges",))
         elif not again.success.message.is_signed:
             yield fault(again.success, "the fourth leg is not signed")
         elif tells and again.request.transaction_id.hex() not in taken:
@@ -358,7 +359,13 @@ def figure_5_is_kept(trace: Trace) -> Iterator[Finding]:
 # The ACS
 
 
-@check("TR111-2.2.2.2.1-A1")
+@check(
+    "TR111-2.2.2.2.1-A1",
+    supposes=(
+        "challenges",
+        "whole",
+    ),
+)
 def credentials_are_set_before_they_are_needed(trace: Trace) -> Iterator[Finding]:
     """STUNUsername and STUNPassword are set, and not empty, before a server challenges the CPE."""
     for cpe in cpes(trace):

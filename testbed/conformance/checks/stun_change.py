@@ -128,6 +128,7 @@ def both_ways_tell_the_binding(trace: Trace) -> Iterator[Finding]:
                 each
                 for each in readings(trace, cpe, ADDRESS)
                 if each.record.number > success.number
+                and was_on(trace, cpe, each.record)
                 and (until is None or each.record.number < until)
             ]
             wanted = (str(mapped), mapped.address if mapped.port == 80 else str(mapped))

@@ -210,7 +210,7 @@ def limit_bounds_the_work(trace: Trace) -> Iterator[Finding]:
             yield ok(told[-1], f"{counted}; outdated for up to {max(stale_s):.1f} s")
 
 
-@check("TR111-2.2.3-F6")
+@check("TR111-2.2.3-F6", supposes=("no_challenges",))
 def figure_6_is_kept(trace: Trace) -> Iterator[Finding]:
     """BINDING-CHANGE of a CPE without STUNUsername, a plain Binding Response, and the Inform that
     tells the binding, where the ACS has asked for it."""
@@ -220,7 +220,7 @@ def figure_6_is_kept(trace: Trace) -> Iterator[Finding]:
             yield from _is_notified(trace, cpe)
 
 
-@check("TR111-2.2.2.2.2-A8")
+@check("TR111-2.2.2.2.2-A8", supposes=("no_challenges",))
 def nobody_is_challenged(trace: Trace) -> Iterator[Finding]:
     """BINDING-CHANGE of a CPE without STUNUsername is answered by a plain Binding Response."""
     for cpe in cpes(trace):

@@ -87,7 +87,7 @@ def marked_requests_name_the_cpe(trace: Trace) -> Iterator[Finding]:
     """
     for transaction in all_transactions(trace):
         known = value_at(trace, transaction.cpe, USERNAME, transaction.first)
-        wanted = known or ""
+        wanted, supposes = known or "", ("whole",) if known is None else ()
         for record in transaction.copies:
             message = record.message
             if not message.is_marked or (known is None and message.username):
@@ -96,7 +96,7 @@ def marked_requests_name_the_cpe(trace: Trace) -> Iterator[Finding]:
                 yield ok(record)
             else:
                 told = "no USERNAME" if message.username is None else repr(message.username)
-                yield fault(record, f"it has {told}, STUNUsername is {wanted!r}")
+                yield fault(record, f"it has {told}, STUNUsername is {wanted!r}", supposes)
 
 
 @check("TR111-2.2.1.3-C6")
@@ -161,7 +161,9 @@ def only_changes_say_change(trace: Trace) -> Iterator[Finding]:
         for each in transactions(trace, cpe):
             success = each.success
             if each.is_primary and success is not None and not each.is_probe:
-                shown.append((success.number, success.message.mapped_address))
+                shown.append(
+                    (success.number, (each.source.address, success.message.mapped_address))
+                )
         said = 0
         again = starts_anew(trace, cpe)
         for each in transactions(trace, cpe):

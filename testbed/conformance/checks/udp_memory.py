@@ -91,7 +91,7 @@ def kept_record_outlives_a_reboot(trace: Trace) -> Iterator[Finding]:
             yield from _must_be(each, False, f"ts {each.ts} was taken before the reboot, or later")
 
 
-@check("TR111-2.2.1.4-C10")
+@check("TR111-2.2.1.4-C10", supposes=("no_window",))
 def record_begins_at_zero(trace: Trace) -> Iterator[Finding]:
     """After a reboot a CPE holds the last ts against a request, if it has kept that, else zero: an
     old request is taken once, and no later one is refused."""
@@ -103,7 +103,7 @@ def record_begins_at_zero(trace: Trace) -> Iterator[Finding]:
             yield from _must_be(each, True, why)
 
 
-@check("TR111-2.2.1.4-C11", needs=("", "without_window"))
+@check("TR111-2.2.1.4-C11", needs=("", "without_window"), supposes=("no_window",))
 def window_holds_where_there_is_one(trace: Trace) -> Iterator[Finding]:
     """A ts outside the CPE's window is ignored, though it is greater; where there is no window it
     is taken."""
