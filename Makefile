@@ -1,7 +1,7 @@
 # `make run` and `make test` install by themselves what this machine lacks; see docs/how_to_install.md.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test vm-test soak nightly lint bench clean set-up-run set-up-test set-up-vm
+.PHONY: help run test vm-test soak sweep nightly lint bench clean set-up-run set-up-test set-up-vm
 
 # More options for the program behind a target: make run ARGS="--jobs 2"
 ARGS ?=
@@ -35,7 +35,10 @@ soak: set-up-test ## every scenario 20 times, 4 at a time, until one surprises
 	@.venv/bin/python bench/soak.py $(ARGS)
 	@.venv/bin/python -m pytest -q -m soak
 
-nightly: set-up-test ## the soak, and the VM test where this machine has what it takes
+sweep: set-up-test ## every single fault of the network, all of it; goes on where it was ended
+	@.venv/bin/python bench/single_faults.py $(ARGS)
+
+nightly: set-up-test ## the soak, all NATs in full, the sweep of single faults, and the VM test
 	@.ci/nightly
 
 lint: set-up-test ## ruff and mypy only

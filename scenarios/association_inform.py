@@ -65,8 +65,11 @@ async def late_server(at: Stage) -> None:
     device.power_on()
     await at.tells(device, "NO_ANSWER", state="INFORMING")
     gateway.power_on()
+    powered = at.cursor
     await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)  # 2
+    acknowledged, at.cursor = at.cursor, powered  # an ACK that is lost is sent again
     await at.tells(gateway, "LISTED", identity=str(device.identity))  # 5
+    at.cursor = acknowledged
     await notified(at, device, acs)  # 7
     await associated(at, device, gateway, acs)  # 12
 

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import selectors
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed.conformance import judge
+from testbed.conformance import judge, load_checks
 from testbed.engines.interrupts import Interrupts
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from testbed.external import find_program
 from testbed.faults import find_fault
 from testbed.report.result import Outcome, Result, save_crash
+from testbed.roles import OTHERWISE, ROLES
 from testbed.run import Plan, perform
 from testbed.scenario import Scenario
-from testbed.worlds import SIMULATION
+from testbed.worlds import EMULATION, SIMULATION
 
 if TYPE_CHECKING:  # each engine is imported when one of its runs is started
     from testbed.engines.emulation.lab import Lab, LabProcess
     from testbed.engines.simulation.process import SimulationProcess
+
+IMPORTED_LATE = {
+    EMULATION: ("testbed.engines.emulation.world", "testbed.engines.emulation.nat_ground"),
+    SIMULATION: ("testbed.engines.simulation.world",),
+    "either": ("testbed.protocols.certificates", "testbed.protocols.pki", "testbed.trace.web"),
+}
+"""What runs import when they first need it, by engine."""
+
+
+NOT_BEGUN = Outcome("interrupted", "not begun: Ctrl-C came before")
 
 
 @dataclass
@@ -84,6 +97,8 @@ class Batch:
     def play(self) -> dict[str, list[float]]:
         """Run all, as far as nobody sets `stopped`; gives when each scenario's runs began and
         ended, by the wall clock."""
+        if len(self.plans) > 1:
+            _import_for({plan.engine for plan in self.plans})
         waiting = deque(self.plans)
         running: dict[int, _Running] = {}
         seconds: dict[str, list[float]] = {}
@@ -191,10 +206,11 @@ class Batch:
                 unmet({node: each for plan in plans for node, each in plan.cast.items()}),
             )
             folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
+            not_begun = {plan.variant: NOT_BEGUN for plan in plans if self.interrupted}
             results.append(
                 Result(
                     name,
-                    ended,
+                    not_begun | ended,
                     judgements,
                     seconds.get(name, 0.0),
                     folder,
@@ -218,6 +234,15 @@ class Batch:
 def _last_line(text: str) -> str:
     """Of a traceback: what went wrong."""
     return text.rstrip().rpartition("\n")[2]
+
+
+def _import_for(engines: Collection[str]) -> None:
+    """Import once, before the forks, what each of several runs would import again: more than half
+    of the processor time of a short one."""
+    load_checks()
+    roles = [found.partition(":")[0] for found in (*ROLES.values(), *OTHERWISE.values())]
+    for name in chain(roles, *(IMPORTED_LATE[each] for each in (*engines, "either"))):
+        importlib.import_module(name)
 
 
 def _import_reports() -> None:

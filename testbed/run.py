@@ -115,7 +115,10 @@ def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None =
     run_here, moment = runner(plan.engine)
     equip(topology, plan.seed, moment)
     try:
-        truths = examine_nats(topology, plan.engine, asks_for_nat(plan.nat, plan.settings))
+        asked = asks_for_nat(plan.nat, plan.settings)
+        truths = examine_nats(
+            topology, plan.engine, asked, lambda line: tell({"line": line, "style": "dim"})
+        )
         try:
             return run_here(_perform(plan, scenario, topology, truths, tell, on_fail))
         except FileNotFoundError as error:
@@ -284,7 +287,7 @@ def _player_told(plan: Plan, node: str) -> dict[str, str]:
 
 def _last_step(stage: Stage | None) -> int | None:
     """The record of the ladder's last step that happened."""
-    return stage.last_step.number if stage is not None and stage.last_step is not None else None
+    return stage.steps[-1][1].number if stage is not None and stage.steps else None
 
 
 def _crashed(node: str, error: BaseException, folder: Path) -> Outcome:

@@ -266,7 +266,7 @@ class Stage:
         self.players = {name: Player(self, role) for name, role in roles.items()}
         self.prohibitions: list[Expectation] = []
         self.cursor = 0
-        self.last_step: Record | None = None
+        self.steps: list[tuple[Expectation, Record]] = []  # what each waited for, and what came
         self._grown = asyncio.Event()
         self._powered: set[str] = set()
         trace.listeners.append(lambda _record: self._grown.set())
@@ -391,7 +391,7 @@ class Stage:
                         position += 1
                         if wanted.fits(self.trace, record):
                             self.cursor = max(self.cursor, position)
-                            self.last_step = record
+                            self.steps.append((wanted, record))
                             return record
                     await self._grown.wait()
         except TimeoutError:

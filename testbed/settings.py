@@ -104,7 +104,7 @@ def _knob(name: str, value: str) -> dict[str, object]:
     """A knob of a NAT, as `--set nat.KNOB=VALUE` gives it."""
     knob = name.removeprefix(NAT_PREFIX)
     if knob not in KNOBS:
-        raise unknown("knob of a NAT", knob, KNOBS)
+        raise unknown("knob of a NAT", knob, KNOBS, "testbed list nats")
     return {knob: convert(f"--set {name}", value, typing.get_type_hints(Nat)[knob])}
 
 

@@ -55,7 +55,8 @@ def test_a_script_is_executable_and_its_syntax_is_right(script: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["run", "test", "vm-test", "soak", "nightly", "lint", "bench", "clean", "help"]
+    "target",
+    ["run", "test", "vm-test", "soak", "sweep", "nightly", "lint", "bench", "clean", "help"],
 )
 def test_make_knows_the_target_and_tells_of_it(target: str) -> None:
     make = ["make", "--no-print-directory", "-C", ROOT]
@@ -74,8 +75,11 @@ def test_continuous_integration_runs_the_test() -> None:
 def a_night(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs .ci/nightly in a folder where everything that it calls ends with a wanted status."""
 
-    def run(soak: int = 0, packages: int = 0, vm: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        soak: int = 0, nats: int = 0, packages: int = 0, vm: int = 0
+    ) -> subprocess.CompletedProcess[str]:
         ends = {"make": soak, "provision/packages.sh": packages, "provision/venv.sh": 0}
+        ends[".venv/bin/testbed"] = nats
         for name, status in {**ends, ".venv/bin/python": vm}.items():
             program = tmp_path / name
             program.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +103,8 @@ LEFT_OUT = "the VM test is left out"
     [
         ({}, 0, False),
         ({"soak": 2}, 1, False),
+        ({"nats": 1}, 1, False),
+        ({"nats": 3}, 0, False),
         ({"vm": 1}, 1, False),
         ({"vm": 2}, 1, False),
         ({"packages": 3}, 0, True),
@@ -115,6 +121,8 @@ def test_a_night_fails_by_what_fails_and_not_by_what_a_machine_lacks(
     done = a_night(**ends)
 
     assert "called: make soak" in done.stdout
+    assert "called: make sweep" in done.stdout
+    assert "called: .venv/bin/testbed probe-nat --nat all" in done.stdout
     assert ("called: .venv/bin/python -m vm" in done.stdout) == ("packages" not in ends)
     assert (done.returncode, LEFT_OUT in done.stdout) == (status, is_left_out)
 

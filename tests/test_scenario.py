@@ -80,7 +80,7 @@ async def test_sees_waits_for_what_is_still_to_come() -> None:
     record = await at.sees(at.hnb, "<-", at.gateway, dhcp.Ack)
 
     assert record.message.WORD == "ACK"
-    assert at.last_step is record
+    assert at.steps[-1][1] is record
     assert asyncio.get_running_loop().time() == 1003
 
 

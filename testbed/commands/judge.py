@@ -86,8 +86,13 @@ def _judge_one(
     from testbed.commands.draw import read_trace
     from testbed.conformance import examine
     from testbed.conformance import judge as sum_up
+    from testbed.conformance.suppositions import SUPPOSITIONS
+    from testbed.errors import unknown
 
-    return sum_up(scenario, {"": examine(scenario, read_trace(source, names, keys))})
+    trace = read_trace(source, names, keys)
+    for fact in sorted(trace.facts - set(SUPPOSITIONS)):
+        raise unknown("fact", fact, SUPPOSITIONS)
+    return sum_up(scenario, {"": examine(scenario, trace)})
 
 
 def _judge_runs(files: list[Path], scenario: str | None) -> tuple[str, list[Judgement]]:

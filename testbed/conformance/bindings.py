@@ -15,6 +15,8 @@ from testbed.conformance.sessions import sessions
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.wire import Endpoint
+from testbed.trace.arrow import Arrow
+from testbed.trace.dissect import ETHERNET
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
@@ -23,6 +25,7 @@ USERNAME, PASSWORD = "STUNUsername", "STUNPassword"
 MINIMUM, MAXIMUM = "STUNMinimumKeepAlivePeriod", "STUNMaximumKeepAlivePeriod"
 ADDRESS, NAT_DETECTED = "UDPConnectionRequestAddress", "NATDetected"
 NO_MAXIMUM = -1
+BOOT = "1 BOOT"
 _OBJECT = ".ManagementServer."
 _SECOND_NS = 1_000_000_000
 ANSWER_ON_ITS_WAY_S = 0.05
@@ -38,7 +41,8 @@ class Transaction:
     Attributes:
         cpe: whose.
         copies: its requests, as the CPE sent them.
-        outer: the source of the first copy that reached the server, as that saw it; None: none did.
+        outer: the source of the first copy that reached the server, as that saw it; None: none did,
+            or it is not known to have.
         replies: what the server sent for it, where it left the server.
         arrived: the replies that reached the CPE, as they did.
         is_primary: whether it was sent from the primary port.
@@ -122,7 +126,7 @@ def transactions(trace: Trace, cpe: str) -> list[Transaction]:
             transaction = found.setdefault(message.transaction_id, Transaction(cpe))
             transaction.copies.append(record)
             arrow = trace.arrow_of(record)
-            if transaction.outer is None and arrow.reached:  # a copy may be lost before the NAT
+            if transaction.outer is None and _has_reached(trace, arrow):
                 transaction.outer = arrow.last.source
         elif isinstance(message, stun.Message) and record.receiver == cpe:
             waiting = found.get(message.transaction_id)
@@ -135,8 +139,26 @@ def transactions(trace: Trace, cpe: str) -> list[Transaction]:
     every = list(found.values())
     plain = next((each for each in every if not each.is_probe), None)
     for each in every:
-        each.is_primary = plain is not None and each.source == plain.source
+        # By its port: another address of the CPE's own makes no other socket of it.
+        each.is_primary = plain is not None and each.source.port == plain.source.port
     return every
+
+
+def _has_reached(trace: Trace, arrow: Arrow) -> bool:
+    """Whether an arrow's last hop is the server's own; a copy may be lost before the NAT.
+
+    A capture from the field may show no more than the link before a NAT, and is believed only
+    behind one, or where the frame itself goes to the server's interface.
+    """
+    if not arrow.reached:
+        return False
+    if not trace.is_excerpt or arrow.translations:
+        return True
+    frame = arrow.last.frame
+    if frame is None or frame.link_type != ETHERNET:
+        return False
+    place = trace.addresses.places.get(frame.data[:6].hex(":"))
+    return place is not None and place.node == arrow.end
 
 
 def cpes(trace: Trace) -> list[str]:
@@ -217,6 +239,25 @@ def value_at(trace: Trace, cpe: str, name: str, moment: Record) -> str | None:
     return value
 
 
+def is_off(setting: Setting) -> bool:
+    """Whether the ACS switches STUN off."""
+    return ENABLE in setting.values and not is_on(setting.values[ENABLE])
+
+
+def starts_anew(trace: Trace, cpe: str) -> list[int]:
+    """The numbers of the records from which on a CPE determines its binding for the first time
+    again: STUN is switched off, or it says that it has started."""
+    off = [each.answer.number for each in settings(trace, cpe) if is_off(each)]
+    boots = [
+        session.inform.number
+        for session in sessions(trace, cpe)
+        if session.inform is not None
+        and (told := session.inform.find(rpc.Inform)) is not None
+        and any(event.code == BOOT for event in told.events)
+    ]
+    return sorted([*off, *boots])
+
+
 def is_on(value: str | None) -> bool:
     """Whether the text of a boolean says yes."""
     return value is not None and value.strip().lower() in ("1", "true")
@@ -274,3 +315,8 @@ def was_on(trace: Trace, cpe: str, moment: Record) -> bool:
 def seconds(earlier: Record, later: Record) -> float:
     """Time between two records."""
     return (later.time_ns - earlier.time_ns) / _SECOND_NS
+
+
+def lasts(trace: Trace, since: Record, how_long_s: float) -> bool:
+    """Whether the trace goes on for so long after a record."""
+    return bool(trace.records) and seconds(since, trace.records[-1]) > how_long_s

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from testbed.conformance.register import Requirement, for_scenario, register
+from testbed.conformance.suppositions import SUPPOSITIONS, unknown_of
 from testbed.conformance.verdict import Finding, Note, Verdict
 from testbed.errors import BadInput, unknown
 from testbed.trace.trace import Trace
@@ -34,6 +35,7 @@ class Check:
     needs: tuple[str, ...]
     observed: str
     needs_in: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    supposes: tuple[str, ...] = ()
 
     def needed(self, scenario: str | None) -> tuple[str, ...]:
         """The variants that count before PASS in a scenario."""
@@ -54,11 +56,15 @@ def check(
     needs: Sequence[str] = (),
     observed: str = "wire",
     needs_in: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    supposes: tuple[str, ...] = (),
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register the function below as the check of these requirements."""
+    for name in supposes:
+        if name not in SUPPOSITIONS:
+            raise unknown("supposition", name, SUPPOSITIONS)
 
     def enter(function: CheckFunction) -> CheckFunction:
-        entry = Check(requirements, function, tuple(needs), observed, needs_in)
+        entry = Check(requirements, function, tuple(needs), observed, needs_in, supposes)
         for requirement in requirements:
             if requirement not in register():
                 raise unknown("requirement", requirement, register())
@@ -114,7 +120,13 @@ def examine(scenario: str | None, trace: Trace, variant: str = "") -> dict[str, 
             continue
         if entry.name not in done:
             done[entry.name] = [
-                Note(each.ok, variant, each.record.number, each.text)
+                Note(
+                    each.ok,
+                    variant,
+                    each.record.number,
+                    each.text,
+                    unknown_of(trace, each, entry.supposes),
+                )
                 for each in entry.function(trace)
             ]
         found[requirement.id] = done[entry.name]
@@ -175,7 +187,7 @@ def _judge_one(
     entry = CHECKS.get(requirement.id)
     if entry is None:
         return judged(Verdict.INCONCLUSIVE, "no check exists for it yet")
-    faults = [note for note in notes if not note.ok]
+    faults = [note for note in notes if not note.ok and not note.unknown]
     if faults:
         first = faults[0]
         where = f"{first.variant}, " if first.variant else ""
@@ -188,6 +200,13 @@ def _judge_one(
         )
     if not notes:
         return judged(Verdict.INCONCLUSIVE, "never exercised in this run")
+    open_ones = [note for note in notes if note.unknown]
+    if open_ones:
+        first = open_ones[0]
+        return judged(
+            Verdict.INCONCLUSIVE,
+            f"nobody has told {first.unknown}; if so, record {first.record}: {first.text}",
+        )
     seen = {note.variant for note in notes}
     missing = [variant for variant in entry.needed(scenario) if variant not in seen]
     if missing:

@@ -26,11 +26,13 @@ class Finding:
         ok: whether the record obeys the requirement.
         record: the evidence.
         text: what was expected and what was there; may be empty where all is well.
+        supposes: what a fault rests on that a capture alone does not show (`suppositions`).
     """
 
     ok: bool
     record: Record
     text: str = ""
+    supposes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,14 @@ class Note:
         variant: sub-run; "" is the main run.
         record: the record's number in that sub-run's trace.
         text: what was expected and what was there.
+        unknown: what nobody has told, and what a fault would rest on; "": nothing, it counts.
     """
 
     ok: bool
     variant: str
     record: int
     text: str
+    unknown: str = ""
 
 
 def ok(record: Record, text: str = "") -> Finding:
@@ -55,9 +59,15 @@ def ok(record: Record, text: str = "") -> Finding:
     return Finding(True, record, text)
 
 
-def fault(record: Record, text: str) -> Finding:
-    """The record does not obey; `text` says what was expected and what was there."""
-    return Finding(False, record, text)
+def fault(record: Record, text: str, supposes: tuple[str, ...] = ()) -> Finding:
+    """The record does not obey; `text` says what was expected and what was there.
+
+    Args:
+        record: the evidence.
+        text: one clause.
+        supposes: what must hold besides, by names of `suppositions`, where only a lab knows it.
+    """
+    return Finding(False, record, text, supposes)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -7,6 +7,9 @@
     addresses = ["203.0.113.20"]
     web_ports = [8443]
 
+Before the tables may stand `facts = ["whole"]`: what the capture does not show by itself, and whose
+names the checks know (`conformance.suppositions`).
+
 A table is a node, by the name that the checks know it by; `role` is what plays it, and is the
 node's name without the number behind it where nothing else is said.
 """
@@ -27,6 +30,7 @@ from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
 
 KEYS = ("addresses", "role", "web_ports")
+FACTS = "facts"
 ROUTERS = ("gateway", "segw")
 _NODE = re.compile(r"^[a-z][a-z_]*[0-9]*$")
 _HARDWARE = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
@@ -49,16 +53,20 @@ class Names:
         hardware_addresses: link-layer address to node.
         addresses: IP addresses by node.
         web_ports: where HTTP is spoken, beside the usual ones.
+        facts: what else holds of the capture, for checks to go by.
     """
 
     roles: dict[str, str] = field(default_factory=dict)
     hardware_addresses: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, list[str]] = field(default_factory=dict)
     web_ports: set[int] = field(default_factory=set)
+    facts: set[str] = field(default_factory=set)
 
     def trace(self, frames: list[Frame]) -> Trace:
         """An empty trace in which these are known, for frames of a capture."""
         trace = Trace()
+        trace.is_excerpt = True
+        trace.facts = frozenset(self.facts)
         links = sorted({frame.link for frame in frames}) or [""]
         known = {**self._told_by_arp(frames), **self.hardware_addresses}
         places = {
@@ -108,9 +116,11 @@ def load_names(path: Path) -> Names:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"names {path}: not TOML: {error}") from None
     names = Names()
+    names.facts.update(_list(told, FACTS, str, f"names {path}"))
+    told.pop(FACTS, None)
     for node, table in told.items():
         _add(names, node, table, f"names {path}: {node}")
-    if not names.roles:
+    if not names.roles and not names.facts:
         raise BadInput(f"names {path}: names nobody; a table such as [hnb] with addresses does")
     return names
 

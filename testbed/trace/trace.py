@@ -46,6 +46,9 @@ class Trace:
         addresses: who is where, who held which address when.
         roles: who plays each node ("hnb" for hnb and hnb2), where that is known.
         drops: frames that the capture lost.
+        is_excerpt: it is a capture from the field, of which nobody tells: it may begin in mid-life,
+            show some links only, and lack what is lost.
+        facts: what holds of an excerpt all the same, as whoever made it has told.
     """
 
     def __init__(self, decoders: Decoders | None = None, arrivals: bool = False) -> None:
@@ -59,6 +62,8 @@ class Trace:
         self.addresses = Addresses()
         self.roles: dict[str, str] = {}
         self.drops = 0
+        self.is_excerpt = False
+        self.facts: frozenset[str] = frozenset()
         self.deliveries = Deliveries(arrivals)
         self._dissector = Dissector(self.decoders)
         self._arrows = Arrows(self.addresses, self.deliveries)

@@ -93,3 +93,13 @@ def test_names_that_say_nothing_are_bad_input(testbed, command: str, field: Path
     assert said.err == (
         'testbed: names who.toml: hnb: has no addresses; addresses = ["192.168.1.10"] is expected\n'
     )
+
+
+def test_a_folder_of_several_runs_is_not_drawn_but_told(testbed, tmp_path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        (tmp_path / "out" / name / "trace.pcapng").touch()
+
+    said = testbed("draw", "out")
+
+    assert (said.status, "out holds 2 runs" in said.err, "out/one" in said.err) == (2, True, True)

@@ -204,7 +204,7 @@ def port_is_80_where_there_is_none(trace: Trace) -> Iterator[Finding]:
                 yield fault(record, f"to port {record.destination.port}, {latest[0]!r} has none")
 
 
-@check("TR111-2.2.2.2.2-A1")
+@check("TR111-2.2.2.2.2-A1", supposes=("notification",))
 def address_is_notified_actively(trace: Trace) -> Iterator[Finding]:
     """A CPE that nobody verifies has active notification on its address before that changes."""
     for cpe in cpes(trace):
@@ -220,7 +220,7 @@ def address_is_notified_actively(trace: Trace) -> Iterator[Finding]:
                 yield fault(success, f"a change is on its way, and {ADDRESS} is not notified")
 
 
-@check("TR111-2.2.2.2.2-A6")
+@check("TR111-2.2.2.2.2-A6", supposes=("notification",))
 def nat_detected_is_observed(trace: Trace) -> Iterator[Finding]:
     """After each new address the ACS reads NATDetected, if it is not notified of that too."""
     for cpe in cpes(trace):

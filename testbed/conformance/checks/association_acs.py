@@ -311,7 +311,7 @@ def table_is_fresh(trace: Trace) -> Iterator[Finding]:
             yield ok(record, f"read in a session of {', '.join(codes)}")
 
 
-@check("TR111-1.2.4-F1", observed="told")
+@check("TR111-1.2.4-F1", observed="told", supposes=("association",))
 def ladder_runs_in_order(trace: Trace) -> Iterator[Finding]:
     """Figure 1: DISCOVER, OFFER, REQUEST, ACK with identities, the device's Inform, the reading of
     the table, the association.

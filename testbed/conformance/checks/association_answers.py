@@ -38,7 +38,7 @@ def _owed(gateway: str, answer: Record, request: Record, why: str) -> Finding:
     return fault(answer, f"{gateway} answers {said} without its identity: {why}")
 
 
-@check("TR111-1.2.1-G1")
+@check("TR111-1.2.1-G1", supposes=("association",))
 def every_request_is_looked_at(trace: Trace) -> Iterator[Finding]:
     """Broadcast or unicast, first or renewal: a request that tells who asks gets the identity."""
     for gateway, answer, request in owed_answers(trace):
@@ -46,7 +46,7 @@ def every_request_is_looked_at(trace: Trace) -> Iterator[Finding]:
         yield _owed(gateway, answer, request, "asked by unicast" if unicast else "by broadcast")
 
 
-@check("TR111-1.2.1-G1a")
+@check("TR111-1.2.1-G1a", supposes=("association",))
 def identity_is_what_section_1_2_5_says(trace: Trace) -> Iterator[Finding]:
     """Only option 125 with sub-options 1 and 2 of enterprise 3561 is a Device Identity.
 
@@ -72,6 +72,7 @@ def _has_vendor_options(request: Record) -> bool:
 
 @check(
     "TR111-1.2.1-G1b",
+    supposes=("association",),
     needs_in={"association_discover": ("first_in_discover", "first_in_request")},
 )
 def three_kinds_of_request_count(trace: Trace) -> Iterator[Finding]:
@@ -87,7 +88,11 @@ def three_kinds_of_request_count(trace: Trace) -> Iterator[Finding]:
             yield _owed(gateway, answer, request, f"{request.message.WORD} tells it{first}")
 
 
-@check("TR111-1.2.1-G2", needs_in={"association_discover": ("not_listed",)})
+@check(
+    "TR111-1.2.1-G2",
+    supposes=("association",),
+    needs_in={"association_discover": ("not_listed",)},
+)
 def all_later_answers_carry_it(trace: Trace) -> Iterator[Finding]:
     """Once told, each answer carries it, also where option 125 was not asked for (AMB-P1-04)."""
     for gateway, answer, request in owed_answers(trace):
@@ -96,7 +101,7 @@ def all_later_answers_carry_it(trace: Trace) -> Iterator[Finding]:
         yield _owed(gateway, answer, request, why)
 
 
-@check("TR111-1.2.1-G2b")
+@check("TR111-1.2.1-G2b", supposes=("association",))
 def offer_and_ack_carry_it(trace: Trace) -> Iterator[Finding]:
     """Both kinds of answer; a NAK need not (AMB-P1-04)."""
     for gateway, answer, request in owed_answers(trace):

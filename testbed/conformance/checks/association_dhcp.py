@@ -70,14 +70,15 @@ def requests_tell_the_device_identity(trace: Trace) -> Iterator[Finding]:
         for record in requests(trace, device):
             told = device_in_record(record)
             if told is None:
-                yield fault(record, f"{device} sends no Device Identity in option 125")
+                said = f"{device} sends no Device Identity in option 125"
+                yield fault(record, said, ("association",))
             elif known is not None and told != known:
                 yield fault(record, f"{device} tells {told}, and is {known} by its DeviceInfo")
             elif known is not None:
                 yield ok(record, str(told))
 
 
-@check("TR111-1.2.2-D1b")
+@check("TR111-1.2.2-D1b", supposes=("association",))
 def every_kind_of_request_tells_it(trace: Trace) -> Iterator[Finding]:
     """DISCOVER, REQUEST and INFORM carry it, renewals too (AMB-P1-11: RELEASE and DECLINE need
     not)."""
@@ -98,6 +99,8 @@ def other_means_use_inform(trace: Trace) -> Iterator[Finding]:
         # Whoever holds an address when it first asks has it by other means.
         held = trace.addresses.addresses_of(device, None, asked[0].time_ns) if asked else []
         static = _of_lan(held)
+        if trace.is_excerpt:  # names tell of an address and not of the time from which it is held
+            static = []
         for record in asked if static else ():
             message = record.message
             if isinstance(message, dhcp.Inform) and message.client_address in static:

@@ -297,7 +297,13 @@ def _change_told(trace: Trace, device: str, since: Record, until: Record | None)
     return None
 
 
-@check("TR111-1.2.2-D6")
+@check(
+    "TR111-1.2.2-D6",
+    supposes=(
+        "connected",
+        "whole",
+    ),
+)
 def changes_are_notified(trace: Trace) -> Iterator[Finding]:
     """A change makes an Inform with "4 VALUE CHANGE" that lists what has changed, and only that.
 

@@ -46,7 +46,13 @@ def _due(read: TableRead, belongs: list[Presence]) -> list[Presence]:
     return [each for each in belongs if each.must_be(number) and listable(each.identity)]
 
 
-@check("TR111-1.2.1-G3")
+@check(
+    "TR111-1.2.1-G3",
+    supposes=(
+        "connected",
+        "whole",
+    ),
+)
 def entry_comes_with_the_ack(trace: Trace) -> Iterator[Finding]:
     """After a DHCPACK there is one entry of the identity, not before it and not twice.
 
@@ -108,7 +114,7 @@ def _was_listed(trace: Trace, gateway: str, presence: Presence, before: TableRea
     )
 
 
-@check("TR111-1.2.1-G4")
+@check("TR111-1.2.1-G4", supposes=("connected",))
 def entry_stays_while_the_device_does(trace: Trace) -> Iterator[Finding]:
     """An entry that was read once is read again, under the same instance number (AMB-P1-06).
 
@@ -150,7 +156,13 @@ def _ended(trace: Trace, *causes: str) -> Iterator[Finding]:
                 yield ok(read.record, f"{presence.identity} is gone, {why}")
 
 
-@check("TR111-1.2.1-G5")
+@check(
+    "TR111-1.2.1-G5",
+    supposes=(
+        "connected",
+        "whole",
+    ),
+)
 def entry_goes(trace: Trace) -> Iterator[Finding]:
     """By either removal condition the entry goes, and no other one with it."""
     yield from _ended(trace, "expired", "released", "disconnected")
@@ -161,7 +173,7 @@ def entry_goes(trace: Trace) -> Iterator[Finding]:
                 yield fault(read.record, f"{gateway} has removed {presence.identity} as well")
 
 
-@check("TR111-1.2.1-G5a")
+@check("TR111-1.2.1-G5a", supposes=("connected",))
 def entry_goes_with_its_lease(trace: Trace) -> Iterator[Finding]:
     """Expired or released: the entry is gone; not before (AMB-P1-06)."""
     yield from _ended(trace, "expired", "released")
@@ -176,13 +188,19 @@ def entry_goes_with_its_lease(trace: Trace) -> Iterator[Finding]:
                     yield fault(read.record, f"{presence.identity} is gone before its lease ends")
 
 
-@check("TR111-1.2.1-G5b")
+@check("TR111-1.2.1-G5b", supposes=("connected",))
 def entry_goes_with_the_connection(trace: Trace) -> Iterator[Finding]:
     """Disconnected, as far as the gateway's own detection can find it: the entry is gone."""
     yield from _ended(trace, "disconnected")
 
 
-@check("TR111-1.2-S1")
+@check(
+    "TR111-1.2-S1",
+    supposes=(
+        "connected",
+        "whole",
+    ),
+)
 def table_is_what_was_told(trace: Trace) -> Iterator[Finding]:
     """What the ACS reads is, element by element, what clients have told in option 125."""
     for gateway, read, belongs in _reads(trace):
@@ -198,7 +216,13 @@ def table_is_what_was_told(trace: Trace) -> Iterator[Finding]:
                 yield fault(read.record, f"{gateway} lists nobody; {presence.identity} was told")
 
 
-@check("TR111-1.1.1-1")
+@check(
+    "TR111-1.1.1-1",
+    supposes=(
+        "connected",
+        "whole",
+    ),
+)
 def identity_is_the_three_tuple(trace: Trace) -> Iterator[Finding]:
     """Each identity that differs in any element has an entry of its own (AMB-P1-09).
 
@@ -234,7 +258,13 @@ def count_is_the_number_of_entries(trace: Trace) -> Iterator[Finding]:
                 yield fault(read.record, f"{gateway} has {len(read.rows)} rows, says {read.count}")
 
 
-@check("TR111-1.2.6-T2-4")
+@check(
+    "TR111-1.2.6-T2-4",
+    supposes=(
+        "connected",
+        "whole",
+    ),
+)
 def one_entry_for_each_device_that_told(trace: Trace) -> Iterator[Finding]:
     """Whoever tells no Device Identity has no entry; whoever does has one.
 
@@ -325,7 +355,13 @@ def missing_product_class_is_empty(trace: Trace) -> Iterator[Finding]:
     yield from _without_class(trace, "its ProductClass is not empty")
 
 
-@check("TR111-1.2.5-O5b")
+@check(
+    "TR111-1.2.5-O5b",
+    supposes=(
+        "connected",
+        "whole",
+    ),
+)
 def device_may_have_no_product_class(trace: Trace) -> Iterator[Finding]:
     """A device without sub-option 3 is listed all the same."""
     for gateway, read, belongs in _reads(trace):
@@ -359,7 +395,14 @@ def _twin(one: Identity, other: Identity) -> bool:
 # Addresses.
 
 
-@check("TR111-1.1-2", needs=("", "public"))
+@check(
+    "TR111-1.1-2",
+    needs=("", "public"),
+    supposes=(
+        "connected",
+        "whole",
+    ),
+)
 def any_address_will_do(trace: Trace) -> Iterator[Finding]:
     """A device whose address no DHCP server gave is listed too, be the address private or public.
 

@@ -48,7 +48,7 @@ def package_comes_by_https(trace: Trace) -> Iterator[Finding]:
             yield ok(failed, "no HTTPS, no connection")
 
 
-@check("OMA-5.4.7-B1")
+@check("OMA-5.4.7-B1", supposes=("telling",))
 def one_get_to_the_url(trace: Trace) -> Iterator[Finding]:
     """One GET of the bootstrap URL's path, with its Host, after TLS and after the URL is known.
 
@@ -124,7 +124,7 @@ def _is_package(response: Record) -> bool:
     return bool(response.message.body) and any(kind in content_type for kind in kinds)
 
 
-@check("OMA-5.4.7-B3", observed="told")
+@check("OMA-5.4.7-B3", observed="told", supposes=("telling",))
 def package_is_handed_over(trace: Trace) -> Iterator[Finding]:
     """What the DM client gets is octet for octet what a 200 has brought, and nothing else.
 
@@ -150,7 +150,7 @@ def package_is_handed_over(trace: Trace) -> Iterator[Finding]:
                 yield fault(event, "hands over octets that no answer 200 has brought")
 
 
-@check("OMA-5.4.7-B4", observed="told")
+@check("OMA-5.4.7-B4", observed="told", supposes=("telling",))
 def only_a_verified_message_is_processed(trace: Trace) -> Iterator[Finding]:
     """Verified, then installed, then a session; what cannot be verified leaves no account and
     opens no session.

@@ -316,7 +316,13 @@ def product_class_is_readable(trace: Trace) -> Iterator[Finding]:
     yield from _readable(trace, rf"{ROW.pattern}{ELEMENTS[2]}")
 
 
-@check("TR111-1.2.6.2.2-P")
+@check(
+    "TR111-1.2.6.2.2-P",
+    supposes=(
+        "connected",
+        "whole",
+    ),
+)
 def announced_profile_is_kept(trace: Trace) -> Iterator[Finding]:
     """Whoever announces DeviceAssociation:1 is InternetGatewayDevice:1.2 at least, and does all of
     1.2.1 and of Table 4.

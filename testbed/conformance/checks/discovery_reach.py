@@ -166,7 +166,7 @@ def _is_unpublished_by_intent(trace: Trace) -> bool:
     return any(staged(trace, each, "name") for each in servers)
 
 
-@check("32583-5.1.2-2")
+@check("32583-5.1.2-2", supposes=("whole",))
 def hms_is_reached_by_its_name(trace: Trace) -> Iterator[Finding]:
     """The HNB resolves the host of its URL by the outer DNS and connects to what the answer says.
 

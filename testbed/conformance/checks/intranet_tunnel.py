@@ -29,7 +29,7 @@ from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
 
 
-@check("32583-5.1.1-2.3")
+@check("32583-5.1.1-2.3", supposes=("arrivals",))
 def secure_connection_carries_it_all(trace: Trace) -> Iterator[Finding]:
     """IKE_SA_INIT and IKE_AUTH give an inner address, and what is inside is outside as ESP only.
 

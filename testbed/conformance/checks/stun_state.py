@@ -21,6 +21,7 @@ from testbed.conformance.bindings import (
 )
 from testbed.conformance.check import check
 from testbed.conformance.index import index_of
+from testbed.conformance.reading import is_address
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import http
@@ -79,9 +80,11 @@ def _agrees(
         if said is not None and part(said) in [part(each) for each in wanted]:
             yield ok(reading.record, reading.value)
         else:
+            is_name = said is not None and not is_address(said.address)
             yield fault(
                 reading.record,
                 f"{ADDRESS} is {reading.value!r}, the binding is {' or '.join(map(str, wanted))}",
+                ("resolved",) if is_name else (),
             )
 
 

@@ -110,6 +110,8 @@ class _Table:
             parts.append(self._learning())
             if self.nat.translates:
                 parts += [self._guard(), self._destination()]
+            else:
+                parts.append(self._admission())
         parts.append(self._source())
         return "".join(parts)
 
@@ -276,14 +278,18 @@ class _Table:
 
     def _firewall(self) -> list[str]:
         key = "ip daddr . udp dport" + _value_of(self.nat.filtering, Ends.SOURCE)
-        lines = []
-        for suffix in self.lifetimes:
-            lets_in = f"{self.outer_in} meta l4proto udp {key} @permitted{suffix}"
-            if self.nat.refresh.by_inbound:
-                lines.append(f"{lets_in} update @permitted{suffix} {{ {key} }} accept")
-            lines.append(f"{lets_in} accept")
-        lines.append(f"{self.outer_in} meta l4proto udp goto refused")
+        begin = f"{self.outer_in} meta l4proto udp"
+        lines = [f"{begin} {key} @permitted{suffix} goto admitted" for suffix in self.lifetimes]
+        lines.append(f"{begin} goto refused")
         return lines
+
+    def _admission(self) -> str:
+        """What becomes of a packet that a firewall lets in."""
+        key = "ip daddr . udp dport" + _value_of(self.nat.filtering, Ends.SOURCE)
+        lines = self._marks_of_inbound()
+        if self.nat.refresh.by_inbound:
+            lines += [f"{when}update @permitted{suf} {{ {key} }}" for suf, when in self._by_mark()]
+        return chain("admitted", [*lines, "accept"])
 
     # To outside
 
