@@ -124,7 +124,9 @@ def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
         return [*steps, ("step 10, registration", registration(trace, discovery))]
     steps.append(("step 7, SetParameterValuesResponse", discovery.done))
     steps.append(("step 8, release", None if session is None else session.ended))
-    deleted = tunnels[0].deleted if tunnels else None
+    first = session.turns[0].number if session is not None else 0
+    carrying = [each for each in tunnels if each.begun.number < first]
+    deleted = carrying[-1].deleted if carrying else None
     begun = registration(trace, discovery)
     is_early = begun is None or (deleted is not None and deleted.number < begun.number)
     released = session is not None and session.ended is not None
