@@ -87,11 +87,12 @@ def _is_alone(trace: Trace, reply: Record) -> bool:
 def endpoints_are_what_the_figures_say(trace: Trace) -> Iterator[Finding]:
     """(A1', P1') and (A1', P2') differ; a server without a second address says (A3, P3) in
     CHANGED-ADDRESS."""
+    yield from changed_address_is_the_primary_one(trace)
     for cpe in cpes(trace):
         mapped = {
             each.outer
             for each in transactions(trace, cpe)
-            if not each.is_probe and each.outer is not None
+            if each.is_primary and not each.is_probe and each.outer is not None
         }
         for each in transactions(trace, cpe):
             if not each.is_probe or each.outer is None:
@@ -112,7 +113,8 @@ def figure_3_is_kept(trace: Trace) -> Iterator[Finding]:
     for each in all_transactions(trace):
         if not each.is_keep_alive or not each.replies:
             continue
-        wanted = value_at(trace, each.cpe, USERNAME, each.first) or ""
+        known = value_at(trace, each.cpe, USERNAME, each.first)
+        wanted = each.request.username or "" if known is None else known
         reply = each.replies[0]
         message = reply.message
         if not each.request.is_marked:
@@ -123,6 +125,8 @@ def figure_3_is_kept(trace: Trace) -> Iterator[Finding]:
             yield fault(reply, f"it is answered {message.summary()!r}")
         elif message.mapped_address != each.outer:
             yield fault(reply, f"MAPPED-ADDRESS is {message.mapped_address}, not {each.outer}")
+        elif each.arrived and each.arrived[0].destination != each.source:
+            yield fault(each.arrived[0], f"it comes to {each.arrived[0].destination}")
         elif each.arrived:
             yield ok(each.arrived[0])
 

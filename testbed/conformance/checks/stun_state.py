@@ -20,6 +20,7 @@ from testbed.conformance.bindings import (
     was_on,
 )
 from testbed.conformance.check import check
+from testbed.conformance.checks.datamodel_stun import is_read_only
 from testbed.conformance.index import index_of
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
@@ -135,7 +136,14 @@ def _detects(reading: Reading, known: list[Transaction]) -> Iterator[Finding]:
         )
 
 
-@check("TR111-2.2-P1", "TR111-2.2.1.1-C4", "TR111-2.2.4-T6-10", observed="read back")
+@check("TR111-2.2.4-T6-10", observed="read back")
+def nat_detected_is_told_and_never_set(trace: Trace) -> Iterator[Finding]:
+    """NATDetected tells the truth, and no ACS can set it."""
+    yield from nat_detected_tells_the_truth(trace)
+    yield from is_read_only(trace, NAT_DETECTED)
+
+
+@check("TR111-2.2-P1", "TR111-2.2.1.1-C4", observed="read back")
 def nat_detected_tells_the_truth(trace: Trace) -> Iterator[Finding]:
     """NATDetected says whether address or port of MAPPED-ADDRESS is not the CPE's own."""
     for reading, known in _told(trace, NAT_DETECTED):
@@ -152,7 +160,9 @@ def translation_is_detected(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.4-T6-1", observed="read back")
 def address_has_its_form(trace: Trace) -> Iterator[Finding]:
-    """UDPConnectionRequestAddress is host:port or host (RFC 3986 authority): no scheme, no path."""
+    """UDPConnectionRequestAddress is host:port or host (RFC 3986 authority): no scheme, no path;
+    and no ACS can set it."""
+    yield from is_read_only(trace, ADDRESS)
     for cpe in cpes(trace):
         for reading in readings(trace, cpe, ADDRESS):
             if not reading.value:
