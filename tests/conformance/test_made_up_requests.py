@@ -161,3 +161,21 @@ def test_another_port_than_it_tells_may_be_closed() -> None:
     story = reachable().tells(**URL).is_called(7547, RST | ACK)
 
     assert story.faults("TR111-2.2.1.4-C2") == []
+
+
+# Bodies and escapes: 2.2.1.4-C18, 2.2.2.3-U16
+
+
+def test_a_request_that_is_ignored_for_its_body_is_seen_by_what_follows() -> None:
+    deaf = reachable().is_asked(request() + b"more").waits(2).tells()
+    right = reachable().is_asked(request() + b"more").tells(REQUESTED)
+
+    assert len(deaf.faults("TR111-2.2.1.4-C18")) == 1
+    assert [each.ok for each in right.findings("TR111-2.2.1.4-C18")] == [True]
+
+
+@pytest.mark.parametrize("cnonce", [b"a<b>", b"a%2", b"a%zz", b'"a"'])
+def test_what_has_to_be_escaped_is_seen(cnonce: bytes) -> None:
+    story = sent(request().replace(b"&cn=C", b"&cn=" + cnonce))
+
+    assert len(story.faults("TR111-2.2.2.3-U16")) == 1

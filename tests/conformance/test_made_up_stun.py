@@ -332,3 +332,10 @@ def test_a_port_that_opens_a_binding_and_then_tests_is_one_port_still() -> None:
 
     faults = [text for text in story.faults("TR111-2.2.3-0") if "endpoint" in text]
     assert faults == []
+
+
+# Notification: 2.2.4.1-N1
+
+
+def test_one_parameter_that_is_notified_says_nothing_of_the_others() -> None:
+    assert CpeStory().session(ASKED).findings("TR111-2.2.4.1-N1") == []
