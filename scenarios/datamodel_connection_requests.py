@@ -40,6 +40,8 @@ WRITABLE = {
     "STUNEnable": "1",
 }
 """What is set, STUN switched on last; each is another value than the factory's."""
+OF_NO_TYPE = {"STUNServerPort": "65536", "STUNMaximumKeepAlivePeriod": "-2"}
+"""What no CPE can take."""
 TABLE_6 = (*READ_ONLY, *WRITABLE)
 
 
@@ -63,13 +65,13 @@ async def _walked(at: Stage, cpe: Player) -> None:
             _set_attribute(at, cpe, name, notification)
             acs.call(serial, rpc.GetParameterAttributes((f"{server(cpe)}{name}",)))
     acs.call(serial, rpc.GetParameterAttributes(paths))
-    for name, value in (READ_ONLY | WRITABLE).items():
+    for name, value in (*OF_NO_TYPE.items(), *(READ_ONLY | WRITABLE).items()):
         sets(at, cpe, **{name: value})
     others = [name for name in TABLE_6 if name != ADDRESS]  # which is being found meanwhile
     *_, last = [reads(at, cpe, name) for name in others]
     cpe.power_on()
     # Each answer is a step of its own: a response or a fault, whatever the CPE makes of the call.
-    for _ in range(2 + len(TABLE_6) * 5):
+    for _ in range(2 + len(OF_NO_TYPE) + len(TABLE_6) * 5):
         await at.sees(cpe, "->", acs, Request)
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
     enabled = at.cursor

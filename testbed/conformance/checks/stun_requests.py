@@ -1,4 +1,4 @@
-"""What a CPE's Binding Requests hold, whence they come and where they go (TR-111 Part 2, 2.2.1)."""
+"""What a CPE's Binding Requests hold, and whence they come (TR-111 Part 2, 2.2.1)."""
 
 from __future__ import annotations
 
