@@ -21,7 +21,7 @@ from testbed.protocols import dhcp, stun
 from testbed.protocols.association import Identity, gateway_option
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.structs import AttributeChange
-from testbed.protocols.http import Request
+from testbed.protocols.http import Request, Response
 from testbed.protocols.wire import Endpoint
 from testbed.scenario import Player, Stage
 from topologies.stun import OTHER_PORT, STUN, acs_with_stun, managed_gateway_behind_carrier
@@ -150,6 +150,7 @@ async def association_alone(at: Stage) -> None:
     cpe.power_on()
     await at.sees(cpe, "<-", gateway, dhcp.Ack)
     await _until_informed(at, 2)
+    await at.sees(cpe, "<-", acs, Response, status=204)  # what is asked now is asked in the next
     reading = rpc.GetParameterValues((INFO,))
     await acs.call(cpe.label.serial_number, reading)
     await sets(at, cpe, STUNEnable=1)
