@@ -114,7 +114,7 @@ def changes_do_not_wait_for_the_minimum(trace: Trace) -> Iterator[Finding]:
                 yield fault(success, f"{mapped} is not told within {AT_ONCE_S:g} s")
 
 
-@check("TR111-2.2-P7", "TR111-2.2.1.3-C1", needs=("",))
+@check("TR111-2.2-P7", "TR111-2.2.1.3-C1", needs=("",), supposes=("whole",))
 def both_ways_tell_the_binding(trace: Trace) -> Iterator[Finding]:
     """A new binding is told by BINDING-CHANGE and by UDPConnectionRequestAddress."""
     for cpe in cpes(trace):
@@ -172,7 +172,7 @@ def another_local_address_is_another_binding(trace: Trace) -> Iterator[Finding]:
 # What gets lost
 
 
-@check("TR111-2.2.1.3-C10")
+@check("TR111-2.2.1.3-C10", supposes=("whole",))
 def changes_are_sent_again(trace: Trace) -> Iterator[Finding]:
     """A BINDING-CHANGE that is not answered goes out again by RFC 3489's schedule, octet for
     octet."""

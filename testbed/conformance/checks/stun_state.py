@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from testbed.conformance.asked import BOOT
 from testbed.conformance.bindings import (
     ADDRESS,
     NAT_DETECTED,
@@ -38,6 +39,9 @@ def _told(trace: Trace, name: str) -> Iterator[tuple[Reading, list[Transaction]]
     """What CPEs with STUN said of a parameter after a first response, and what they could know."""
     for cpe in cpes(trace):
         for reading in readings(trace, cpe, name):
+            inform = reading.record.find(rpc.Inform)
+            if inform is not None and BOOT in [each.code for each in inform.events]:
+                continue  # what was learnt before the start is forgotten
             known = known_at(trace, cpe, reading.record)
             if known and was_on(trace, cpe, reading.record):
                 yield reading, known
@@ -138,7 +142,13 @@ def _detects(reading: Reading, known: list[Transaction]) -> Iterator[Finding]:
         )
 
 
-@check("TR111-2.2-P1", "TR111-2.2.1.1-C4", "TR111-2.2.4-T6-10", observed="read back")
+@check(
+    "TR111-2.2-P1",
+    "TR111-2.2.1.1-C4",
+    "TR111-2.2.4-T6-10",
+    observed="read back",
+    supposes=("whole",),
+)
 def nat_detected_tells_the_truth(trace: Trace) -> Iterator[Finding]:
     """NATDetected says whether address or port of MAPPED-ADDRESS is not the CPE's own."""
     for reading, known in _told(trace, NAT_DETECTED):

@@ -157,7 +157,7 @@ def uri_is_absolute(trace: Trace) -> Iterator[Finding]:
     return _each(trace, wrong)
 
 
-@check("TR111-2.2.2.3-U13", "TR111-2.2.2.3-U14")
+@check("TR111-2.2.2.3-U13", "TR111-2.2.2.3-U14", supposes=("whole",))
 def authority_is_the_destination(trace: Trace) -> Iterator[Finding]:
     """Host and port of the authority are those that the packet goes to; the port stands there
     unless it is 80.  The UDPConnectionRequestAddress that a CPE has told will do as well."""
