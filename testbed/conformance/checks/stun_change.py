@@ -246,7 +246,7 @@ def _told_while_off(trace: Trace, name: str) -> Iterator[tuple[str, Record, str]
                 yield cpe, each.record, each.value
 
 
-@check("TR111-2.2.4-T6-1b", observed="read back")
+@check("TR111-2.2.4-T6-1b", observed="read back", supposes=("whole",))
 def switched_off_the_address_is_its_own(trace: Trace) -> Iterator[Finding]:
     """With STUN off again, UDPConnectionRequestAddress is where the CPE itself listens."""
     for cpe, record, value in _told_while_off(trace, ADDRESS):

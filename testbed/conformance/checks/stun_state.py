@@ -121,7 +121,7 @@ def port_is_the_public_port(trace: Trace) -> Iterator[Finding]:
     yield from _agrees(trace, lambda endpoint: endpoint.port, True)
 
 
-@check("TR111-2.2.1.3-C17", observed="read back")
+@check("TR111-2.2.1.3-C17", observed="read back", supposes=("whole",))
 def without_translation_it_is_its_own(trace: Trace) -> Iterator[Finding]:
     """Without translation NATDetected is false, and the address is the local one."""
     yield from _agrees(trace, lambda endpoint: endpoint, False)
