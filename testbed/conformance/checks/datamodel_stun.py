@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from testbed.conformance.associations import values_seen
 from testbed.conformance.bindings import ADDRESS, ENABLE, NAT_DETECTED, PASSWORD, is_on
@@ -347,8 +348,12 @@ def _profile_is_kept(trace: Trace, root: str) -> Iterator[Finding]:
             continue
         if version is None or int(version[1]) < LEAST_VERSION[root]:
             yield fault(record, f"{cpe} announces {PROFILE} with {summary[:60]!r}")
-        rules = {c.function for name, c in CHECKS.items() if name.startswith(_RULES)}
-        found = [each for rule in rules for each in rule(trace)]
+        rules = {c.function: c.supposes for name, c in CHECKS.items() if name.startswith(_RULES)}
+        found = [
+            replace(each, supposes=(*supposes, *each.supposes))
+            for rule, supposes in rules.items()
+            for each in rule(trace)
+        ]
         mine = [each for each in found if cpe in (each.record.sender, each.record.receiver)]
         broken = [each for each in mine if not each.ok]
         yield from broken

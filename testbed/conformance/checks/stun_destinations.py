@@ -39,7 +39,7 @@ MOVED_S = 5.0
 DEFAULT_PORT = 3478
 
 
-@check("TR111-2.2-P4")
+@check("TR111-2.2-P4", supposes=("whole",))
 def requests_wait_for_stun_to_be_enabled(trace: Trace) -> Iterator[Finding]:
     """The ACS sets STUNEnable before the first Binding Request, and none is sent while it is off.
 

@@ -108,7 +108,7 @@ def _period(trace: Trace, transaction: Transaction, name: str) -> int | None:
     return None if value is None else int(value)
 
 
-@check("TR111-2.2.1.2-C1")
+@check("TR111-2.2.1.2-C1", supposes=("whole",))
 def keep_alives_come_from_the_primary_port(trace: Trace) -> Iterator[Finding]:
     """Marked requests go on from the endpoint of the first one, each under an ID of its own, as
     long as STUN is on."""

@@ -112,7 +112,7 @@ def _forms(endpoint: str) -> tuple[str, ...]:
     return (endpoint, host) if port == "80" else (endpoint,)
 
 
-@check("TR111-2.2.1.3-C16")
+@check("TR111-2.2.1.3-C16", supposes=("whole",))
 def notifications_wait_for_a_cause_only(trace: Trace) -> Iterator[Finding]:
     """Where bindings are notified, a notification waits for longer than the limit only while the
     lifetime is looked for, or where bindings change all the time; never for more than a minute."""

@@ -120,7 +120,7 @@ def figure_3_is_kept(trace: Trace) -> Iterator[Finding]:
         reply = each.replies[0]
         message = reply.message
         if not each.request.is_marked:
-            yield fault(each.first, "it has no CONNECTION-REQUEST-BINDING")
+            yield fault(each.first, "it has no CONNECTION-REQUEST-BINDING", ("whole",))
         elif (each.request.username or "") != wanted:
             yield fault(each.first, f"USERNAME is not {wanted!r}")
         elif message.error_code == UNAUTHORIZED:

@@ -217,7 +217,7 @@ def _known_addresses(trace: Trace, record: Record) -> list[str]:
     ]
 
 
-@check("TR111-2.2.2.3-U13")
+@check("TR111-2.2.2.3-U13", supposes=("whole",))
 def authority_is_the_destination(trace: Trace) -> Iterator[Finding]:
     """Host and port of the authority are those that the packet goes to; port 80 may be left out.
     The UDPConnectionRequestAddress that the CPE has told will do as well."""
@@ -234,7 +234,7 @@ def authority_is_the_destination(trace: Trace) -> Iterator[Finding]:
     return _each(trace, wrong)
 
 
-@check("TR111-2.2.2.3-U14")
+@check("TR111-2.2.2.3-U14", supposes=("whole",))
 def authority_has_the_port(trace: Trace) -> Iterator[Finding]:
     """The port of the destination stands in the authority, unless it is 80."""
 
