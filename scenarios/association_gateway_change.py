@@ -9,6 +9,7 @@ from scenarios.association_steps import (
     gateway_ready,
     names,
     notified,
+    released,
     settled,
 )
 from testbed.protocols import dhcp
@@ -126,6 +127,7 @@ async def url_changed(at: Stage) -> None:
     at.cursor = start  # the next ACS need not wait for what the first one makes of it
     await at.sees(device, "->", other, rpc.Inform)
     await at.sees(device, "->", other, rpc.GetParameterAttributesResponse)
+    await released(at, device, other)
     await _changes(at, device)
     product = names(f"{INFO}ProductClass", "Gateway2")
     await at.sees(device, "->", other, rpc.Inform, parameters=product)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import selectors
 import shutil
@@ -23,9 +24,11 @@ from testbed.report.result import Outcome, Result, save_crash
 from testbed.roles import OTHERWISE, ROLES
 from testbed.run import Plan, perform
 from testbed.scenario import Scenario
+from testbed.settings import build_topology
 from testbed.worlds import EMULATION, SIMULATION
 
 if TYPE_CHECKING:  # each engine is imported when one of its runs is started
+    from testbed.engines.emulation.device import Wires
     from testbed.engines.emulation.lab import Lab, LabProcess
     from testbed.engines.simulation.process import SimulationProcess
 
@@ -46,11 +49,13 @@ class Progress:
 
     Attributes:
         line: a line of a running ladder, and which plan's.
+        ask: whoever runs this must do something with a device, in a sentence.
         started: a plan has begun.
         ended: a plan has ended, so many of so many.
     """
 
     line: Callable[[Plan, str, str], None] = lambda plan, line, style: None
+    ask: Callable[[Plan, str], None] = lambda plan, sentence: None
     started: Callable[[Plan], None] = lambda plan: None
     ended: Callable[[Plan, Outcome, int, int], None] = lambda plan, outcome, done, all_plans: None
 
@@ -141,15 +146,30 @@ class Batch:
     def _emulate(self, plan: Plan) -> LabProcess:
         from testbed.engines.emulation.lab import launch
 
-        return launch(lambda lab: self._work(plan, lab), plan.title, keep=[plan.folder])
+        wires = self._open_wires(plan)
+        try:
+            return launch(lambda lab: self._work(plan, lab, wires), plan.title, keep=[plan.folder])
+        finally:
+            for wire in itertools.chain.from_iterable(wires.values()):
+                wire.close()  # the lab has its own copy
 
-    def _work(self, plan: Plan, lab: Lab) -> int:
+    def _open_wires(self, plan: Plan) -> Wires:
+        """Sockets on this machine's interfaces, which a lab cannot reach from inside."""
+        if not plan.devices:
+            return {}
+        from testbed.engines.emulation.device import open_wires
+
+        variant = self.scenarios[plan.scenario].find(plan.variant)
+        topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
+        return open_wires(plan.devices, topology)
+
+    def _work(self, plan: Plan, lab: Lab, wires: Wires) -> int:
         """What the lab does, in its own process."""
         scenario = self.scenarios[plan.scenario]
         try:
             if self.work is not None:
                 return self.work(plan, scenario, lab)
-            return perform(plan, scenario, lab.tell)
+            return perform(plan, scenario, lab.tell, wires=wires)
         finally:
             if plan.keep:
                 keep_files(lab.directory, plan.folder / "lab")
@@ -158,6 +178,8 @@ class Batch:
         for message in one.process.messages():
             if "line" in message:
                 self.progress.line(one.plan, message["line"], message["style"])
+            elif "ask" in message:
+                self.progress.ask(one.plan, message["ask"])
             elif "outcome" in message:
                 one.outcome = Outcome.from_json(message["outcome"])
             else:

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,11 @@ class Truth:
 
 
 def examine_nats(
-    topology: Topology, engine: str, asked: bool, tell: Tell = lambda line: None
+    topology: Topology,
+    engine: str,
+    asked: bool,
+    tell: Tell = lambda line: None,
+    devices: Collection[str] = (),
 ) -> list[Truth]:
     """Measured beside declared, for every kind of NAT in the topology.
 
@@ -81,14 +85,15 @@ def examine_nats(
         engine: its engine.
         asked: whether the user chose the NAT: then a kernel's is looked at before each run.
         tell: called with a line before anything that takes seconds.
+        devices: nodes that are devices, whose NATs are their own.
 
     Raises:
         Untrue: there is a difference.
         MissingFeature: this machine lacks what a kind needs.
     """
     nodes: dict[Nat, int] = {}
-    for node in topology.nodes.values():
-        if node.nat is not None:
+    for name, node in topology.nodes.items():
+        if node.nat is not None and name not in devices:
             nodes[node.nat] = nodes.get(node.nat, 0) + 1
     truths = []
     for nat, number in nodes.items():

@@ -16,9 +16,10 @@ from testbed.engines.simulation.epoch import EPOCH_S
 from testbed.engines.simulation.links import Judge
 from testbed.engines.simulation.world import SimulationWorld
 from testbed.errors import StepMissed, TestbedError
+from testbed.expectation import Expectation
 from testbed.roles import make_role
 from testbed.run import register_ports
-from testbed.scenario import Expectation, Scenario, Stage
+from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
 from testbed.topology import places, static_addresses
 from testbed.trace.record import Record

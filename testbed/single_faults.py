@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 from testbed.engines.simulation.links import Content, Fate
 from testbed.engines.simulation.packets import Packet
+from testbed.expectation import Expectation
 from testbed.protocols.udp_connection_request import SUBJECT, UdpConnectionRequest
 from testbed.registry import find_scenario
-from testbed.scenario import Expectation, Scenario
+from testbed.scenario import Scenario
 from testbed.simulate import Simulated, simulate
 from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace

@@ -44,7 +44,8 @@ _BELOW_SCENARIOS = {
     *("testbed.roles", "testbed.host", "testbed.protocols"),
     *("testbed.topology", "testbed.trace"),
 }
-LAYERS["testbed.scenario"] = _BELOW_SCENARIOS
+LAYERS["testbed.expectation"] = {"testbed.trace"}
+LAYERS["testbed.scenario"] = _BELOW_SCENARIOS | {"testbed.expectation"}
 LAYERS["testbed.faults"] = _BELOW_SCENARIOS
 LAYERS["topologies"] = {
     *("testbed.scenario", "testbed.topology", "testbed.protocols", "testbed.roles"),

@@ -55,7 +55,7 @@ from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 
-@check("32583-5.1-P1")
+@check("32583-5.1-P1", supposes=("whole",))
 def initial_hms_comes_first(trace: Trace) -> Iterator[Finding]:
     """Until the initial HMS has set the serving data, the HNB turns to nobody of the serving side.
 
@@ -78,7 +78,7 @@ def initial_hms_comes_first(trace: Trace) -> Iterator[Finding]:
                 first = False
 
 
-@check("32583-5.1-P4", observed="told")
+@check("32583-5.1-P4", observed="told", supposes=("whole",))
 def first_names_are_factory_data(trace: Trace) -> Iterator[Finding]:
     """The names that lead to SeGW and HMS (initial) are those that the HNB held at power-up.
 
@@ -103,7 +103,7 @@ def first_names_are_factory_data(trace: Trace) -> Iterator[Finding]:
                 )
 
 
-@check("32583-5.1.2-P1", observed="told")
+@check("32583-5.1.2-P1", observed="told", supposes=("whole",))
 def factory_holds_an_https_url(trace: Trace) -> Iterator[Finding]:
     """The factory data hold an https URL, and the first name asked for is its host.
 
@@ -128,7 +128,7 @@ def factory_holds_an_https_url(trace: Trace) -> Iterator[Finding]:
                 yield fault(lookup.query, f"asks for {lookup.name}, the factory's URL is {url}")
 
 
-@check("32583-5.1.2-P2")
+@check("32583-5.1.2-P2", supposes=("whole",))
 def initial_hms_is_published(trace: Trace) -> Iterator[Finding]:
     """The outer DNS gives public addresses for the name of HMS (initial).
 
@@ -225,7 +225,7 @@ def _judge_address(connection: Connection, asked: list[Lookup], factory: Factory
     return fault(connection.syn, f"connects to {connection.address}; of {name} {said}")
 
 
-@check("32583-5.1-P9", needs=("", "other_mode"), observed="told")
+@check("32583-5.1-P9", needs=("", "other_mode"), observed="told", supposes=("whole",))
 def modes_are_not_mixed(trace: Trace) -> Iterator[Finding]:
     """With factory data for the public Internet no tunnel is built; with a SeGW's, one is first.
 
@@ -248,7 +248,7 @@ def modes_are_not_mixed(trace: Trace) -> Iterator[Finding]:
             yield ok(discovery.done, "public mode" if factory.segw is None else "intranet mode")
 
 
-@check("32583-5.1.2-F1")
+@check("32583-5.1.2-F1", supposes=("whole",))
 def ladder_runs_in_order(trace: Trace) -> Iterator[Finding]:
     """Steps 1 to 9 follow each other, without Security Gateway (initial) and inner DNS.
 

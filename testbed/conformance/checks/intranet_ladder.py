@@ -34,7 +34,7 @@ from testbed.protocols.cwmp import rpc
 from testbed.trace.trace import Trace
 
 
-@check("32583-5.1.1-10")
+@check("32583-5.1.1-10", supposes=("whole",))
 def registration_uses_what_was_set(trace: Trace) -> Iterator[Finding]:
     """Registration begins after the release, and the next contact is with what step 6 has set.
 
@@ -74,7 +74,7 @@ def _opens(contact: Contact) -> bool:
     return not is_of_tunnel
 
 
-@check("32583-5.1.1-F1")
+@check("32583-5.1.1-F1", supposes=("whole",))
 def ladder_over_ipsec_runs_in_order(trace: Trace) -> Iterator[Finding]:
     """Steps 1, 2.1 to 2.5, and 3 to 10 follow each other; 8 and 9 only where they are due.
 
