@@ -100,10 +100,9 @@ async def class_dropped(at: Stage) -> None:
     acs.call(serial, rpc.SetParameterValues(often, "often"))
     await settled(at, device, gateway, acs)
     who = gateway.devices.gateway
-    changed = Identity(who.oui, who.serial_number)
-    gateway.call_itself(changed)
+    gateway.call_itself(Identity(who.oui, who.serial_number))
     await at.sees(device, "<-", gateway, dhcp.Ack)
-    await at.tells(device, "GATEWAY", identity=str(changed))
+    await at.tells(device, "RENEWED")  # whatever it makes of the gateway's identity
     acs.call(serial, rpc.GetParameterValues((INFO,)))
     empty = names(f"{INFO}ProductClass", "")
     await at.sees(device, "->", acs, rpc.GetParameterValuesResponse, parameters=empty)
