@@ -22,7 +22,7 @@ from testbed.conformance.bindings import (
     was_on,
 )
 from testbed.conformance.check import check
-from testbed.conformance.reading import events_of
+from testbed.conformance.reading import events_of, is_address
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import dhcp, stun
 from testbed.protocols.wire import Endpoint
@@ -135,7 +135,12 @@ def both_ways_tell_the_binding(trace: Trace) -> Iterator[Finding]:
             if told is None:
                 yield fault(success, f"STUN does not tell of {mapped}")
             elif said and said[-1].value not in wanted:
-                yield fault(said[-1].record, f"{ADDRESS} is {said[-1].value!r}, not {mapped}")
+                host = said[-1].value.rpartition(":")[0] or said[-1].value
+                yield fault(
+                    said[-1].record,
+                    f"{ADDRESS} is {said[-1].value!r}, not {mapped}",
+                    () if is_address(host.strip("[]")) else ("resolved",),
+                )
             elif said:
                 yield ok(said[-1].record, f"and by STUN in {told.first.number}")
 
