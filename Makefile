@@ -1,10 +1,12 @@
 # `make run` and `make test` install by themselves what this machine lacks; see docs/how_to_install.md.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test vm-test soak nightly lint bench clean set-up-run set-up-test set-up-vm
+.PHONY: help run test vm-test soak sweep nightly lint bench clean set-up-run set-up-test set-up-vm
 
 # More options for the program behind a target: make run ARGS="--jobs 2"
 ARGS ?=
+# What to replay: make run SCENARIOS="lan_connectivity discovery_public/"
+SCENARIOS ?= --all
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 14
@@ -22,7 +24,7 @@ set-up-vm:
 	@provision/venv.sh
 
 run: set-up-run ## replay every scenario there is, in emulation; results in runs/
-	@.venv/bin/testbed run --all $(ARGS)
+	@.venv/bin/testbed run $(SCENARIOS) $(ARGS)
 
 test: set-up-test ## everything that can fail: ruff, mypy, pytest
 	@tests/everything.sh $(ARGS)
@@ -35,7 +37,10 @@ soak: set-up-test ## every scenario 20 times, 4 at a time, until one surprises
 	@.venv/bin/python bench/soak.py $(ARGS)
 	@.venv/bin/python -m pytest -q -m soak
 
-nightly: set-up-test ## the soak, and the VM test where this machine has what it takes
+sweep: set-up-test ## every single fault of the network, all of it; goes on where it was ended
+	@.venv/bin/python bench/single_faults.py $(ARGS)
+
+nightly: set-up-test ## the soak, all NATs in full, the sweep of single faults, and the VM test
 	@.ci/nightly
 
 lint: set-up-test ## ruff and mypy only

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from testbed.engines.emulation.lab import Lab, launch
 from testbed.engines.emulation.nat_ground import KernelGround, kernel_ground
 from testbed.errors import EXIT_OK
-from testbed.nat.probe import INSIDE, ONE
+from testbed.nat.ground import INSIDE, ONE
 from testbed.protocols.wire import Endpoint
 from testbed.topology import find_nat
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenarios.association_steps import settled, table_read
+from scenarios.association_steps import associated, settled, table_read
 from testbed.protocols import dhcp
 from testbed.scenario import Stage, scenario
 from topologies.association import managed_home
@@ -51,7 +51,9 @@ async def stays(at: Stage) -> None:
     """One of two devices leaves: the idle other one answers, and its entry stays."""
     device, other, gateway, acs = at.device, at.device2, at.gateway, at.serving_hms
     _slow(at)
-    other.power_on()
-    await settled(at, device, gateway, acs)
+    await settled(at, other, gateway, acs)
+    device.power_on()
+    await at.tells(gateway, "LISTED", identity=str(device.identity))
+    await associated(at, device, gateway, acs)
     await table_read(at, gateway, acs)
     await _unplugged(at)

@@ -19,6 +19,7 @@ from scenarios.association_steps import (
 from testbed.protocols import dhcp
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.delivery import BOOTSTRAP, CONNECTION_REQUEST, VALUE_CHANGE
+from testbed.protocols.dhcp.client_policy import COMMON_PARAMETERS
 from testbed.protocols.http import Request
 from testbed.scenario import Stage, scenario
 from topologies.association import managed_home
@@ -147,9 +148,43 @@ async def address_in_use(at: Stage) -> None:
     await at.sees(device, "<-", gateway, dhcp.Ack, address=taken)
     await at.sees(device, "->", gateway, dhcp.Decline)
     await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)
+    acknowledged = at.cursor
     await table_read(at, gateway, acs)
+    at.cursor = acknowledged  # the ACS hears of the device while it reads, or after
     await notified(at, device, acs)  # 7
     await associated(at, device, gateway, acs)  # 12
+
+
+@association_discover.variant("not_listed")
+async def not_listed(at: Stage) -> None:
+    """The device does not ask for option 125 (in option 55), and is told who its gateway is."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    wanted = tuple(code for code in COMMON_PARAMETERS if code != dhcp.Code.VENDOR_IDENTITY)
+    device.set_dhcp(parameter_request_list=wanted)
+    await gateway_ready(at, gateway, acs)
+    device.power_on()
+    await leased(at, device, gateway)  # 1 to 4
+    await associated(at, device, gateway, acs)  # 12
+
+
+@association_discover.variant("not_taken", gateways=2)
+async def not_taken(at: Stage) -> None:
+    """Two gateways offer, and one is taken: the other one lists nobody."""
+    device, acs = at.device, at.serving_hms
+    device.set_dhcp(collect_offers_s=0.3)
+    for gateway in (at.gateway, at.gateway2):
+        at.cursor = 0
+        await gateway_ready(at, gateway, acs)
+    for gateway in (at.gateway, at.gateway2):
+        await table_read(at, gateway, acs)
+    device.power_on()
+    start = at.cursor
+    for gateway in (at.gateway, at.gateway2):
+        at.cursor = start
+        await at.sees(device, "<-", gateway, dhcp.Offer, vendor_identity=names_a_gateway)
+    await at.tells(acs, "ASSOCIATED", device=str(device.identity))
+    for gateway in (at.gateway, at.gateway2):
+        await table_read(at, gateway, acs)
 
 
 @association_discover.variant("renewal", lease_s=2)

@@ -9,6 +9,7 @@ from scenarios.association_steps import (
     gateway_ready,
     names,
     notified,
+    released,
     settled,
 )
 from testbed.protocols import dhcp
@@ -84,19 +85,24 @@ async def two_offers(at: Stage) -> None:
 
 @association_gateway_change.variant("class_dropped", gateways=1, lease_s=2)
 async def class_dropped(at: Stage) -> None:
-    """At a renewal the gateway has no product class any more: the device forgets the old one."""
+    """At a renewal the gateway has no product class any more: the device forgets the old one.
+
+    It is read in the device's next session: the one in which it tells of the change, or, if it does
+    not, a periodic one some time later.
+    """
     device, gateway, acs = at.device, at.gateway, at.serving_hms
     serial = device.label.serial_number
     server = "Device.ManagementServer."
     often = (
         rpc.ParameterValue(f"{server}PeriodicInformEnable", "1", "boolean"),
-        rpc.ParameterValue(f"{server}PeriodicInformInterval", "1", "unsignedInt"),
+        rpc.ParameterValue(f"{server}PeriodicInformInterval", "3", "unsignedInt"),
     )
     acs.call(serial, rpc.SetParameterValues(often, "often"))
     await settled(at, device, gateway, acs)
     who = gateway.devices.gateway
     gateway.call_itself(Identity(who.oui, who.serial_number))
     await at.sees(device, "<-", gateway, dhcp.Ack)
+    await at.tells(device, "RENEWED")  # whatever it makes of the gateway's identity
     acs.call(serial, rpc.GetParameterValues((INFO,)))
     empty = names(f"{INFO}ProductClass", "")
     await at.sees(device, "->", acs, rpc.GetParameterValuesResponse, parameters=empty)
@@ -121,6 +127,7 @@ async def url_changed(at: Stage) -> None:
     at.cursor = start  # the next ACS need not wait for what the first one makes of it
     await at.sees(device, "->", other, rpc.Inform)
     await at.sees(device, "->", other, rpc.GetParameterAttributesResponse)
+    await released(at, device, other)
     await _changes(at, device)
     product = names(f"{INFO}ProductClass", "Gateway2")
     await at.sees(device, "->", other, rpc.Inform, parameters=product)

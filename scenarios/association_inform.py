@@ -61,12 +61,15 @@ async def late_server(at: Stage) -> None:
     device, gateway, acs = at.device, at.gateway, at.serving_hms
     await gateway_ready(at, gateway, acs)
     gateway.power_off()
-    device.set_dhcp(attempts=1, first_timeout_s=0.2, jitter_s=0.0, keeps_trying=True, pause_s=0.5)
+    device.set_dhcp(attempts=1, first_timeout_s=0.2, jitter_s=0.0, keeps_trying=True, pause_s=2.0)
     device.power_on()
     await at.tells(device, "NO_ANSWER", state="INFORMING")
     gateway.power_on()
+    powered = at.cursor
     await at.sees(device, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)  # 2
+    acknowledged, at.cursor = at.cursor, powered  # an ACK that is lost is sent again
     await at.tells(gateway, "LISTED", identity=str(device.identity))  # 5
+    at.cursor = acknowledged
     await notified(at, device, acs)  # 7
     await associated(at, device, gateway, acs)  # 12
 

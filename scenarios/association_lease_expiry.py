@@ -7,10 +7,14 @@ from scenarios.association_steps import (
     names_a_device,
     names_a_gateway,
     notified,
+    released,
     settled,
     table_read,
+    told,
 )
 from testbed.protocols import dhcp
+from testbed.protocols.cwmp import rpc
+from testbed.protocols.cwmp.delivery import BOOT
 from testbed.protocols.wire import BROADCAST, Endpoint
 from testbed.scenario import Stage, scenario
 from topologies.association import managed_home
@@ -75,6 +79,22 @@ async def refused(at: Stage) -> None:
     await at.sees(device, "->", gateway, dhcp.Discover, vendor_identity=names_a_device)
     await at.tells(gateway, "LISTED", identity=str(device.identity))
     await notified(at, device, acs)
+    await table_read(at, gateway, acs)
+
+
+@association_lease_expiry.variant("read_after_reboot", lease_s=4)
+async def read_after_reboot(at: Stage) -> None:
+    """The gateway has forgotten whom it knew: its table is empty until the device comes again."""
+    device, gateway, acs = at.device, at.gateway, at.serving_hms
+    await settled(at, device, gateway, acs)
+    await table_read(at, gateway, acs)
+    gateway.power_off()
+    gateway.power_on()
+    await at.sees(gateway, "->", acs, rpc.Inform, events=told(BOOT))
+    await released(at, gateway, acs)
+    await table_read(at, gateway, acs)
+    await at.sees(device, "<-", gateway, dhcp.Nak)
+    await at.tells(gateway, "LISTED", identity=str(device.identity))
     await table_read(at, gateway, acs)
 
 

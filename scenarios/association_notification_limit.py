@@ -80,7 +80,32 @@ async def read_at_once(at: Stage) -> None:
     await at.tells(at.gateway, "LISTED", entries=1)
     await table_read(at, at.gateway, at.serving_hms)
     at.cursor = start
-    await _counts(at, "1")
+    await _told_alone(at, "1")
+    start = at.cursor
+    at.device.release()
+    await at.tells(at.gateway, "UNLISTED", entries=0)
+    await table_read(at, at.gateway, at.serving_hms)
+    at.cursor = start
+    await _counts(at, "0")
+
+
+@association_notification_limit.variant(
+    "read_after_window", devices=2, late=True, learns_by="notification", limit_s=1
+)
+async def read_after_window(at: Stage) -> None:
+    """What came within the window was told at its end: nobody has to ask."""
+    await _prepared(at)
+    at.late.set_dhcp(collect_offers_s=1.5)
+    at.device.power_on()
+    await _told_alone(at, "1")
+    start = at.cursor
+    at.device2.power_on()
+    at.late.power_on()
+    await at.tells(at.gateway, "LISTED", entries=2)
+    await at.tells(at.late, "CONNECTED")  # it takes its time
+    await table_read(at, at.gateway, at.serving_hms)
+    at.cursor = start
+    await _counts(at, "2")
 
 
 @association_notification_limit.variant(

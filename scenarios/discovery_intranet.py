@@ -261,8 +261,10 @@ async def reboot_keeps(at: Stage) -> None:
 async def factory_reset(at: Stage) -> None:
     """The serving HMS resets the HNB: it leaves its tunnel and discovers from the beginning."""
     hnb, serving = at.hnb, at.serving_hms
-    answer = serving.call(hnb.label.serial_number, rpc.FactoryReset())
     hnb.power_on()
+    await at.tells(hnb, "HNB_GW_CONTACTED")
+    answer = serving.call(hnb.label.serial_number, rpc.FactoryReset())
+    assert await asks_for_session(at, hnb, serving) == 200
     await at.sees(hnb, "->", serving, rpc.FactoryResetResponse)
     await at.tells(hnb, "FACTORY_RESET")
     await discovered(at, hnb, at.serving_segw.node.names[0])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scenarios.stun_steps import PASSWORD, USERNAME, quick, says, sets
+from scenarios.stun_steps import PASSWORD, USERNAME, enables_stun, quick, says
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.wire import Endpoint
 from testbed.scenario import Stage, scenario
-from topologies.stun import STUN, acs_with_stun
+from topologies.stun import acs_with_stun
 
 STEP_S = 10
 COPIES = 9
@@ -35,12 +35,8 @@ async def nat_binding_change_loss(at: Stage) -> None:
         return [message]
 
     server.mend_of("stun").message.append(lose)
-    sets(
+    enables_stun(
         *(at, cpe),
-        STUNEnable=1,
-        STUNServerAddress=STUN,
-        STUNUsername=USERNAME,
-        STUNPassword=PASSWORD,
         STUNMinimumKeepAlivePeriod=PERIOD_S,
         STUNMaximumKeepAlivePeriod=PERIOD_S,
     )

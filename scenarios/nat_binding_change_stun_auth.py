@@ -7,17 +7,17 @@ from scenarios.stun_steps import (
     OTHER_OUTSIDE,
     PASSWORD,
     USERNAME,
+    enables_stun,
     is_notified,
     quick,
     reads,
     says,
-    sets,
 )
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.http import Response
 from testbed.scenario import Stage, scenario
-from topologies.stun import STUN, acs_with_stun
+from topologies.stun import acs_with_stun
 
 STEP_S = 10
 PERIOD_S = 2
@@ -39,12 +39,8 @@ async def nat_binding_change_stun_auth(at: Stage) -> None:
     quick(cpe)
     server.provision(USERNAME, PASSWORD)
     is_notified(at, cpe, ADDRESS)
-    sets(
+    enables_stun(
         *(at, cpe),
-        STUNEnable=1,
-        STUNServerAddress=STUN,
-        STUNUsername=USERNAME,
-        STUNPassword=PASSWORD,
         STUNMinimumKeepAlivePeriod=PERIOD_S,
         STUNMaximumKeepAlivePeriod=PERIOD_S,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scenarios.stun_steps import PASSWORD, USERNAME, quick, says, sets
+from scenarios.stun_steps import enables_stun, quick, says
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.scenario import Stage, scenario
 from testbed.topology import find_nat
-from topologies.stun import STUN, acs_with_stun
+from topologies.stun import acs_with_stun
 
 STEP_S = 12
 
@@ -17,12 +17,8 @@ async def enabled(at: Stage, minimum_s: int, maximum_s: int) -> None:
     cpe = at.device
     quick(cpe)
     at.stun_server.set_policy(challenge="none")
-    sets(
+    enables_stun(
         *(at, cpe),
-        STUNEnable=1,
-        STUNServerAddress=STUN,
-        STUNUsername=USERNAME,
-        STUNPassword=PASSWORD,
         STUNMinimumKeepAlivePeriod=minimum_s,
         STUNMaximumKeepAlivePeriod=maximum_s,
         PeriodicInformEnable=1,

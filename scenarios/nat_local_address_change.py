@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenarios.stun_steps import quick, says, sets
+from scenarios.stun_steps import ADDRESS, quick, reads, says, sets
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.scenario import Stage, scenario
@@ -34,3 +34,4 @@ async def nat_local_address_change(at: Stage) -> None:
     await at.tells(cpe, "CONNECTED", address=OTHER_ADDRESS)
     await at.sees(cpe, "->", server, stun.BindingRequest, is_marked=True, is_change=False)
     await at.sees(cpe, "<-", server, stun.BindingResponse)
+    await reads(at, cpe, "NATDetected", ADDRESS)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.stun_steps import ADDRESS, PASSWORD, USERNAME, is_notified, quick, says, sets
+from scenarios.stun_steps import (
+    ADDRESS,
+    PASSWORD,
+    USERNAME,
+    enables_stun,
+    is_notified,
+    quick,
+    says,
+)
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.scenario import Stage, scenario
 from testbed.topology import Nat, find_nat
-from topologies.stun import STUN, acs_with_stun_in_time
+from topologies.stun import acs_with_stun_in_time
 
 STEP_S = 10
 MINIMUM_S = 2
@@ -32,12 +40,8 @@ async def enabled(at: Stage, minimum_s: int = MINIMUM_S, maximum_s: int = -1) ->
         quick(cpe)
     server.provision(USERNAME, PASSWORD)
     is_notified(at, cpe, ADDRESS)
-    sets(
+    enables_stun(
         *(at, cpe),
-        STUNEnable=1,
-        STUNServerAddress=STUN,
-        STUNUsername=USERNAME,
-        STUNPassword=PASSWORD,
         STUNMinimumKeepAlivePeriod=minimum_s,
         STUNMaximumKeepAlivePeriod=maximum_s,
     )
@@ -73,9 +77,14 @@ async def found(at: Stage, **told: Any) -> None:
 
 
 async def kept(at: Stage, times: int = 2) -> None:
-    """It keeps its binding alive with what it has found."""
+    """It keeps its binding alive with what it has found.
+
+    The first request may leave at the very moment at which the CPE tells what it has found: its
+    answer is what comes after that for sure.
+    """
     cpe, server = at.device, at.stun_server
     within_s = 10 + 2 * lifetime_s(at)
+    await at.sees(cpe, "<-", server, stun.BindingResponse, within_s)
     for _ in range(times):
         await at.sees(
             *(cpe, "->", server, stun.BindingRequest),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.structs import AttributeChange
 from testbed.scenario import Player, Stage
+from topologies.stun import STUN
 
 USERNAME = "00005E-DEVICE-01"
 PASSWORD = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
@@ -45,6 +46,12 @@ def sets(at: Stage, cpe: Player, **values: object) -> asyncio.Future[rpc.Rpc]:
         cpe.label.serial_number, rpc.SetParameterValues(parameters)
     )
     return answer
+
+
+def enables_stun(at: Stage, cpe: Player, **more: object) -> asyncio.Future[rpc.Rpc]:
+    """The ACS names its STUN server and credentials, and switches STUN on."""
+    named = {"STUNServerAddress": STUN, "STUNUsername": USERNAME, "STUNPassword": PASSWORD}
+    return sets(at, cpe, STUNEnable=1, **named, **more)
 
 
 def reads(at: Stage, cpe: Player, *names: str) -> asyncio.Future[rpc.Rpc]:

@@ -56,7 +56,7 @@ async def tunnel_life(at: Stage) -> None:
     await is_reached(at, hnb, hms)
 
 
-@tunnel_life.variant("esp_rekey", rekey_s=1.0)
+@tunnel_life.variant("esp_rekey", rekey_s=2.0)
 async def esp_rekey(at: Stage) -> None:
     """The ESP keys are changed, and the tunnel carries as before."""
     hnb, segw, hms = await registered(at)
@@ -65,7 +65,7 @@ async def esp_rekey(at: Stage) -> None:
     await is_reached(at, hnb, hms)
 
 
-@tunnel_life.variant("ike_rekey", ike_rekey_s=1.0)
+@tunnel_life.variant("ike_rekey", ike_rekey_s=2.0)
 async def ike_rekey(at: Stage) -> None:
     """The IKE keys are changed, and the tunnel carries as before."""
     hnb, segw, hms = await registered(at)

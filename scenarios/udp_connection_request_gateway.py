@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from scenarios.stun_steps import ADDRESS, PASSWORD, USERNAME, is_notified, quick, says, sets
+from scenarios.stun_steps import (
+    ADDRESS,
+    PASSWORD,
+    USERNAME,
+    enables_stun,
+    is_notified,
+    quick,
+    says,
+)
 from scenarios.udp_connection_request import udp_connection_request
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.http import Response
 from testbed.protocols.udp_connection_request import UdpConnectionRequest
 from testbed.scenario import Stage
-from topologies.stun import STUN, managed_gateway_behind_carrier
+from topologies.stun import managed_gateway_behind_carrier
 
 NAME, KEY = "acs-to-gateway", "5b1c0a4e6f7d48930c2e1f5a7b9d8e60"
 
@@ -26,18 +34,16 @@ async def managed_gateway(at: Stage) -> None:
     quick(cpe)
     server.provision(USERNAME, PASSWORD)
     is_notified(at, cpe, ADDRESS)
-    sets(
+    enables_stun(
         *(at, cpe),
-        STUNEnable=1,
-        STUNServerAddress=STUN,
-        STUNUsername=USERNAME,
-        STUNPassword=PASSWORD,
         ConnectionRequestUsername=NAME,
         ConnectionRequestPassword=KEY,
     )
     cpe.power_on()
     await at.sees(cpe, "->", server, stun.BindingRequest, is_marked=True, is_change=False)
+    asked = at.cursor
     await at.tells(server, "BINDING_STORED")
+    at.cursor = asked  # the ACS is told by another way, at another time
     await at.sees(cpe, "->", acs, rpc.Inform, parameters=says(ADDRESS))
     await at.sees(cpe, "<-", acs, Response, status=204)
     to, request = acs.udp_requests.request(str(server.bindings[USERNAME]), NAME, KEY)

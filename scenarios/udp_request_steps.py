@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.stun_steps import ADDRESS, PASSWORD, USERNAME, is_notified, quick, says, sets
+from scenarios.stun_steps import (
+    ADDRESS,
+    PASSWORD,
+    USERNAME,
+    enables_stun,
+    is_notified,
+    quick,
+    says,
+)
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.http import Response
 from testbed.protocols.udp_connection_request import UdpConnectionRequest
 from testbed.protocols.wire import Endpoint
 from testbed.scenario import Stage
-from topologies.stun import STUN
 
 STEP_S = 10
 CONNECTION_REQUEST = "6 CONNECTION REQUEST"
@@ -53,12 +60,8 @@ async def reachable(at: Stage, **more: Any) -> Endpoint:
     quick(cpe)
     server.provision(USERNAME, PASSWORD)
     is_notified(at, cpe, ADDRESS)
-    sets(
+    enables_stun(
         *(at, cpe),
-        STUNEnable=1,
-        STUNServerAddress=STUN,
-        STUNUsername=USERNAME,
-        STUNPassword=PASSWORD,
         **{**CREDENTIALS, **more},
     )
     cpe.power_on()

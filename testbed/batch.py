@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import json
 import selectors
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed.conformance import judge
+from testbed.conformance import judge, load_checks
 from testbed.engines.interrupts import Interrupts
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from testbed.external import find_program
 from testbed.faults import find_fault
 from testbed.report.result import Outcome, Result, save_crash
+from testbed.roles import OTHERWISE, ROLES
 from testbed.run import Plan, perform
 from testbed.scenario import Scenario
-from testbed.worlds import SIMULATION
+from testbed.settings import build_topology
+from testbed.worlds import EMULATION, SIMULATION
 
 if TYPE_CHECKING:  # each engine is imported when one of its runs is started
+    from testbed.engines.emulation.device import Wires
     from testbed.engines.emulation.lab import Lab, LabProcess
     from testbed.engines.simulation.process import SimulationProcess
+
+IMPORTED_LATE = {
+    EMULATION: ("testbed.engines.emulation.world", "testbed.engines.emulation.nat_ground"),
+    SIMULATION: ("testbed.engines.simulation.world",),
+    "either": ("testbed.protocols.certificates", "testbed.protocols.pki", "testbed.trace.web"),
+}
+"""What runs import when they first need it, by engine."""
+
+
+NOT_BEGUN = Outcome("interrupted", "not begun: Ctrl-C came before")
 
 
 @dataclass
@@ -33,11 +49,13 @@ class Progress:
 
     Attributes:
         line: a line of a running ladder, and which plan's.
+        ask: whoever runs this must do something with a device, in a sentence.
         started: a plan has begun.
         ended: a plan has ended, so many of so many.
     """
 
     line: Callable[[Plan, str, str], None] = lambda plan, line, style: None
+    ask: Callable[[Plan, str], None] = lambda plan, sentence: None
     started: Callable[[Plan], None] = lambda plan: None
     ended: Callable[[Plan, Outcome, int, int], None] = lambda plan, outcome, done, all_plans: None
 
@@ -84,6 +102,8 @@ class Batch:
     def play(self) -> dict[str, list[float]]:
         """Run all, as far as nobody sets `stopped`; gives when each scenario's runs began and
         ended, by the wall clock."""
+        if len(self.plans) > 1:
+            _import_for({plan.engine for plan in self.plans})
         waiting = deque(self.plans)
         running: dict[int, _Running] = {}
         seconds: dict[str, list[float]] = {}
@@ -126,15 +146,30 @@ class Batch:
     def _emulate(self, plan: Plan) -> LabProcess:
         from testbed.engines.emulation.lab import launch
 
-        return launch(lambda lab: self._work(plan, lab), plan.title, keep=[plan.folder])
+        wires = self._open_wires(plan)
+        try:
+            return launch(lambda lab: self._work(plan, lab, wires), plan.title, keep=[plan.folder])
+        finally:
+            for wire in itertools.chain.from_iterable(wires.values()):
+                wire.close()  # the lab has its own copy
 
-    def _work(self, plan: Plan, lab: Lab) -> int:
+    def _open_wires(self, plan: Plan) -> Wires:
+        """Sockets on this machine's interfaces, which a lab cannot reach from inside."""
+        if not plan.devices:
+            return {}
+        from testbed.engines.emulation.device import open_wires
+
+        variant = self.scenarios[plan.scenario].find(plan.variant)
+        topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
+        return open_wires(plan.devices, topology)
+
+    def _work(self, plan: Plan, lab: Lab, wires: Wires) -> int:
         """What the lab does, in its own process."""
         scenario = self.scenarios[plan.scenario]
         try:
             if self.work is not None:
                 return self.work(plan, scenario, lab)
-            return perform(plan, scenario, lab.tell)
+            return perform(plan, scenario, lab.tell, wires=wires)
         finally:
             if plan.keep:
                 keep_files(lab.directory, plan.folder / "lab")
@@ -143,6 +178,8 @@ class Batch:
         for message in one.process.messages():
             if "line" in message:
                 self.progress.line(one.plan, message["line"], message["style"])
+            elif "ask" in message:
+                self.progress.ask(one.plan, message["ask"])
             elif "outcome" in message:
                 one.outcome = Outcome.from_json(message["outcome"])
             else:
@@ -191,10 +228,11 @@ class Batch:
                 unmet({node: each for plan in plans for node, each in plan.cast.items()}),
             )
             folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
+            not_begun = {plan.variant: NOT_BEGUN for plan in plans if self.interrupted}
             results.append(
                 Result(
                     name,
-                    ended,
+                    not_begun | ended,
                     judgements,
                     seconds.get(name, 0.0),
                     folder,
@@ -218,6 +256,15 @@ class Batch:
 def _last_line(text: str) -> str:
     """Of a traceback: what went wrong."""
     return text.rstrip().rpartition("\n")[2]
+
+
+def _import_for(engines: Collection[str]) -> None:
+    """Import once, before the forks, what each of several runs would import again: more than half
+    of the processor time of a short one."""
+    load_checks()
+    roles = [found.partition(":")[0] for found in (*ROLES.values(), *OTHERWISE.values())]
+    for name in chain(roles, *(IMPORTED_LATE[each] for each in (*engines, "either"))):
+        importlib.import_module(name)
 
 
 def _import_reports() -> None:

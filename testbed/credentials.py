@@ -9,6 +9,7 @@ says by the node's setting `certificate`.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.topology import Certificate, Node, Topology
@@ -45,6 +46,27 @@ def equip(topology: Topology, seed: str, moment: float) -> None:
         if identity is not None:
             told["identity"] = identity
         topology.nodes[name] = dataclasses.replace(node, settings={**told, **node.settings})
+
+
+def write_credentials(node: Node, folder: Path) -> None:
+    """Write what a device in the node's place has to be given: `roots.pem`, whom it is to trust,
+    and NODE.crt and NODE.key, where it is to have a certificate of its own.
+
+    Args:
+        node: as `equip` left it.
+        folder: made if need be.
+    """
+    roots = node.settings.get("roots", ())
+    if not roots:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "roots.pem").write_bytes(b"".join(roots))
+    identity: Identity | None = node.settings.get("identity")
+    if identity is not None:
+        (folder / f"{node.name}.crt").write_bytes(identity.certificate + b"".join(identity.chain))
+        key = folder / f"{node.name}.key"
+        key.touch(mode=0o600)
+        key.write_bytes(identity.key)
 
 
 def _identity(node: Node, operator: Authority, seed: str, moment: float) -> Identity | None:

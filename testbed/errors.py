@@ -70,20 +70,22 @@ class RoleCrashed(TestbedError):
     """A role ended by an exception of its own: a defect of the testbed, told as such."""
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:
+def unknown(what: str, name: str, known: Iterable[str], shown_by: str = "") -> BadInput:
     """The error for a name nobody knows, with the nearest ones and where to see them all.
 
     Args:
         what: what kind of name it is, in the singular ("scenario").
         name: as the user wrote it.
         known: all the names there are.
+        shown_by: the command that shows them, where they are too many to be told here.
     """
     import difflib  # only when it is needed: `--help` answers at once
 
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    listing = ", ".join(names) if len(names) <= 12 else f"{len(names)} are known"
+    where = f": `{shown_by}` shows them" if shown_by else ""
+    listing = ", ".join(names) if len(names) <= 12 else f"{len(names)} are known{where}"
     return BadInput(f"no {what} is called {name!r}{hint} ({listing})")
 
 

@@ -1,6 +1,6 @@
 """Scenarios under many kinds of NAT: a matrix of verdicts, each with its reasons.
 
-Every kind is a batch of its own, in a folder of its own; what has been run is found again, so that
+Every kind has a folder of its own; what has been run is found again, so that
 a grid that was interrupted goes on where it stood.
 """
 
@@ -75,7 +75,7 @@ def wanted_kinds(word: str) -> list[str]:
     kinds = [each.strip() for each in word.split(",")]
     for kind in kinds:
         if kind not in KINDS:
-            raise unknown("value for --nat", kind, [*KINDS, ALL])
+            raise unknown("value for --nat", kind, [*KINDS, ALL], "testbed list nats")
         if kinds.count(kind) > 1:
             raise BadInput(f"--nat names {kind} twice")
     return kinds

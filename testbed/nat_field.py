@@ -19,7 +19,7 @@ from typing import Any
 
 from testbed.engines.emulation.nat_ground import IP_RECVERR, REJECTED
 from testbed.errors import BadInput, LocalError
-from testbed.nat.probe import Places
+from testbed.nat.ground import Places
 from testbed.protocols.wire import Endpoint
 
 PORT = 3478

@@ -1,36 +1,35 @@
 """Whether NATs do what their kinds say, on this machine, before anything is concluded from them.
 
-Before a run with a NAT that the user chose, mapping and filtering are probed; the full probe, which
-waits for bindings to die, is a command of its own (`testbed probe-nat`) and is kept for these rules
-and this kernel.
+Each rule set of the emulation is probed in full once, and that is kept for these rules and this
+kernel: by `testbed probe-nat`, beside a grid, or before a run where it takes some seconds only.
+Other runs look at what needs no waiting, and say that the rest is not known yet.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import json
 import os
 import platform
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.errors import LocalError
-from testbed.nat.portrait import Portrait, portray
-from testbed.nat.probe import (
-    Behaviour,
-    Ground,
-    TableGround,
-    declared,
-    differences,
-    probe_fully,
-    probe_quickly,
-)
-from testbed.topology import Nat, Rebinding, Topology
+from testbed.errors import LocalError, TestbedError
+from testbed.nat.behaviour import Behaviour, declared, differences
+from testbed.nat.times import wait_s
+from testbed.nat_measuring import measure_kernel_at_once, measure_kernels, measure_table, merged
+from testbed.topology import KINDS, Nat, Topology
 from testbed.worlds import SIMULATION
 
-BEFORE_RUN, KEPT, NOT_MEASURED = "before this run", "kept from a full probe", "not measured"
-BOTH = "mapping and filtering before this run, the rest kept from a full probe"
+AT_ONCE_S = 10.0
+"""A full probe that takes so long at most is made before the first run that needs it."""
+BEFORE_RUN, KEPT = "before this run", "kept from a full probe"
+BOTH = "without waiting before this run, the rest kept from a full probe"
+KEPT_PART = "without waiting before an earlier run"
+
+Tell = Callable[[str], None]
 
 
 class Untrue(LocalError):
@@ -46,7 +45,8 @@ class Truth:
         nodes: how many nodes of the topology have it.
         promised: what is declared.
         measured: what was found, as far as it was looked at.
-        when: `BEFORE_RUN`, `KEPT`, `BOTH` or `NOT_MEASURED`.
+        when: `BEFORE_RUN`, `KEPT`, `BOTH` or `KEPT_PART`, with what is not known yet and how it
+            is found out.
         rules: the SHA-256 of the kernel's rules; "" in the simulation.
     """
 
@@ -69,7 +69,13 @@ class Truth:
         }
 
 
-def examine_nats(topology: Topology, engine: str, asked: bool) -> list[Truth]:
+def examine_nats(
+    topology: Topology,
+    engine: str,
+    asked: bool,
+    tell: Tell = lambda line: None,
+    devices: Collection[str] = (),
+) -> list[Truth]:
     """Measured beside declared, for every kind of NAT in the topology.
 
     In the emulation this must be called inside a lab.
@@ -77,22 +83,26 @@ def examine_nats(topology: Topology, engine: str, asked: bool) -> list[Truth]:
     Args:
         topology: what is going to be run.
         engine: its engine.
-        asked: whether the user chose the NAT: only then a kernel's is probed now.
+        asked: whether the user chose the NAT: then a kernel's is looked at before each run.
+        tell: called with a line before anything that takes seconds.
+        devices: nodes that are devices, whose NATs are their own.
 
     Raises:
         Untrue: there is a difference.
         MissingFeature: this machine lacks what a kind needs.
     """
     nodes: dict[Nat, int] = {}
-    for node in topology.nodes.values():
-        if node.nat is not None:
+    for name, node in topology.nodes.items():
+        if node.nat is not None and name not in devices:
             nodes[node.nat] = nodes.get(node.nat, 0) + 1
     truths = []
     for nat, number in nodes.items():
-        measured, when, rules = _measure(_steady(nat), engine, asked)
-        truth = Truth(nat.name, number, declared(nat), measured, when, rules)
-        require(nat, truth.promised, measured, engine)
-        truths.append(truth)
+        if engine == SIMULATION:
+            measured, when, rules = measure_table(nat), BEFORE_RUN, ""
+        else:
+            measured, when, rules = _measure_kernel(nat, asked, tell)
+        truths.append(Truth(nat.name, number, declared(nat), measured, when, rules))
+        require(nat, declared(nat), measured, engine)
     return truths
 
 
@@ -111,91 +121,88 @@ def require(nat: Nat, promised: Behaviour, measured: Behaviour, engine: str) -> 
         )
 
 
-def measure_fully(nat: Nat, engine: str) -> tuple[Behaviour, str]:
-    """The full probe, and the fingerprint of the rules ("" in the simulation).
-
-    It takes 1.3 times the lifetime of a binding, in the emulation by the wall clock, inside a lab.
-    """
-    nat = _steady(nat)
-
-    def probe(ground: Ground) -> Behaviour:
-        return probe_fully(ground, nat.lifetime_s)
-
-    if engine == SIMULATION:
-        return probe(TableGround(nat)), ""
-    return _in_kernel(nat, probe)
-
-
-def portray_ours(nat: Nat, engine: str, longest_s: float) -> Portrait:
-    """What the probe of a NAT that nobody has described finds of that one; inside a lab, in the
-    emulation."""
-    nat = _steady(nat)
-
-    def work(ground: Ground) -> Portrait:
-        return portray(ground, nat.name, longest_s)
-
-    if engine == SIMULATION:
-        return work(TableGround(nat))
-    from testbed.engines.emulation.nat_ground import kernel_ground
-
-    with kernel_ground(nat) as ground:
-        return work(ground)
-
-
-def _steady(nat: Nat) -> Nat:
-    """Without rebinding, which ends bindings before their time: that is declared, not measured."""
-    return dataclasses.replace(nat, rebinding=Rebinding.NEVER)
-
-
-def _measure(nat: Nat, engine: str, asked: bool) -> tuple[Behaviour, str, str]:
-    if engine == SIMULATION:
-        return probe_quickly(TableGround(nat)), BEFORE_RUN, ""
+def _measure_kernel(nat: Nat, asked: bool, tell: Tell) -> tuple[Behaviour, str, str]:
+    """What is known of the kind's rules in this kernel, how, and their fingerprint."""
     from testbed.engines.emulation.nat_ground import fingerprint
 
     rules = fingerprint(nat)
     kept = recall(rules)
-    if not asked:
-        return (Behaviour(), NOT_MEASURED, rules) if kept is None else (kept, KEPT, rules)
-    measured, _ = _in_kernel(nat, probe_quickly)
-    if kept is None:
-        return measured, BEFORE_RUN, rules
-    return Behaviour.from_told({**kept.told(), **measured.told()}), BOTH, rules
+    if kept is not None and kept.has_times:
+        if not asked:
+            return kept, KEPT, rules
+        return merged(kept, measure_kernel_at_once(nat)), BOTH, rules
+    if kept is not None and not asked and wait_s(nat) > AT_ONCE_S:
+        return kept, f"{KEPT_PART}; {unknown_yet(nat)}", rules
+    measured = measure_kernel_at_once(nat)
+    if differences(declared(nat), measured):
+        return measured, BEFORE_RUN, rules  # nothing is run, and nothing kept that may pass
+    if measured.has_times or wait_s(nat) > AT_ONCE_S:
+        _keep_if_possible(rules, measured)
+        left = "" if measured.has_times else f"; {unknown_yet(nat)}"
+        return measured, f"{BEFORE_RUN}{left}", rules
+    tell(f"NAT {nat.name}: probed in full, this once, for {wait_s(nat):.1f} s")
+    ((_, found),) = measure_kernels([nat])
+    if isinstance(found, TestbedError):
+        raise found
+    _keep_if_possible(rules, found)
+    return found, BEFORE_RUN, rules
 
 
-def _in_kernel(nat: Nat, probe: Callable[[Ground], Behaviour]) -> tuple[Behaviour, str]:
-    from testbed.engines.emulation.nat_ground import fingerprint, kernel_ground
+def unknown_yet(nat: Nat) -> str:
+    """What a probe without waiting leaves open, and the command that finds it out."""
+    return f"lifetimes and refresh are not measured in this kernel yet: {command_for(nat)}"
 
-    with kernel_ground(nat) as ground:
-        return probe(ground), fingerprint(nat)
+
+def command_for(nat: Nat) -> str:
+    """The command that probes that kind in full."""
+    base, _, knobs = nat.name.partition("+")
+    for kind in KINDS.values():
+        if kind.carrier == nat:
+            base = kind.name  # a carrier's is probed with the kind that stands before it
+    words = [f" --set nat.{each}" for each in knobs.split(",") if each]
+    return f"testbed probe-nat --nat {base if base in KINDS else 'FILE'}{''.join(words)}"
+
+
+def _keep_if_possible(rules: str, measured: Behaviour) -> None:
+    """A run does not fail because a cache cannot be written: the next one looks again."""
+    known = recall(rules)
+    if measured.has_times or known is None or not known.has_times:
+        with contextlib.suppress(OSError):
+            keep(rules, measured)
 
 
 # What is kept
 
 
 def keeping_place() -> Path:
-    """The folder of full probes: in the user's cache."""
+    """The folder of what is known of rules: in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "testbed" / "nat"
 
 
+def kept_file(rules: str) -> Path:
+    """Where what is known of these rules is kept, if it is."""
+    return keeping_place() / f"{rules}.json"
+
+
 def keep(rules: str, measured: Behaviour) -> Path:
-    """Keep a full probe; gives its file.
+    """Keep what a probe has found; gives its file.
 
     Raises:
         OSError: the cache cannot be written.
     """
-    file = keeping_place() / f"{rules}.json"
+    file = kept_file(rules)
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(f".{os.getpid()}")
+    fresh = file.with_suffix(f".{secrets.token_hex(4)}")
     fresh.write_text(json.dumps(measured.told(), indent=2) + "\n")
     fresh.replace(file)
     return file
 
 
 def recall(rules: str) -> Behaviour | None:
-    """The full probe of these rules in this kernel; None: none is kept that can be read."""
+    """What is known of these rules in this kernel; None: nothing that can be read."""
     try:
-        told = json.loads((keeping_place() / f"{rules}.json").read_text())
+        told = json.loads(kept_file(rules).read_text())
         return Behaviour.from_told(told)
     except (OSError, ValueError, TypeError, AttributeError):
         return None

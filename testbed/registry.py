@@ -30,7 +30,7 @@ def find_scenario(name: str) -> Scenario:
     """
     known = load_scenarios()
     if name not in known:
-        raise unknown("scenario", name, known)
+        raise unknown("scenario", name, known, "testbed list scenarios")
     return known[name]
 
 
@@ -63,5 +63,5 @@ def find_topology(name: str) -> TopologyFunction:
     """
     known = load_topologies()
     if name not in known:
-        raise unknown("topology", name, known)
+        raise unknown("topology", name, known, "testbed list topologies")
     return known[name]

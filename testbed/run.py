@@ -7,6 +7,7 @@ the checks applied, everything written.  Many runs, and what they come to togeth
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -16,12 +17,13 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from testbed import __version__
 from testbed.conformance import examine
-from testbed.credentials import equip
+from testbed.credentials import equip, write_credentials
 from testbed.errors import (
     EXIT_FAILED,
     MissingFeature,
@@ -30,6 +32,7 @@ from testbed.errors import (
     defect_sentence,
 )
 from testbed.external import OURS, find_program
+from testbed.external.device import DEVICE, PATIENCE, Device
 from testbed.facts import versions
 from testbed.faults import find_fault, put_on
 from testbed.nat_truth import Truth, examine_nats
@@ -49,10 +52,15 @@ from testbed.worlds import (
     links_of,
     make_world,
     modelled_by,
+    patience_of,
     runner,
+    settled_s_of,
     versions_of,
     watch_for_deadlock,
 )
+
+if TYPE_CHECKING:
+    from testbed.engines.emulation.device import Wires
 
 KEY_LOG = Path("keys", "tls.log")
 """The secrets of a run's TLS connections, in its folder; the capture has them too."""
@@ -77,6 +85,7 @@ class Plan:
         folder: where its results go.
         faults: ROLE:NAME each.
         cast: third parties' programs, by the node that they play.
+        devices: interfaces of this machine, by the node that a device behind them plays.
         own: folders of the user's own scenarios and so on that were loaded.
         width: columns of the terminal that shows the ladder; 0: no terminal.
         keep: the files of the lab itself go into the folder too.
@@ -91,6 +100,7 @@ class Plan:
     folder: Path
     faults: tuple[str, ...] = ()
     cast: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own: tuple[str, ...] = ()
     width: int = 0
     keep: bool = False
@@ -101,23 +111,35 @@ class Plan:
         return f"{self.scenario}/{self.variant}" if self.variant else self.scenario
 
 
-def perform(plan: Plan, scenario: Scenario, tell: Tell, on_fail: OnFail | None = None) -> int:
+def perform(
+    plan: Plan,
+    scenario: Scenario,
+    tell: Tell,
+    on_fail: OnFail | None = None,
+    wires: Wires = MappingProxyType({}),
+) -> int:
     """Run the plan here: in the namespaces of a lab, or in virtual time; gives the exit status.
 
     Args:
         plan: what to run.
         scenario: the one that the plan names.
-        tell: gets {"line": ...} for each line of the ladder, {"outcome": ...} at the end.
+        tell: gets {"line": ...} for each line of the ladder, {"ask": ...} for what somebody must
+            do, {"outcome": ...} at the end.
         on_fail: called in the world that failed, before it is taken down (`--shell-on-fail`).
+        wires: sockets on interfaces of this machine, by the node that a device plays there.
     """
     variant = scenario.find(plan.variant)
     topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
     run_here, moment = runner(plan.engine)
     equip(topology, plan.seed, moment)
     try:
-        truths = examine_nats(topology, plan.engine, asks_for_nat(plan.nat, plan.settings))
+        asked = asks_for_nat(plan.nat, plan.settings)
+        truths = examine_nats(
+            *(topology, plan.engine, asked, lambda line: tell({"line": line, "style": "dim"})),
+            devices=plan.devices,
+        )
         try:
-            return run_here(_perform(plan, scenario, topology, truths, tell, on_fail))
+            return run_here(_perform(plan, scenario, topology, truths, tell, on_fail, wires))
         except FileNotFoundError as error:
             raise _missing_program(error) from None
     except TestbedError as error:
@@ -144,8 +166,11 @@ async def _perform(
     truths: Sequence[Truth],
     tell: Tell,
     on_fail: OnFail | None,
+    wires: Wires,
 ) -> int:
     plan.folder.mkdir(parents=True, exist_ok=True)
+    for name in plan.devices:
+        write_credentials(topology.nodes[name], plan.folder / "keys")
     trace = Trace(arrivals=True)
     trace.set_nodes(places(topology), static_addresses(topology))
     trace.set_roles({name: node.role for name, node in topology.nodes.items()})
@@ -155,14 +180,15 @@ async def _perform(
     writer = RunWriter(plan.folder, trace, _notes(plan))
     key_log = plan.folder / KEY_LOG
     key_log.unlink(missing_ok=True)
-    world = make_world(plan.engine, topology, trace, plan, key_log)
+    world = make_world(plan.engine, topology, trace, plan, key_log, wires)
     is_real_time = plan.engine != SIMULATION
     clock = asyncio.ensure_future(_tell_time(tell, printer)) if is_real_time else None
     stage: Stage | None = None
     try:
-        stage = Stage(
-            world, topology, trace, _parts(plan, topology, world), plan.variant, scenario.step_s
-        )
+        patience = patience_of(plan.settings, PATIENCE if plan.devices else 1.0)
+        parts = _parts(plan, topology, world, tell)
+        stage = Stage(world, topology, trace, parts, plan.variant, scenario.step_s, patience)
+        stage.settled_s = settled_s_of(plan.settings)
         outcome = await _play(plan, scenario, stage, world)
         if outcome.status == EXIT_FAILED and on_fail is not None:
             await asyncio.to_thread(on_fail, world, stage, asyncio.get_running_loop())
@@ -257,7 +283,7 @@ async def _script(scenario: Scenario, variant: str, stage: Stage) -> None:
     await scenario.find(variant).function(stage)
 
 
-def _parts(plan: Plan, topology: Topology, world: Any) -> dict[str, Part]:
+def _parts(plan: Plan, topology: Topology, world: Any, tell: Tell) -> dict[str, Part]:
     """Who plays which node, and with which faults."""
     parts: dict[str, Part] = {}
     faults = [find_fault(word) for word in plan.faults]
@@ -267,6 +293,13 @@ def _parts(plan: Plan, topology: Topology, world: Any) -> dict[str, Part]:
             parts[name] = find_program(plan.cast[name])(world.hosts[name], node, log)
             continue
         role = make_role(node, world.hosts[name])
+        if name in plan.devices:
+            facts = {each: getattr(role, each) for each in role.facts}
+            ask = functools.partial(_ask, tell)
+            parts[name] = Device(
+                world.hosts[name], node, plan.devices[name], role.starts_off, ask, facts
+            )
+            continue
         for fault in faults:
             if fault.role == node.role:
                 put_on(fault, role)
@@ -274,8 +307,14 @@ def _parts(plan: Plan, topology: Topology, world: Any) -> dict[str, Part]:
     return parts
 
 
+def _ask(tell: Tell, sentence: str) -> None:
+    tell({"ask": sentence})
+
+
 def _player_told(plan: Plan, node: str) -> dict[str, str]:
     """Program and version of whoever plays the node."""
+    if node in plan.devices:
+        return {"program": DEVICE, "version": f"at {', '.join(plan.devices[node])}"}
     if node not in plan.cast:
         return {"program": OURS, "version": __version__}
     program = find_program(plan.cast[node])
@@ -284,7 +323,7 @@ def _player_told(plan: Plan, node: str) -> dict[str, str]:
 
 def _last_step(stage: Stage | None) -> int | None:
     """The record of the ladder's last step that happened."""
-    return stage.last_step.number if stage is not None and stage.last_step is not None else None
+    return stage.steps[-1][1].number if stage is not None and stage.steps else None
 
 
 def _crashed(node: str, error: BaseException, folder: Path) -> Outcome:
@@ -369,6 +408,7 @@ def _write_run_json(
             "nat": plan.nat,
             "nats": [truth.told() for truth in truths],
             "cast": {name: _player_told(plan, name) for name in topology.nodes},
+            "devices": {name: list(each) for name, each in plan.devices.items()},
             "with": list(plan.own),
             "faults": list(plan.faults),
             "topology": topology.title,

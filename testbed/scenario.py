@@ -9,6 +9,7 @@ in a world of its own.  Knows no engine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import linecache
 import re
 import sys
@@ -17,14 +18,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testbed.errors import BadInput, StepMissed, unknown
+from testbed.expectation import Expectation
 from testbed.host import Host, World
 from testbed.roles.role import Part
 from testbed.topology import Links, Topology, TopologyFunction, link_settings
-from testbed.trace.arrow import end_to_end
-from testbed.trace.record import Event, Record
-from testbed.trace.select import matches, matches_event
+from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
+SETTLED_S = 5.0
+"""So long nothing is on any wire when a device that tells nothing is taken to have done its part.
+"""
 ScenarioFunction = Callable[["Stage"], Awaitable[None]]
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -182,61 +185,6 @@ class Player:
         self._stage.world.set_link(self.name, interface, True)
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What a step waits for, or what must never be.
-
-    Attributes:
-        step: the number of the step in the spec, or of the line in the scenario.
-        origin: node that says it.
-        end: node that it is said to; None for events.
-        message_type: class of the decoded message, or the event's name.
-        fields: attribute values; see `testbed.trace.select.matches`.
-        since: number of the first record that counts.
-    """
-
-    step: str
-    origin: str
-    end: str | None
-    message_type: type | str
-    fields: Mapping[str, Any]
-    since: int
-
-    def describe(self) -> str:
-        """One line: who, to whom, what."""
-        kind = self.message_type if isinstance(self.message_type, str) else _protocol_name(self)
-        told = "  ".join(f"{key}={_shown(value)}" for key, value in self.fields.items())
-        arrow = f"{self.origin} -> {self.end}" if self.end else self.origin
-        return f"{arrow}   {kind}   {told}".rstrip()
-
-    def fits(self, trace: Trace, record: Record) -> bool:
-        """Whether a record of the trace is what this describes."""
-        if isinstance(self.message_type, str):
-            return (
-                record.sender == self.origin
-                and isinstance(record.message, Event)
-                and record.message.name == self.message_type
-                and matches_event(record.message, self.fields)
-            )
-        if not matches(record, self.message_type, **self.fields):
-            return False
-        assert self.end is not None
-        return end_to_end(trace.arrow_of(record), self.origin, self.end)
-
-
-def _protocol_name(expectation: Expectation) -> str:
-    kind = expectation.message_type
-    assert isinstance(kind, type)
-    protocol = kind.__module__.removeprefix("testbed.protocols.").split(".")[0]
-    return f"{protocol}.{kind.__name__}"
-
-
-def _shown(value: object) -> str:
-    if callable(value):
-        return (getattr(value, "__doc__", None) or "(a condition)").strip().split("\n")[0]
-    return str(value)
-
-
 class Stage:
     """What a scenario holds: the players by name, the waiting, the switches.
 
@@ -247,6 +195,7 @@ class Stage:
         roles: by node name.
         variant: which sub-run this is.
         step_s: how long a step may take unless it says otherwise.
+        patience: how many times as long every step may take (a device that boots for minutes).
     """
 
     def __init__(
@@ -257,16 +206,19 @@ class Stage:
         roles: Mapping[str, Part],
         variant: str = "",
         step_s: float = 30.0,
+        patience: float = 1.0,
     ) -> None:
         self.world = world
         self.topology = topology
         self.trace = trace
         self.variant = variant
         self.step_s = step_s
+        self.patience = patience
+        self.settled_s = SETTLED_S
         self.players = {name: Player(self, role) for name, role in roles.items()}
         self.prohibitions: list[Expectation] = []
         self.cursor = 0
-        self.last_step: Record | None = None
+        self.steps: list[tuple[Expectation, Record]] = []  # what each waited for, and what came
         self._grown = asyncio.Event()
         self._powered: set[str] = set()
         trace.listeners.append(lambda _record: self._grown.set())
@@ -341,11 +293,17 @@ class Stage:
     ) -> Coroutine[Any, Any, Record]:
         """Wait for the next event of that name that the node tells; gives its record.
 
+        A device tells nothing.  Where one plays the node, the step is taken when nothing has been
+        on any wire for `settled_s`, which is told as the event NOT_TOLD.
+
         Raises:
             StepMissed: it did not come.
             Unsupported: whoever plays the node never tells it.
         """
         player.role.must_tell(event)
+        if player.role.tells_nothing:
+            player.host.tell("NOT_TOLD", awaited=event)
+            return self._settled(within_s)
         wanted = Expectation(
             step_name or _calling_step(), player.name, None, event, fields, self.cursor
         )
@@ -377,8 +335,30 @@ class Stage:
                     break
         return broken
 
+    def _seconds(self, within_s: float | None) -> float:
+        """How long a step may take, of which the scenario says so."""
+        return (self.step_s if within_s is None else within_s) * self.patience
+
+    async def _settled(self, within_s: float | None) -> Record:
+        """Wait until the wires are quiet, or the step's time is over; gives the latest record."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds(within_s)):
+                while await self._grows():
+                    pass
+        return self.trace.records[-1]
+
+    async def _grows(self) -> bool:
+        """Whether something comes into the trace within `settled_s`."""
+        self._grown.clear()
+        try:
+            async with asyncio.timeout(self.settled_s):
+                await self._grown.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def _wait(self, wanted: Expectation, within_s: float | None) -> Record:
-        within_s = self.step_s if within_s is None else within_s
+        within_s = self._seconds(within_s)
         try:
             async with asyncio.timeout(within_s):
                 position, opened = wanted.since, self.trace.opened
@@ -391,7 +371,7 @@ class Stage:
                         position += 1
                         if wanted.fits(self.trace, record):
                             self.cursor = max(self.cursor, position)
-                            self.last_step = record
+                            self.steps.append((wanted, record))
                             return record
                     await self._grown.wait()
         except TimeoutError:

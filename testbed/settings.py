@@ -33,6 +33,8 @@ LINK_PREFIX = "link."
 """`--set link.loss=0.1`, `--set link.home.delay_ms=20`: how every link, or that one, carries."""
 NAT_PREFIX = "nat."
 """`--set nat.lifetime_s=30`: a knob of every gateway's NAT."""
+LABEL = ("oui", "product_class", "serial_number")
+"""`--set hnb.serial_number=4711`: who a node is, above all one that a device of yours plays."""
 ESP_SETTING = "esp"
 """`--set esp=kernel` has the kernel do ESP, whatever the topology."""
 
@@ -77,7 +79,7 @@ def build_topology(
             knobs |= _knob(name, value)
         elif name == ESP_SETTING:
             esp = convert(f"--set {name}", value, Esp)
-        elif name.startswith((ENGINE_PREFIX, LINK_PREFIX)):
+        elif name.startswith((ENGINE_PREFIX, LINK_PREFIX)) or _is_of_label(name):
             continue
         elif name in parameters:
             what = f"--set {name}"
@@ -94,17 +96,36 @@ def build_topology(
     topology = function(**arguments)
     topology.esp = esp
     _change_nats(topology, None if nat is None else named_nat(nat, "value for --nat"), knobs)
+    _change_labels(topology, given)
     furnish(topology)
     _change_links(topology, own)
     _change_links(topology, given)
     return topology
 
 
+def _is_of_label(name: str) -> bool:
+    return name.partition(".")[2] in LABEL
+
+
+def _change_labels(topology: Topology, given: Mapping[str, str]) -> None:
+    """Give nodes the identity that `--set NODE.serial_number=VALUE` and the like say they have."""
+    for name, value in given.items():
+        node, _, word = name.partition(".")
+        if not _is_of_label(name):
+            continue
+        if node not in topology.nodes:
+            raise unknown(f"node of this topology (--set {name})", node, topology.nodes)
+        changed = topology.nodes[node]
+        topology.nodes[node] = dataclasses.replace(
+            changed, settings={**changed.settings, word: value}
+        )
+
+
 def _knob(name: str, value: str) -> dict[str, object]:
     """A knob of a NAT, as `--set nat.KNOB=VALUE` gives it."""
     knob = name.removeprefix(NAT_PREFIX)
     if knob not in KNOBS:
-        raise unknown("knob of a NAT", knob, KNOBS)
+        raise unknown("knob of a NAT", knob, KNOBS, "testbed list nats")
     return {knob: convert(f"--set {name}", value, typing.get_type_hints(Nat)[knob])}
 
 

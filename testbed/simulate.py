@@ -16,11 +16,13 @@ from testbed.engines.simulation.epoch import EPOCH_S
 from testbed.engines.simulation.links import Judge
 from testbed.engines.simulation.world import SimulationWorld
 from testbed.errors import StepMissed, TestbedError
+from testbed.expectation import Expectation
 from testbed.roles import make_role
 from testbed.run import register_ports
-from testbed.scenario import Expectation, Scenario, Stage
+from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
 from testbed.topology import places, static_addresses
+from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 
@@ -32,6 +34,7 @@ class Simulated:
         trace: all of it.
         missed: the step that did not happen, in words; "": none.
         awaited: what that step waited for.
+        steps: what the steps before it waited for, and what came.
         broken: what must never have appeared and did.
         stuck: why nothing would ever have happened any more; "".
         crashes: node and error of each role that crashed; "" is the scenario itself.
@@ -42,6 +45,7 @@ class Simulated:
     trace: Trace
     missed: str = ""
     awaited: Expectation | None = None
+    steps: list[tuple[Expectation, Record]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     stuck: str = ""
     crashes: list[tuple[str, BaseException]] = field(default_factory=list)
@@ -101,6 +105,7 @@ def simulate(
         finally:
             result.seconds = loop.time()
             world.finish()
+        result.steps = stage.steps
         result.crashes += world.crashes
         result.broken = [wanted.describe() for wanted, _ in stage.violated()]
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from math import inf
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from testbed.convert import convert
 from testbed.errors import BadInput, unknown
+from testbed.scenario import SETTLED_S
 from testbed.settings import asks_for_nat, engine_settings
 from testbed.topology import Nat, Topology
 from testbed.trace.trace import Trace
 
 if TYPE_CHECKING:
     from testbed.engines.emulation.carriage import Wanted
+    from testbed.engines.emulation.device import Wires
     from testbed.run import Plan
 
 EMULATION, SIMULATION = "emulation", "simulation"
@@ -23,6 +28,10 @@ TLS_SETTING = "tls"
 _TLS_KINDS = ("modelled", "real")
 LINKS_SETTING = "links"
 _LINK_CARRIERS = ("auto", "netem", "relay")
+PATIENCE_SETTING, SETTLED_SETTING = "patience", "settled_s"
+
+ALWAYS = (PATIENCE_SETTING, SETTLED_SETTING)
+"""What every engine can be told: how long a scenario waits."""
 
 Runner = Callable[[Coroutine[Any, Any, int]], int]
 """Runs a coroutine to its end, in the engine's time."""
@@ -45,6 +54,10 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
         BadInput: it cannot.
     """
     asked = engine_settings(settings)
+    patience_of(settings)
+    settled_s_of(settings)
+    for name in ALWAYS:
+        asked.pop(name, None)
     if engine == SIMULATION:
         for name, value in asked.items():
             if name == LINKS_SETTING:
@@ -53,7 +66,7 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
                     "links are a model"
                 )
             if name != TLS_SETTING:
-                raise unknown("setting of the simulation", name, [TLS_SETTING])
+                raise unknown("setting of the simulation", name, [TLS_SETTING, *ALWAYS])
             if value not in _TLS_KINDS:
                 raise unknown("value for --set engine.tls", value, _TLS_KINDS)
         return
@@ -63,9 +76,35 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
                 f"--set engine.{name}: only the simulation has that choice; use --engine simulation"
             )
         if name != LINKS_SETTING:
-            raise unknown("setting of the emulation", name, [LINKS_SETTING])
+            raise unknown("setting of the emulation", name, [LINKS_SETTING, *ALWAYS])
         if value not in _LINK_CARRIERS:
             raise unknown("value for --set engine.links", value, _LINK_CARRIERS)
+
+
+def patience_of(settings: Mapping[str, str], usual: float = 1.0) -> float:
+    """How many times as long a step may take, by the user's settings; `usual` where none says.
+
+    Raises:
+        BadInput: it is no number above 0.
+    """
+    return _above_0(settings, PATIENCE_SETTING, usual)
+
+
+def settled_s_of(settings: Mapping[str, str]) -> float:
+    """How long the wires are quiet when a device is taken to have done its part.
+
+    Raises:
+        BadInput: it is no number above 0.
+    """
+    return _above_0(settings, SETTLED_SETTING, SETTLED_S)
+
+
+def _above_0(settings: Mapping[str, str], name: str, usual: float) -> float:
+    told = engine_settings(settings).get(name)
+    value = usual if told is None else float(convert(f"--set engine.{name}", told, float))
+    if not 0 < value < inf:
+        raise BadInput(f"--set engine.{name}={told}: a number above 0 is wanted")
+    return value
 
 
 def wanted_carrier(settings: Mapping[str, str]) -> Wanted:
@@ -81,6 +120,7 @@ def make_world(
     trace: Trace,
     plan: Plan,
     key_log: Path,
+    wires: Wires = MappingProxyType({}),
 ) -> Any:
     """The topology in an engine, in the loop that runs.
 
@@ -90,6 +130,7 @@ def make_world(
         trace: gets every frame and every event.
         plan: seed, settings, cast and folder of the run.
         key_log: where the secrets of TLS connections are written while they run.
+        wires: sockets on interfaces of this machine, by the node that a device plays there.
     """
     check_settings(engine, topology, plan.settings)
     if engine == SIMULATION:
@@ -108,6 +149,7 @@ def make_world(
         logs=plan.folder / "logs",
         bindings=asks_for_nat(plan.nat, plan.settings) or _has_special_nats(topology),
         wanted=wanted_carrier(plan.settings),
+        devices=wires,
     )
 
 

@@ -44,7 +44,8 @@ _BELOW_SCENARIOS = {
     *("testbed.roles", "testbed.host", "testbed.protocols"),
     *("testbed.topology", "testbed.trace"),
 }
-LAYERS["testbed.scenario"] = _BELOW_SCENARIOS
+LAYERS["testbed.expectation"] = {"testbed.trace"}
+LAYERS["testbed.scenario"] = _BELOW_SCENARIOS | {"testbed.expectation"}
 LAYERS["testbed.faults"] = _BELOW_SCENARIOS
 LAYERS["topologies"] = {
     *("testbed.scenario", "testbed.topology", "testbed.protocols", "testbed.roles"),
@@ -58,7 +59,7 @@ FOR_ALL = {"testbed.errors"}
 
 # Whoever stands in no layer joins the others, may see everything, and is imported by no layer.
 JOINING = re.compile(
-    r"testbed(\.(cli|__main__|run|batch|credentials|grid|facts|nat_field|nat_truth|registry|own|simulate|worlds|commands)(\..*)?)?"
+    r"testbed(\.(cli|__main__|run|batch|credentials|grid|facts|nat_field|nat_measuring|nat_probing|nat_truth|registry|own|simulate|single_faults|worlds|commands)(\..*)?)?"
 )
 """Their names; a new one is written here with intent."""
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from testbed.batch import Batch, keep_files, write_results, write_summary
-from testbed.conformance import Judgement, Verdict, register
+from testbed.conformance import Judgement, Note, Verdict, register
 from testbed.report.result import Outcome, Result
-from testbed.run import _tell_time
+from testbed.run import Plan, _tell_time
 from testbed.trace.ladder import Line
 from tests.virtual_time import virtual_time
 
 ONE = "32583-5.1.1-1"
+PASSED = Note(True, "", 1, "")
 
 
 def result(*kinds: str, verdict: Verdict = Verdict.PASS, declared=None) -> Result:
@@ -46,6 +47,24 @@ def test_an_interrupt_outweighs_all_else() -> None:
     batch = Batch({}, [], interrupted=True)
 
     assert batch.status([result("missed")]) == 130
+
+
+def test_an_interrupted_scenario_has_not_passed() -> None:
+    from testbed.registry import find_scenario
+
+    plans = [
+        Plan("lan_connectivity", variant, "simulation", "1", {}, None, Path("out", variant))
+        for variant in ("", "nak")
+    ]
+    batch = Batch({"lan_connectivity": find_scenario("lan_connectivity")}, plans, interrupted=True)
+    batch.outcomes["lan_connectivity", ""] = Outcome("completed", found={ONE: [PASSED]})
+    (one,) = batch.results({})
+
+    assert {variant: each.kind for variant, each in one.outcomes.items()} == {
+        "": "completed",
+        "nak": "interrupted",
+    }
+    assert one.verdict is Verdict.INCONCLUSIVE
 
 
 def test_reports_are_written_for_each_scenario_and_junit_for_all(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import click
 import pytest
 
 from testbed.cli import COMMANDS, cli
+from testbed.external import PROGRAMS, find_program
 from testbed.registry import load_scenarios, load_topologies
 from tests.whats_here import DOCUMENT, ROOT, written
 
@@ -36,6 +37,14 @@ def test_the_command_line_page_has_the_options_of_the_help(command: str) -> None
     options = {name for each in found.params for name in each.opts if name.startswith("--")}
 
     assert {*re.findall(r"--[a-z-]+", heading), *rows} == options
+
+
+def test_the_table_of_programs_has_all_of_them_and_their_packages() -> None:
+    text = (ROOT / "docs/how_to_extend.md").read_text()
+    table = text.partition("| program | plays | Debian package |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\| `([\w-]+)` \|$", table, re.MULTILINE)
+
+    assert dict(rows) == {name: find_program(name).about.package for name in PROGRAMS}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

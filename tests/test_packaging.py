@@ -55,7 +55,8 @@ def test_a_script_is_executable_and_its_syntax_is_right(script: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["run", "test", "vm-test", "soak", "nightly", "lint", "bench", "clean", "help"]
+    "target",
+    ["run", "test", "vm-test", "soak", "sweep", "nightly", "lint", "bench", "clean", "help"],
 )
 def test_make_knows_the_target_and_tells_of_it(target: str) -> None:
     make = ["make", "--no-print-directory", "-C", ROOT]
@@ -74,8 +75,11 @@ def test_continuous_integration_runs_the_test() -> None:
 def a_night(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs .ci/nightly in a folder where everything that it calls ends with a wanted status."""
 
-    def run(soak: int = 0, packages: int = 0, vm: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        soak: int = 0, nats: int = 0, packages: int = 0, vm: int = 0
+    ) -> subprocess.CompletedProcess[str]:
         ends = {"make": soak, "provision/packages.sh": packages, "provision/venv.sh": 0}
+        ends[".venv/bin/testbed"] = nats
         for name, status in {**ends, ".venv/bin/python": vm}.items():
             program = tmp_path / name
             program.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +103,8 @@ LEFT_OUT = "the VM test is left out"
     [
         ({}, 0, False),
         ({"soak": 2}, 1, False),
+        ({"nats": 1}, 1, False),
+        ({"nats": 3}, 0, False),
         ({"vm": 1}, 1, False),
         ({"vm": 2}, 1, False),
         ({"packages": 3}, 0, True),
@@ -115,6 +121,8 @@ def test_a_night_fails_by_what_fails_and_not_by_what_a_machine_lacks(
     done = a_night(**ends)
 
     assert "called: make soak" in done.stdout
+    assert "called: make sweep" in done.stdout
+    assert "called: .venv/bin/testbed probe-nat --nat all" in done.stdout
     assert ("called: .venv/bin/python -m vm" in done.stdout) == ("packages" not in ends)
     assert (done.returncode, LEFT_OUT in done.stdout) == (status, is_left_out)
 
@@ -173,9 +181,10 @@ class Machine:
         (root / "installed").write_text(installed)
         shutil.copy(ROOT / "provision/packages.txt", root / "provision")
         script = (ROOT / "provision/packages.sh").read_text()
-        # The two places of the machine that the script writes to.
+        # The places of the machine that the script reads or writes.
         script = script.replace("/usr/sbin", str(root / "sbin"))
         script = script.replace("/etc/systemd/system", str(root / "units"))
+        script = script.replace("/etc/rc", str(root / "rc"))
         self.script = root / "provision/packages.sh"
         self.script.write_text(script)
         self.script.chmod(0o755)
@@ -186,6 +195,7 @@ class Machine:
             "deb-systemd-helper",
             f'[[ $DPKG_MAINTSCRIPT_PACKAGE ]] || exit 1; echo "systemd $@" >>{self.calls}',
         )
+        self.program("update-rc.d", f'echo "init $@" >>{self.calls}')
         self.program(
             "apt-get",
             f'echo "apt $@" >>{self.calls}; cp {self.policy} {root}/policy-during-apt\n{apt}',
@@ -315,6 +325,20 @@ def test_a_unit_that_a_package_enables_is_disabled_again(tmp_path: Path) -> None
 
 
 @pytest.mark.emulation
+def test_an_init_script_that_a_package_enables_is_disabled_again(tmp_path: Path) -> None:
+    links = tmp_path / "rc2.d"
+    machine = Machine(tmp_path, "", f"touch {links}/S01new")
+    links.mkdir()
+    (links / "S01old").touch()
+
+    done = machine.provision("run")
+
+    assert done.returncode == 0, done.stderr
+    calls = machine.calls.read_text().splitlines()
+    assert [each for each in calls if each.startswith("init")] == ["init new disable"]
+
+
+@pytest.mark.emulation
 def test_who_is_neither_root_nor_sudoer_is_told_the_packages_and_the_command(
     tmp_path: Path,
 ) -> None:
@@ -326,7 +350,8 @@ def test_who_is_neither_root_nor_sudoer_is_told_the_packages_and_the_command(
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     names = " ".join(packages()["run"])
-    assert line.endswith(f"as root run: apt-get install --no-install-recommends {names}")
+    assert f"({names})" in line
+    assert line.endswith(f"as root run: {machine.script} run")
     assert not machine.calls.exists()
 
 

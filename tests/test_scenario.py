@@ -7,7 +7,7 @@ import pytest
 from testbed.errors import BadInput, StepMissed
 from testbed.protocols import dhcp, dns
 from testbed.roles.role import Role
-from testbed.scenario import SCENARIOS, Scenario, Stage, scenario
+from testbed.scenario import SCENARIOS, SETTLED_S, Scenario, Stage, scenario
 from testbed.topology import Topology
 from testbed.trace.record import Record
 from tests.conformance.made_up import ROUTER, SEGW, MadeUp
@@ -80,7 +80,7 @@ async def test_sees_waits_for_what_is_still_to_come() -> None:
     record = await at.sees(at.hnb, "<-", at.gateway, dhcp.Ack)
 
     assert record.message.WORD == "ACK"
-    assert at.last_step is record
+    assert at.steps[-1][1] is record
     assert asyncio.get_running_loop().time() == 1003
 
 
@@ -130,6 +130,37 @@ async def test_steps_that_are_awaited_side_by_side_may_come_in_any_order() -> No
 
     assert (acknowledged.number, query.number) == (0, 1)
     assert at.cursor == 2
+
+
+@virtual_time
+async def test_a_device_that_tells_nothing_has_done_its_part_when_the_wires_are_quiet() -> None:
+    scene = Scene()
+    scene.at.hnb.role.tells_nothing = True
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    for at_s in (2.0, 6.0, 9.0):
+        loop.call_at(begun + at_s, lambda: scene.tell("BUSY"))
+
+    latest = await scene.at.tells(scene.at.hnb, "CONNECTED")
+
+    assert loop.time() - begun == pytest.approx(9.0 + SETTLED_S)
+    assert latest.number == 2
+    assert scene.at.cursor == 0, "a later step may still see what came meanwhile"
+
+
+@virtual_time
+async def test_a_device_that_never_rests_takes_its_step_s_whole_time() -> None:
+    scene = Scene(step_s=10.0)
+    scene.at.hnb.role.tells_nothing = True
+    scene.at.patience = 3.0
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    for at_s in range(100):
+        loop.call_at(begun + at_s, lambda: scene.tell("BUSY"))
+
+    await scene.at.tells(scene.at.hnb, "CONNECTED")
+
+    assert loop.time() - begun == pytest.approx(30.0)
 
 
 @virtual_time

@@ -29,7 +29,7 @@ def read_trace(source: Path, names: Path | None = None, keys: Sequence[Path] = (
     """
     from testbed.commands.key_files import read_keys
     from testbed.protocols.tls_secrets import merged
-    from testbed.trace.folder import load
+    from testbed.trace.folder import CAPTURE, load
     from testbed.trace.names import Names, load_names
     from testbed.trace.opened import inside_too
     from testbed.trace.opened_tls import TlsOpener
@@ -41,6 +41,12 @@ def read_trace(source: Path, names: Path | None = None, keys: Sequence[Path] = (
         if names is not None or keys:
             raise BadInput(
                 f"{source} is a run's folder and knows its nodes; --names and --keys are not for it"
+            )
+        runs = sorted(each.parent for each in source.rglob(CAPTURE))
+        if runs and not (source / CAPTURE).exists():
+            raise BadInput(
+                f"{source} holds {len(runs)} runs, and a drawing is of one; name its folder, "
+                f"as {runs[0]}"
             )
         return load(source)
     capture = load_capture(source)
@@ -70,7 +76,9 @@ def read_trace(source: Path, names: Path | None = None, keys: Sequence[Path] = (
     type=click.Path(path_type=Path),
     help="TLS key log, or a table of IKE or ESP keys.",
 )
-@click.option("--all", "everything", is_flag=True, help="Bare TCP segments and ARP too.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Bare TCP segments, ARP, and all that repeats."
+)
 @click.option("--width", type=click.IntRange(40, 1000), help="Columns; the terminal's by default.")
 def draw(
     source: Path,

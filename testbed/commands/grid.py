@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from testbed.commands.own_folders import with_option
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK, BadInput, unknown
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
+    from testbed.commands.grid_probing import GridProbing
     from testbed.grid import GridPlan, GridRun, Place
     from testbed.report.grid import Cell
     from testbed.run import Plan
@@ -43,6 +44,9 @@ An interrupted grid goes on where it stood when the same is asked for with the s
 @click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
 @click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Runs at the same time.")
+@click.option(
+    "--no-probe", is_flag=True, help="Probe no kind in full that has not been yet (emulation)."
+)
 @click.option("--json", "as_json", is_flag=True, help="The matrix as JSON on standard output.")
 @with_option
 def grid(
@@ -53,9 +57,14 @@ def grid(
     seed: str | None,
     out: Path | None,
     jobs: int,
+    no_probe: bool,
     as_json: bool,
 ) -> int:
-    """Play scenarios under many kinds of NAT; a matrix of verdicts with their reasons."""
+    """Play scenarios under many kinds of NAT; a matrix of verdicts with their reasons.
+
+    In the emulation, kinds that were never probed in full on this machine are, beside the runs.
+    """
+    from testbed.commands.grid_probing import GridProbing
     from testbed.commands.run import any_seed, make_folder, wanted_scenarios
     from testbed.grid import GridPlan, Place, open_grid, saved_cells, wanted_kinds
     from testbed.report.grid import write_grid
@@ -83,14 +92,26 @@ def grid(
     def in_order() -> list[Cell]:
         return [cell for place in places for cell in cells.get(place, ())]
 
-    def done(place: Place, found: Sequence[Cell]) -> None:
-        cells[place] = list(found)
-        if not as_json:
-            _tell(found)
-        write_grid(out / "grid.html", in_order(), f"seed {plan.seed}", _abouts())
+    untrue: dict[str, str] = {}
 
+    def done(place: Place, found: Sequence[Cell]) -> None:
+        cells[place] = _marked(found, untrue)
+        if not as_json:
+            _tell(cells[place])
+        write_grid(out / "grid.html", in_order(), f"seed {plan.seed}", _abouts())
+        if probing is not None:
+            probing.look()
+
+    def differs(kind: str, sentence: str) -> None:
+        untrue[kind] = sentence
+        for place in cells:
+            cells[place] = _marked(cells[place], untrue)
+
+    probing = None
+    if "emulation" in engines and not no_probe:
+        probing = GridProbing(kinds, given, as_json, differs)
     run = _prepare(plan, [each for each in places if each not in cells], out, jobs, done)
-    run.run()
+    is_whole = _run_beside(run, probing)
     write_grid(out / "grid.html", in_order(), f"seed {plan.seed}", _abouts())
     if as_json:
         click.echo(json.dumps([cell.told() for cell in in_order()], indent=2))
@@ -99,9 +120,38 @@ def grid(
         click.echo(f"results    {out / 'grid.html'}")
     if run.unable:
         return EXIT_MISSING
-    if run.interrupted:
+    if not is_whole:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if any(cell.verdict == "FAIL" for cell in in_order()) else EXIT_OK
+
+
+def _run_beside(run: GridRun, probing: GridProbing | None) -> bool:
+    """Run all, and probe beside it what is not known; gives whether nobody interrupted it."""
+    if probing is None:
+        run.run()
+        return not run.interrupted
+    try:
+        if not probing.before_runs():
+            return False
+        run.run()
+        return not run.interrupted and (bool(run.unable) or probing.after_runs())
+    except KeyboardInterrupt:  # it came between two parts
+        return False
+    finally:
+        probing.end()
+
+
+def _marked(found: Sequence[Cell], untrue: Mapping[str, str]) -> list[Cell]:
+    """A verdict of a kernel's NAT that is not what its kind says is none about that kind."""
+    return [
+        dataclasses.replace(each, verdict="FAIL", reasons=(untrue[each.nat], *each.reasons))
+        if each.nat in untrue
+        and each.engine == "emulation"
+        and each.folder
+        and untrue[each.nat] not in each.reasons
+        else each
+        for each in found
+    ]
 
 
 def _abouts() -> dict[str, str]:

@@ -46,7 +46,7 @@ def requirements(as_json: bool) -> int:
         return 0
     from rich.table import Table
 
-    from testbed.report.terminal import table_console
+    from testbed.report.terminal import print_whole_names, table_console
 
     console = table_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -61,7 +61,7 @@ def requirements(as_json: bool) -> int:
             row["check"] or "-",
             " ".join(row["faults"]) or "-",
         )
-    console.print(table)
+    print_whole_names(console, table)
     checked = sum(row["check"] is not None for row in found)
     console.print(f"{len(found)} requirements, {checked} with a check")
     return 0

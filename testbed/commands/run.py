@@ -9,10 +9,16 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from testbed.commands.fitting import (
+    check_bench,
+    check_faults,
+    check_players,
+    refuse_in_simulation,
+)
 from testbed.commands.own_folders import with_option
 from testbed.errors import BadInput, unknown
 
@@ -33,6 +39,7 @@ Examples:
   testbed run lan_connectivity --set homes=3 --seed 7
   testbed run lan_connectivity/ --fault hnb:connectivity.asks-before-lease
   testbed run lan_connectivity --cast outer_dns=bind --cast gateway=dnsmasq
+  testbed run lan_connectivity/ --dut hnb=enp3s0      the device behind that interface
   testbed run --again results/lan_connectivity
   testbed run --all --engine simulation       in virtual time, with nothing but Python
   testbed run discovery_public/ --engine simulation --set link.loss=0.05
@@ -69,6 +76,13 @@ machine lacks something (named), 130 Ctrl-C.
     metavar="ROLE=PROGRAM",
     help="A third party's program plays that node; `testbed list casts`.",
 )
+@click.option(
+    "--dut",
+    "on_bench",
+    multiple=True,
+    metavar="ROLE=INTERFACE",
+    help="The device behind that interface of this machine plays that node; needs root.",
+)
 @click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
 @click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Labs at the same time.")
@@ -87,6 +101,7 @@ def run(
     settings: tuple[str, ...],
     faults: tuple[str, ...],
     players: tuple[str, ...],
+    on_bench: tuple[str, ...],
     seed: str | None,
     out: Path | None,
     jobs: int,
@@ -98,6 +113,7 @@ def run(
 ) -> int:
     """Play scenarios, each run in a world of its own, and judge them by their requirements."""
     from testbed.batch import Batch, Progress, write_results, write_summary
+    from testbed.external.device import parse_devices
     from testbed.registry import find_scenario
     from testbed.settings import parse_settings
     from testbed.worlds import ENGINES, SIMULATION
@@ -105,41 +121,44 @@ def run(
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     if engine == SIMULATION:
-        _refuse_in_simulation(players, shell_on_fail)
+        refuse_in_simulation(players, on_bench, shell_on_fail)
     if shell_on_fail and (jobs > 1 or not sys.stdin.isatty()):
         raise BadInput("--shell-on-fail needs a terminal and --jobs 1")
     named = out is not None
     out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).absolute()
     given = parse_settings(settings)
     if again is not None:
-        if names or everything or given or nat or seed or faults or players:
+        if names or everything or given or nat or seed or faults or players or on_bench:
             raise BadInput("--again repeats a run as it was: give no names or settings with it")
         plans = _plans_again(again, out)
     else:
         seed = seed if seed is not None else any_seed()
-        cast = _parse_cast(players)
         plans = plans_of(wanted_scenarios(names, everything), engine, seed, given, nat, out)
-        _check_faults(plans, faults)
-        plans = [dataclasses.replace(plan, faults=faults, cast=cast) for plan in plans]
+        check_faults(plans, faults)
+        cast, devices = _parse_cast(players), parse_devices(on_bench)
+        changes: dict[str, Any] = {"faults": faults, "cast": cast, "devices": devices}
+        plans = [dataclasses.replace(plan, **changes) for plan in plans]
     plans = [dataclasses.replace(plan, own=loaded_folders()) for plan in plans]
-    _check_players(plans)
+    check_players(plans)
+    check_bench(plans, alone=jobs == 1 and not shell_on_fail)
     out, asked = make_folder(out, named), out
-    plans = [
-        dataclasses.replace(plan, keep=keep, folder=out / plan.folder.relative_to(asked))
-        for plan in plans
-    ]
     # Output that a program reads stays clean: progress goes to standard error.
     stream = sys.stderr if as_json else sys.stdout
     ladders = jobs == 1 and not everything and not quiet
     width = _width(stream) if ladders else 0
-    plans = [dataclasses.replace(plan, width=width) for plan in plans]
+    plans = [
+        dataclasses.replace(
+            plan, keep=keep, folder=out / plan.folder.relative_to(asked), width=width
+        )
+        for plan in plans
+    ]
     if not quiet:
         click.echo(f"seed {plans[0].seed}, engine {engine}, results in {out}", file=stream)
     batch = Batch(
         {plan.scenario: find_scenario(plan.scenario) for plan in plans},
         plans,
         jobs,
-        Progress() if quiet else _progress(as_json, ladders),
+        Progress(ask=_ask) if quiet else _progress(as_json, ladders),
         strict=strict,
     )
     if shell_on_fail:
@@ -173,23 +192,6 @@ def _show_hints(faults: tuple[str, ...], results: list[Result], stream: TextIO) 
 
         for hint in hints(faults, results):
             click.echo(f"fault      {hint}", file=stream)
-
-
-def _refuse_in_simulation(players: tuple[str, ...], shell_on_fail: bool) -> None:
-    """
-    Raises:
-        BadInput: what only real namespaces can do is asked for.
-    """
-    if players:
-        raise BadInput(
-            f"--cast {players[0]}: programs need real namespaces, and the simulation has none; "
-            "leave it out, or use --engine emulation"
-        )
-    if shell_on_fail:
-        raise BadInput(
-            "--shell-on-fail: a simulation is over before anyone could type; "
-            "look at its ladder, or use --engine emulation"
-        )
 
 
 def any_seed() -> str:
@@ -250,33 +252,6 @@ def plans_of(
     return plans
 
 
-def _check_faults(plans: list[Plan], faults: tuple[str, ...]) -> None:
-    """Every fault exists, and some node of these runs can show it.
-
-    Raises:
-        BadInput: one does not.
-    """
-    if not faults:
-        return
-    from testbed.faults import find_fault
-    from testbed.registry import find_scenario
-    from testbed.settings import build_topology
-
-    found = [find_fault(word) for word in faults]
-    roles: set[str] = set()
-    for plan in plans:
-        scenario = find_scenario(plan.scenario)
-        variant = scenario.find(plan.variant)
-        topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
-        roles |= {node.role for node in topology.nodes.values()}
-    for each in found:
-        if each.role not in roles:
-            raise BadInput(
-                f"--fault {each.role}:{each.name}: no {each.role} plays in "
-                f"{', '.join(plan.title for plan in plans)} ({', '.join(sorted(roles))})"
-            )
-
-
 def _plans_again(folder: Path, out: Path) -> list[Plan]:
     """The plans that a folder's run.json files tell.
 
@@ -304,14 +279,19 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
             for own in told["with"]:
                 load_own(Path(own))
             programs = {node: player["program"] for node, player in told["cast"].items()}
+            devices = {node: tuple(each) for node, each in told.get("devices", {}).items()}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
         scenario = find_scenario(name)
         found = scenario.find(variant)
         build_topology(found.topology, found.settings, settings, nat)
         place = out / name / variant if variant else out / name
-        cast = {node: program for node, program in programs.items() if program != OURS}
-        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults, cast))
+        cast = {
+            node: program
+            for node, program in programs.items()
+            if program != OURS and node not in devices
+        }
+        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults, cast, devices))
     return plans
 
 
@@ -349,37 +329,8 @@ def loaded_folders() -> tuple[str, ...]:
     return tuple(str(folder) for folder in LOADED)
 
 
-def _check_players(plans: list[Plan]) -> None:
-    """Whether casts and faults fit what is going to be run, before any lab is built.
-
-    Raises:
-        BadInput: an unknown name, a program that cannot play its node, a fault that nobody of ours
-            is left to show.
-        MissingFeature: a program is not on this machine.
-    """
-    from testbed.external import check_cast
-    from testbed.faults import find_fault
-    from testbed.registry import find_scenario
-    from testbed.settings import build_topology
-
-    topologies = []
-    for plan in plans:
-        scenario = find_scenario(plan.scenario)
-        variant = scenario.find(plan.variant)
-        topologies.append(
-            build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
-        )
-    cast = {node: program for plan in plans for node, program in plan.cast.items()}
-    check_cast(cast, topologies)
-    nodes = {name: node.role for topology in topologies for name, node in topology.nodes.items()}
-    for word in plans[0].faults:
-        fault = find_fault(word)
-        able = [name for name, role in nodes.items() if role == fault.role]
-        if able and all(name in cast for name in able):
-            raise BadInput(
-                f"--fault {word} changes a role of ours, and {able[0]} is played by "
-                f"{cast[able[0]]}; leave one of the two out"
-            )
+def _ask(plan: Plan, sentence: str) -> None:
+    click.echo(sentence, err=True)
 
 
 def _progress(as_json: bool, ladders: bool) -> Progress:
@@ -399,6 +350,9 @@ def _progress(as_json: bool, ladders: bool) -> Progress:
         if ladders:
             console().print(Text(text, style=style), soft_wrap=True)
 
+    def ask(plan: Plan, sentence: str) -> None:
+        console().print(sentence, style="bold", markup=False, soft_wrap=True)
+
     def started(plan: Plan) -> None:
         if ladders:
             console().print(f"\n{plan.title}", style="bold", markup=False)
@@ -411,4 +365,4 @@ def _progress(as_json: bool, ladders: bool) -> Progress:
             soft_wrap=True,
         )
 
-    return Progress(line, started, ended)
+    return Progress(line, ask, started, ended)

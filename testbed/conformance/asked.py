@@ -13,6 +13,7 @@ from datetime import datetime
 
 from testbed.conformance.bindings import cpes, transactions, value_at
 from testbed.conformance.index import index_of, remembered
+from testbed.conformance.reading import events_of
 from testbed.conformance.sessions import sessions
 from testbed.protocols import http
 from testbed.protocols.cwmp import rpc
@@ -121,6 +122,52 @@ def all_asked(trace: Trace) -> Iterator[Asked]:
     """Those of every CPE, one CPE after the other."""
     for cpe in cpes(trace):
         yield from asked(trace, cpe)
+
+
+def asked_by_tcp(trace: Trace, cpe: str, since: Record) -> bool:
+    """Whether a CPE has taken a connection request by TCP after a record."""
+    return any(
+        each.number > since.number
+        and each.sender == cpe
+        and each.source is not None
+        and each.source.port == REQUEST_PORT
+        and isinstance(each.message, http.Response)
+        and each.message.status in (200, 204)
+        for each in index_of(trace).of_node.get(cpe, ())
+    )
+
+
+# What the CPE tells that it is set to (event "UDP_RECEIVER").
+
+WINDOW, KEEPS = "window_s", "keeps_record"
+FAR_S = 300.0
+"""What no clock is wrong by (AMB-P2-18): a window, where there is one, is as wide."""
+
+
+def set_to(trace: Trace, each: Asked, name: str, otherwise: object = None) -> object:
+    """What the CPE has told that it is set to, when it was asked; `otherwise`: nothing."""
+    told = otherwise
+    for record in events_of(trace, each.cpe, "UDP_RECEIVER"):
+        if record.number < each.record.number:
+            told = record.message.fields.get(name, told)
+    return told
+
+
+def is_out_of_window(trace: Trace, each: Asked) -> bool:
+    """Whether a ts is outside of the CPE's window, or may be, as it does not tell of one."""
+    window_s = set_to(trace, each, WINDOW, FAR_S)
+    return (
+        window_s is not None
+        and each.offset_s is not None
+        and abs(each.offset_s) > float(str(window_s))
+    )
+
+
+def all_due(trace: Trace) -> Iterator[Asked]:
+    """Requests that a CPE is to take, by all that it may hold against them."""
+    for each in all_asked(trace):
+        if each.is_due and each.before_boot is None and not is_out_of_window(trace, each):
+            yield each
 
 
 def _is_for(record: Record, cpe: str, ports: set[int]) -> bool:

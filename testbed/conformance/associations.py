@@ -28,7 +28,7 @@ INFO = "Device.GatewayInfo."
 ELEMENTS = ("ManufacturerOUI", "SerialNumber", "ProductClass")
 ASKING = (dhcp.Discover, dhcp.Request, dhcp.Inform)
 ANSWERING = (dhcp.Offer, dhcp.Ack)
-VALUE_CHANGE, BOOTSTRAP = "4 VALUE CHANGE", "0 BOOTSTRAP"
+VALUE_CHANGE, BOOTSTRAP, BOOT = "4 VALUE CHANGE", "0 BOOTSTRAP", "1 BOOT"
 
 
 def _players(trace: Trace, *roles: str) -> list[str]:

@@ -25,6 +25,7 @@ USERNAME, PASSWORD = "STUNUsername", "STUNPassword"
 MINIMUM, MAXIMUM = "STUNMinimumKeepAlivePeriod", "STUNMaximumKeepAlivePeriod"
 ADDRESS, NAT_DETECTED = "UDPConnectionRequestAddress", "NATDetected"
 NO_MAXIMUM = -1
+BOOT = "1 BOOT"
 _OBJECT = ".ManagementServer."
 _SECOND_NS = 1_000_000_000
 ANSWER_ON_ITS_WAY_S = 0.05
@@ -138,7 +139,8 @@ def transactions(trace: Trace, cpe: str) -> list[Transaction]:
     every = list(found.values())
     plain = next((each for each in every if not each.is_probe), None)
     for each in every:
-        each.is_primary = plain is not None and each.source == plain.source
+        # By its port: another address of the CPE's own makes no other socket of it.
+        each.is_primary = plain is not None and each.source.port == plain.source.port
     return every
 
 
@@ -237,6 +239,25 @@ def value_at(trace: Trace, cpe: str, name: str, moment: Record) -> str | None:
     return value
 
 
+def is_off(setting: Setting) -> bool:
+    """Whether the ACS switches STUN off."""
+    return ENABLE in setting.values and not is_on(setting.values[ENABLE])
+
+
+def starts_anew(trace: Trace, cpe: str) -> list[int]:
+    """The numbers of the records from which on a CPE determines its binding for the first time
+    again: STUN is switched off, or it says that it has started."""
+    off = [each.answer.number for each in settings(trace, cpe) if is_off(each)]
+    boots = [
+        session.inform.number
+        for session in sessions(trace, cpe)
+        if session.inform is not None
+        and (told := session.inform.find(rpc.Inform)) is not None
+        and any(event.code == BOOT for event in told.events)
+    ]
+    return sorted([*off, *boots])
+
+
 def is_on(value: str | None) -> bool:
     """Whether the text of a boolean says yes."""
     return value is not None and value.strip().lower() in ("1", "true")
@@ -294,3 +315,8 @@ def was_on(trace: Trace, cpe: str, moment: Record) -> bool:
 def seconds(earlier: Record, later: Record) -> float:
     """Time between two records."""
     return (later.time_ns - earlier.time_ns) / _SECOND_NS
+
+
+def lasts(trace: Trace, since: Record, how_long_s: float) -> bool:
+    """Whether the trace goes on for so long after a record."""
+    return bool(trace.records) and seconds(since, trace.records[-1]) > how_long_s

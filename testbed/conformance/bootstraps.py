@@ -15,7 +15,9 @@ from testbed.conformance.reading import (
     connections,
     events_of,
     holder_of,
+    host_of,
     lookups,
+    plain_name,
 )
 from testbed.protocols import dhcp, dns, http
 from testbed.protocols.dm.syncml import Message
@@ -181,6 +183,28 @@ def _exchanges(connection: Connection) -> list[tuple[Record, Record | None]]:
     return found
 
 
+def strays(trace: Trace, bootstrap: Bootstrap) -> list[tuple[Record, str]]:
+    """The answers with servers that reached a device and fit no query of its own, and why."""
+    found = []
+    for record in index_of(trace).of_node.get(bootstrap.device, ()):
+        message = record.message
+        if not isinstance(message, dns.Answer) or record.receiver != bootstrap.device:
+            continue
+        asked = [e for e in bootstrap.services if e.query.source == record.destination]
+        if not asked or not message.services:
+            continue
+        query = asked[-1].query
+        names = {each.name for each in asked}
+        if not any(each.query.message.identifier == message.identifier for each in asked):
+            due = query.message.identifier
+            found.append((record, f"its identifier is {message.identifier}, {due} was asked"))
+        elif plain_name(message.name) not in names:
+            found.append((record, f"it is about {message.name}, {asked[-1].name} was asked"))
+        elif record.source not in [each.query.destination for each in asked]:
+            found.append((record, f"it comes from {record.source}, not {query.destination}"))
+    return found
+
+
 def path_of(request: Record) -> str:
     """Path of a request's target, without its query."""
     return str(urlsplit(request.message.target).path)
@@ -189,6 +213,11 @@ def path_of(request: Record) -> str:
 def query_of(request: Record) -> dict[str, str]:
     """The query of a request's target."""
     return dict(parse_qsl(urlsplit(request.message.target).query, keep_blank_values=True))
+
+
+def is_card(url: str) -> bool:
+    """Whether a URL is that of the device's own smart card."""
+    return host_of(url) in ("127.0.0.1", "::1", "localhost", "localuicc")
 
 
 def is_clear(connection: Connection, request: Record) -> bool:
@@ -235,7 +264,9 @@ def domain_of_lease(trace: Trace, device: str, before: int) -> str:
     """The domain name that DHCP told a device (option 15) before a record; "" without one."""
     told: str = ""
     own = trace.hardware_addresses(device)
-    for record in [*index_of(trace).of_node[device], *index_of(trace).to_all]:
+    index = index_of(trace)
+    heard = {each.number: each for each in (*index.of_node[device], *index.to_all)}
+    for _, record in sorted(heard.items()):
         message = record.message
         if not isinstance(message, dhcp.Ack) or record.number >= before:
             continue

@@ -19,6 +19,10 @@ _NOT_PUBLIC = tuple(
 )
 
 
+FAR_DEGREES = 0.5
+"""From here on, some fifty kilometres, two places are expected to be served by others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A place as an Inform tells it; of two HNBs in one place these are equal.
@@ -32,6 +36,18 @@ class Place:
     position: tuple[float, float] | None
     cells: tuple[Cell, ...]
     lines: tuple[str, ...]
+
+    def is_far_from(self, other: Place) -> bool:
+        """Whether somebody else is to serve there, as far as that can be told: by position, else by
+        cells of other location areas.  A line's address tells no distance."""
+        if self.position is not None and other.position is not None:
+            pairs = zip(self.position, other.position, strict=True)
+            return any(abs(one - another) >= FAR_DEGREES for one, another in pairs)
+        areas, others = (
+            {(cell.plmn, cell.lac) for cell in each.cells if cell.lac is not None}
+            for each in (self, other)
+        )
+        return bool(areas and others) and not areas & others
 
     def __str__(self) -> str:
         if self.position is not None:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from testbed.conformance.associations import ASKING, Answer, answers, device_in_record
+from testbed.conformance.associations import (
+    ASKING,
+    BOOT,
+    Answer,
+    answers,
+    device_in_record,
+    event_codes,
+)
 from testbed.conformance.index import remembered
 from testbed.conformance.reading import events_of, staged
+from testbed.conformance.sessions import sessions
 from testbed.protocols import dhcp
 from testbed.protocols.association import Identity
 from testbed.trace.record import Record
@@ -48,15 +56,22 @@ TOLERANCE_NS = 300_000_000
 
 @remembered
 def presences(trace: Trace, gateway: str) -> list[Presence]:
-    """When which identity belongs into a gateway's table, by DHCP and by pulled cables."""
+    """When which identity belongs into a gateway's table, by DHCP and by pulled cables.
+
+    A gateway that has booted may have forgotten whom it knew, until each one comes again.
+    """
     found: list[Presence] = []
     held: dict[str, Presence] = {}
     told: dict[str, Identity] = {}
     due: dict[str, int] = {}
     down: dict[str, int] = {}
     own = {each.record.number: each for each in answers(trace, gateway)}
+    booted = _boots(trace, gateway)
     for record in trace.records:
         _pass_time(record, held, due, down)
+        if record.number in booted:
+            for presence in held.values():
+                presence.unsure = presence.unsure or record
         message = record.message
         if isinstance(message, ASKING):
             identity = device_in_record(record)
@@ -73,6 +88,15 @@ def presences(trace: Trace, gateway: str) -> list[Presence]:
         elif record.is_event and getattr(message, "name", "") == "LINK":
             _link(trace, gateway, record, held, down)
     return found
+
+
+def _boots(trace: Trace, gateway: str) -> set[int]:
+    """The Informs by which a gateway tells that it has booted."""
+    return {
+        session.inform.number
+        for session in sessions(trace, gateway)
+        if session.inform is not None and BOOT in event_codes(session)
+    }
 
 
 def _acked(

@@ -63,19 +63,27 @@ def primary_of(trace: Trace, cpe: str) -> Endpoint | None:
 def _traffic(trace: Trace, cpe: str) -> list[Record]:
     """What a CPE's primary port sent and received, on the CPE's own link."""
     primary = primary_of(trace, cpe)
+    if primary is None:
+        return []
     return [
         record
         for record in index_of(trace).of_node.get(cpe, ())
         if record.transport == "udp"
-        and (
-            (record.sender == cpe and record.source == primary)
-            or (record.receiver == cpe and record.destination == primary)
-        )
+        and (own := record.source if record.sender == cpe else record.destination) is not None
+        and own.port == primary.port
     ]
 
 
 def _before(traffic: list[Record], moment: Record) -> Record | None:
-    earlier = [each for each in traffic if each.number < moment.number]
+    """The last that the primary port sent or received before a request, at the same address."""
+    assert moment.source is not None
+    own = moment.source.address
+    earlier = [
+        each
+        for each in traffic
+        if each.number < moment.number
+        and own in (end.address for end in (each.source, each.destination) if end is not None)
+    ]
     return earlier[-1] if earlier else None
 
 
@@ -85,7 +93,7 @@ def probes(trace: Trace, cpe: str) -> list[Probe]:
 
     Those of other bindings, which the CPE has opened to see how long they live, are none.
     """
-    primary, traffic, found = primary_of(trace, cpe), _traffic(trace, cpe), []
+    traffic, found = _traffic(trace, cpe), []
     others = {
         each.success.message.mapped_address
         for each in transactions(trace, cpe)
@@ -97,7 +105,7 @@ def probes(trace: Trace, cpe: str) -> list[Probe]:
         if last is None or wanted in others:
             continue
         alive: bool | None = None
-        if any(record.destination == primary for record in each.arrived):
+        if any(record in traffic for record in each.arrived):
             alive = True
         elif any(
             reply.destination == wanted and isinstance(reply.message, stun.BindingResponse)

@@ -46,20 +46,3 @@ def names_told(trace: Trace, cpe: str, path: str) -> Iterator[tuple[Record, dict
         told = each.answer.find(rpc.GetParameterNamesResponse)
         if asked.path == path and not asked.next_level and told is not None:
             yield each.answer, {e.name: e.writable for e in told.parameters}
-
-
-def values_set(trace: Trace, cpe: str) -> Iterator[tuple[str, str, Walked]]:
-    """Each parameter that an ACS has set, or tried to: name, value, and what came of it."""
-    for asked, each in walked(trace, cpe, rpc.SetParameterValues):
-        for parameter in asked.parameters:
-            yield parameter.name, parameter.value, each
-
-
-def values_read(trace: Trace, cpe: str) -> Iterator[tuple[str, str | None, Walked]]:
-    """Each parameter that an ACS has asked for by its own name: its value; None: not told."""
-    for asked, each in walked(trace, cpe, rpc.GetParameterValues):
-        told = each.answer.find(rpc.GetParameterValuesResponse)
-        values = {e.name: e.value for e in told.parameters} if told is not None else {}
-        for name in asked.names:
-            if not name.endswith("."):
-                yield name, values.get(name), each

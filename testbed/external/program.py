@@ -18,9 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import ClassVar
 
 from testbed.errors import MissingFeature, RoleCrashed, Unsupported
+from testbed.external.foreign import Foreign
 from testbed.host import Program, ProgramHost
 from testbed.topology import Node
 
@@ -63,7 +64,7 @@ class About:
     tells: frozenset[str] = frozenset()
 
 
-class ExternalProgram:
+class ExternalProgram(Foreign):
     """One program that plays one node.
 
     Attributes:
@@ -85,29 +86,12 @@ class ExternalProgram:
     restarts = False
 
     def __init__(self, host: ProgramHost, node: Node, log: Path) -> None:
+        super().__init__(node)
         self.host = host
-        self.node = node
         self.log = log
         self.process: Program | None = None
         self._ready = asyncio.Event()
         self.require(node)
-
-    @property
-    def name(self) -> str:
-        """The node's name."""
-        return self.node.name
-
-    if not TYPE_CHECKING:  # else no misspelt attribute would ever be found
-
-        def __getattr__(self, ability: str) -> NoReturn:
-            """What only our role has.
-
-            Raises:
-                Unsupported: always; says what a scenario has asked for.
-            """
-            if ability.startswith("_"):
-                raise AttributeError(ability)
-            raise self.unable(ability)
 
     def unable(self, ability: str) -> Unsupported:
         """The error for something that a scenario asks for and this program cannot do."""

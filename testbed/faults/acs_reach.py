@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from testbed.faults.fault import fault
@@ -111,6 +112,18 @@ def resolves_nothing(acs: Hms) -> None:
     reach._resolved = line
 
 
+def _never_calls(acs: Hms, is_left_out: Callable[[Any], bool]) -> None:
+    """The ACS leaves requests out that it should send to find its CPEs."""
+    reach: Any = acs.reach
+    call = reach._call
+
+    def some(serial_number: str, request: Any) -> None:
+        if not is_left_out(request):
+            call(serial_number, request)
+
+    reach._call = some
+
+
 @fault(
     "acs.never-asks-for-notification",
     role="hms",
@@ -119,14 +132,7 @@ def resolves_nothing(acs: Hms) -> None:
 )
 def never_asks_for_notification(acs: Hms) -> None:
     """The ACS goes by notifications, and sets no active notification."""
-    reach: Any = acs.reach
-    call = reach._call
-
-    def without(serial_number: str, request: Any) -> None:
-        if not isinstance(request, rpc.SetParameterAttributes):
-            call(serial_number, request)
-
-    reach._call = without
+    _never_calls(acs, lambda request: isinstance(request, rpc.SetParameterAttributes))
 
 
 @fault(
@@ -137,14 +143,12 @@ def never_asks_for_notification(acs: Hms) -> None:
 )
 def never_reads_nat_detected(acs: Hms) -> None:
     """A new address is all that the ACS looks at."""
-    reach: Any = acs.reach
-    call = reach._call
-
-    def without(serial_number: str, request: Any) -> None:
-        if not any(name.endswith(".NATDetected") for name in getattr(request, "names", ())):
-            call(serial_number, request)
-
-    reach._call = without
+    _never_calls(
+        acs,
+        lambda request: any(
+            name.endswith(".NATDetected") for name in getattr(request, "names", ())
+        ),
+    )
 
 
 @fault(

@@ -81,6 +81,27 @@ def gateway_overlooks_renewals(gateway: ManagedGateway) -> None:
 
 
 @fault(
+    "association.gateway-tells-when-asked",
+    role="gateway",
+    breaks=(
+        *("TR111-1.2.1-G1", "TR111-1.2.1-G1a", "TR111-1.2.1-G1b"),
+        *("TR111-1.2.1-G2", "TR111-1.2.1-G2b", "TR111-1.2.4-F1", "TR111-1.2.6.2.2-P"),
+    ),
+    shown_in=(f"{DISCOVER}not_listed",),
+    seen_in="DHCP servers that send only what option 55 asks for",
+)
+def gateway_tells_when_asked(gateway: ManagedGateway) -> None:
+    """Only who asks for option 125 is told the gateway's identity."""
+    answer_options = gateway.devices.answer_options
+
+    def obey(request: dhcp.Message) -> Any:
+        wanted = dhcp.Code.VENDOR_IDENTITY in request.parameter_request_list
+        return answer_options(request) if wanted else ()
+
+    gateway.devices.answer_options = obey  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
     "association.gateway-takes-anything",
     role="gateway",
     breaks=("TR111-1.2.1-G1a",),
@@ -109,6 +130,22 @@ def gateway_takes_anything(gateway: ManagedGateway) -> None:
 def gateway_without_serial(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
     """The gateway leaves its serial number out."""
     return with_values(message, lambda values: [each for each in values if each[0] != 5])
+
+
+@fault(
+    "association.gateway-uses-device-codes",
+    role="gateway",
+    breaks=(
+        *("TR111-1.2.1-G1", "TR111-1.2.1-G1a", "TR111-1.2.1-G1b"),
+        *("TR111-1.2.1-G2", "TR111-1.2.1-G2b", "TR111-1.2.4-F1", "TR111-1.2.6.2.2-P"),
+        *("TR111-1.2.5-T1-1", "TR111-1.2.5-T1-2", "TR111-1.2.5-T1-3"),
+    ),
+    acts_on="message dhcp",
+    shown_in=(DISCOVER,),
+)
+def gateway_uses_device_codes(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
+    """The gateway tells its identity by the sub-options 1 to 3, which are a device's."""
+    return with_values(message, lambda values: [(code - 3, value) for code, value in values])
 
 
 @fault(

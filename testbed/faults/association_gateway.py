@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from testbed.faults.fault import fault
-from testbed.protocols.association import Identity
+from testbed.protocols import dhcp
+from testbed.protocols.association import Identity, device_in
 from testbed.roles.managed_gateway import ManagedGateway
 
 DISCOVER, EDGE = "association_discover/", "association_edge_identity/"
@@ -55,6 +56,29 @@ def gateway_lists_nobody(gateway: ManagedGateway) -> None:
 def gateway_lists_twice(gateway: ManagedGateway) -> None:
     """Each exchange adds an entry, a renewal too."""
     gateway.devices._row_of = lambda identity: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-lists-at-offer",
+    role="gateway",
+    breaks=(
+        "TR111-1.2.1-G3",
+        "TR111-1.2.6.2.2-P",
+    ),
+    shown_in=(f"{DISCOVER}not_taken",),
+)
+def gateway_lists_at_offer(gateway: ManagedGateway) -> None:
+    """Who asks is listed, whether the address is taken or not."""
+    devices = gateway.devices
+    answer_options = devices.answer_options
+
+    def list_at_once(request: dhcp.Message) -> Any:
+        identity = device_in(request.vendor_identity)
+        if identity is not None and devices._row_of(identity) is None:
+            devices._add(identity)
+        return answer_options(request)
+
+    devices.answer_options = list_at_once  # type: ignore[method-assign]  # that is the fault
 
 
 @fault(
@@ -347,3 +371,47 @@ def gateway_notifies_nothing(gateway: ManagedGateway) -> None:
 def gateway_ignores_limit(gateway: ManagedGateway) -> None:
     """Every change is notified at once, whatever the limit."""
     gateway.count.told = lambda values: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-notifies-additions",
+    role="gateway",
+    breaks=("TR111-1.2.1-G7",),
+    shown_in=(f"{LIMIT}read_at_once",),
+)
+def gateway_notifies_additions(gateway: ManagedGateway) -> None:
+    """An entry that comes is notified, one that goes is not."""
+    devices = gateway.devices
+    remove = devices._remove
+
+    def removed(identity: Identity, reason: str) -> None:
+        remove(identity, reason)
+        gateway.tree.told(
+            [each for each in gateway.tree.changes() if each.value.path == gateway.count.path]
+        )
+
+    devices._remove = removed  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-drops-what-it-holds-back",
+    role="gateway",
+    breaks=("TR111-1.2.1-G7", "TR111-1.2.1-G8", "TR111-1.2.6-T2-3"),
+    shown_in=(f"{LIMIT}read_after_window",),
+)
+def gateway_drops_what_it_holds_back(gateway: ManagedGateway) -> None:
+    """A change within the window is never notified, not at its end either."""
+    gateway.count._release = lambda: None  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.gateway-limits-without-limit",
+    role="gateway",
+    breaks=("TR111-1.2.1-G7", "TR111-1.2.6-T2-3"),
+    shown_in=(f"{LIMIT}no_limit",),
+)
+def gateway_limits_without_limit(gateway: ManagedGateway) -> None:
+    """A limit of 0 is a default of the gateway's own."""
+    count: Any = gateway.count
+    count._limit_path = "InternetGatewayDevice.ManagementServer.PeriodicInformInterval"
+    gateway.tree.assign(count._limit_path, "3")

@@ -93,6 +93,7 @@ def model_without_object(gateway: ManagedGateway) -> None:
         "TR111-1.2.6-M0",
         "TR111-1.2.6.2.1-N",
         "TR111-1.2.6.2.2-T4-3",
+        "TR111-1.2.6.2.2-P",
     ),
     shown_in=(WALK,),
 )
@@ -107,6 +108,7 @@ def model_without_table(gateway: ManagedGateway) -> None:
     breaks=(
         "TR111-1.2.6.2.1-N",
         "TR111-1.2.6.2.2-T4-2",
+        "TR111-1.2.6.2.2-P",
     ),
     shown_in=(WALK,),
 )
@@ -121,6 +123,7 @@ def model_count_unreadable(gateway: ManagedGateway) -> None:
     breaks=(
         "TR111-1.2.6.2.1-N",
         "TR111-1.2.6.2.2-T4-4",
+        "TR111-1.2.6.2.2-P",
     ),
     shown_in=(WALK,),
 )
@@ -135,6 +138,7 @@ def model_oui_unreadable(gateway: ManagedGateway) -> None:
     breaks=(
         "TR111-1.2.6.2.1-N",
         "TR111-1.2.6.2.2-T4-5",
+        "TR111-1.2.6.2.2-P",
     ),
     shown_in=(WALK,),
 )
@@ -149,6 +153,7 @@ def model_serial_unreadable(gateway: ManagedGateway) -> None:
     breaks=(
         "TR111-1.2.6.2.1-N",
         "TR111-1.2.6.2.2-T4-6",
+        "TR111-1.2.6.2.2-P",
     ),
     shown_in=(WALK,),
 )
@@ -177,6 +182,7 @@ def model_count_writable(gateway: ManagedGateway) -> None:
     breaks=(
         "TR111-1.2.1-G6",
         "TR111-1.2.6.1-N1",
+        "TR111-1.2.6.2.2-P",
     ),
     shown_in=(WALK, "association_notification_limit/"),
 )
@@ -191,6 +197,21 @@ def model_no_active(gateway: ManagedGateway) -> None:
 def model_no_passive(gateway: ManagedGateway) -> None:
     """Passive notification of the table's parameters is refused."""
     _refuses(gateway, 1, lambda path: path.startswith(TABLE), 9009)
+
+
+@fault(
+    "association.model-passive-stays-off",
+    role="gateway",
+    breaks=("TR111-1.2.6.1-N3",),
+    shown_in=(WALK,),
+)
+def model_passive_stays_off(gateway: ManagedGateway) -> None:
+    """Passive notification of the table's parameters is granted, and makes no difference."""
+    tree: Any = gateway.tree
+    set_attributes = tree.set_attributes
+    tree.set_attributes = lambda requests: set_attributes(
+        [each for each in requests if each.notification != 1 or not each.path.startswith(TABLE)]
+    )
 
 
 def _refuses_rows_by_9003(gateway: ManagedGateway, name: str) -> None:

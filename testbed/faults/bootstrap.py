@@ -1,4 +1,4 @@
-"""Faults of devices, DNS servers and bootstrap servers in OMA DM bootstrap (5.4.7 and 5.4.7.1)."""
+"""Faults of devices in OMA DM bootstrap (5.4.7 and 5.4.7.1)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from testbed.protocols import dhcp, dns
 from testbed.protocols.dm.account import Account
 from testbed.protocols.http import Request, Response, Url
 from testbed.protocols.wire import Endpoint
-from testbed.roles.bootstrap_server import BootstrapServer
 from testbed.roles.dm_device import DmDevice
-from testbed.roles.dns_server import DnsServer
 from testbed.roles.http_client import HttpConnection
 
 SRV = ("dm_bootstrap_srv/",)
 FAILURE = ("dm_bootstrap_failure/",)
 DOMAIN = "mobilecarrier.example"
-FAR_URL = f"https://far-dm.{DOMAIN}:8443/dm"
 
 
 def _urls(device: DmDevice, change: Any) -> None:
@@ -140,6 +137,12 @@ def _connects_anyway(device: DmDevice) -> None:
 def another_service(device: DmDevice) -> None:
     """The device looks for a service by a name of its own."""
     _asks(device, lambda name, kind: (name.replace("_dm-bootstrap", "_oma-dm"), kind))
+
+
+@fault("bootstrap.takes-alias-for-name", role="dm_device", breaks=("OMA-5.4.7.1-D4",), shown_in=SRV)
+def takes_alias_for_name(device: DmDevice) -> None:
+    """The device asks for the service by the name of the document's example, unasked."""
+    _asks(device, lambda name, kind: (name.replace("_dm-bootstrap", "_dmbs"), kind))
 
 
 @fault("bootstrap.asks-for-udp", role="dm_device", breaks=("OMA-5.4.7.1-D6",), shown_in=SRV)
@@ -279,6 +282,89 @@ def installs_unverified(device: DmDevice) -> None:
     device.host.tell = quiet  # type: ignore[method-assign]  # that is the fault
 
 
+@fault(
+    "bootstrap.believes-any-mac",
+    role="dm_device",
+    breaks=("OMA-5.4.7-B4",),
+    shown_in=("dm_bootstrap_failure/bad_mac", "dm_bootstrap_failure/no_mac"),
+)
+def believes_any_mac(device: DmDevice) -> None:
+    """The device says that it has verified the package, and has compared nothing."""
+    device.set_bootstrap(pin=None)
+
+
+@fault(
+    "bootstrap.hands-nothing-over",
+    role="dm_device",
+    breaks=("OMA-5.4.7-B3",),
+    shown_in=SRV,
+)
+def hands_nothing_over(device: DmDevice) -> None:
+    """The device gets its package and drops it."""
+    from testbed.roles.dm_device import _Failed
+
+    def dropped(response: Response) -> None:
+        raise _Failed("8", "the package is dropped")
+
+    device._received = dropped  # type: ignore[method-assign]  # that is the fault
+
+
+def _gets_twice(device: DmDevice) -> None:
+    get = device._get
+
+    async def twice(url: Url, lease: dhcp.Lease) -> Response:
+        await get(url, lease)
+        return await get(url, lease)
+
+    device._get = twice  # type: ignore[method-assign]  # that is the fault
+
+
+@fault("bootstrap.fetches-twice", role="dm_device", breaks=("OMA-5.4.7-B1",), shown_in=SRV)
+def fetches_twice(device: DmDevice) -> None:
+    """The device fetches its package a second time before it looks at it."""
+    _gets_twice(device)
+
+
+@fault(
+    "bootstrap.asks-again",
+    role="dm_device",
+    breaks=("OMA-5.4.7.1-H404", "OMA-5.4.7.1-H5"),
+    shown_in=FAILURE,
+)
+def asks_again(device: DmDevice) -> None:
+    """The device does not take no for an answer, and asks once more."""
+    _gets_twice(device)
+
+
+@fault(
+    "bootstrap.follows-redirect",
+    role="dm_device",
+    breaks=("OMA-5.4.7.1-D2", "OMA-5.4.7.1-H5"),
+    shown_in=("dm_bootstrap_failure/redirect",),
+)
+def follows_redirect(device: DmDevice) -> None:
+    """The device asks where a 302 sends it."""
+    get = device._get
+
+    async def follow(url: Url, lease: dhcp.Lease) -> Response:
+        response = await get(url, lease)
+        there = response.header("Location")
+        return response if there is None else await get(Url.parse(there), lease)
+
+    device._get = follow  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "bootstrap.names-another-host",
+    role="dm_device",
+    breaks=("OMA-5.4.7-B1",),
+    shown_in=("dm_bootstrap_srv/static_url",),
+)
+def names_another_host(device: DmDevice) -> None:
+    """The device asks with its domain as Host, and not with the host of its URL."""
+    _each_request(device, lambda request: replace(request, headers=(("Host", DOMAIN),)))
+
+
 @fault("bootstrap.no-session", role="dm_device", breaks=("OMA-5.4.7.1-H5",), shown_in=SRV)
 def no_session(device: DmDevice) -> None:
     """The device installs its account and leaves it at that."""
@@ -288,119 +374,3 @@ def no_session(device: DmDevice) -> None:
         raise _Failed("9", "no session is opened")
 
     device._session = none  # type: ignore[method-assign]  # that is the fault
-
-
-@fault(
-    "dns.minds-letter-case",
-    role="dns_server",
-    breaks=("OMA-5.4.7.1-D5",),
-    shown_in=("dm_bootstrap_srv/letter_case",),
-)
-def minds_letter_case(server: DnsServer) -> None:
-    """The DNS server knows the name in small letters only."""
-    server.mend_of("dns").message.append(_nothing_for_capitals)
-
-
-def _nothing_for_capitals(message: Any, _: Endpoint) -> list[Any]:
-    octets = message.octets
-    if message.kind != "SRV" or octets[13:14] == octets[13:14].lower() == octets[14:15]:
-        return [message]
-    label = octets[13 : 13 + octets[12]]
-    return [message] if label == label.lower() else [_refused(message)]
-
-
-def _refused(message: Any) -> Any:
-    """The answer with code NXDOMAIN and no record."""
-    header = message.octets[:2] + bytes([message.octets[2], message.octets[3] & 0xF0 | 3])
-    question_end = message.octets.index(b"\0", 12) + 5
-    body = b"\0\1" + bytes(6) + message.octets[12:question_end]
-    return dns.decode(header + body)
-
-
-@fault(
-    "dns.records-of-another-owner",
-    role="dns_server",
-    breaks=("OMA-5.4.7.1-D10",),
-    shown_in=SRV,
-)
-def records_of_another_owner(server: DnsServer) -> None:
-    """The SRV records of the answer belong to another name."""
-
-    def renamed(message: Any, _: Endpoint) -> list[Any]:
-        if message.kind != "SRV":
-            return [message]
-        owner = b"\xc0\x0c"  # a pointer to the name in question
-        other = b"\x05other\x00"
-        return [dns.decode(message.octets.replace(owner + b"\x00\x21", other + b"\x00\x21"))]
-
-    server.mend_of("dns").message.append(renamed)
-
-
-@fault(
-    "bootstrap.empty-package",
-    role="bootstrap_server",
-    breaks=("OMA-5.4.7-B2", "OMA-5.4.7.1-H200"),
-    shown_in=SRV,
-)
-def empty_package(server: BootstrapServer) -> None:
-    """200, and nothing in it."""
-    _answers(server, lambda response: replace(response, body=b""))
-
-
-@fault(
-    "bootstrap.package-of-another",
-    role="bootstrap_server",
-    breaks=("OMA-5.4.7.1-H200", "OMA-5.4.7.1-H6"),
-    shown_in=SRV,
-)
-def package_of_another(server: BootstrapServer) -> None:
-    """Each device gets the package of another one, whose DM server is far away."""
-    told = server.packages.digests()
-    server.packages.digests = lambda: told  # type: ignore[method-assign]
-    server.packages.enrolments = {
-        address: replace(each, account=replace(each.account, url=FAR_URL))
-        for address, each in server.packages.enrolments.items()
-    }
-
-
-@fault(
-    "bootstrap.answers-503",
-    role="bootstrap_server",
-    breaks=("OMA-5.4.7.1-H2", "OMA-5.4.7.1-H200"),
-    shown_in=SRV,
-)
-def answers_503(server: BootstrapServer) -> None:
-    """The server is busy and says so by 503."""
-    _answers(server, lambda response: Response(status=503))
-
-
-@fault(
-    "bootstrap.404-for-garbage",
-    role="bootstrap_server",
-    breaks=("OMA-5.4.7.1-H400",),
-    shown_in=("dm_bootstrap_failure/not_understood",),
-)
-def not_found_for_garbage(server: BootstrapServer) -> None:
-    """What cannot be understood is answered by 404."""
-    _answers(server, lambda response: Response(status=404))
-
-
-@fault(
-    "bootstrap.400-for-unknown",
-    role="bootstrap_server",
-    breaks=("OMA-5.4.7.1-H404",),
-    shown_in=FAILURE,
-)
-def bad_request_for_unknown(server: BootstrapServer) -> None:
-    """A device that nobody knows is answered by 400."""
-    _answers(server, lambda response: Response(status=400))
-
-
-def _answers(server: BootstrapServer, change: Any) -> None:
-    answer = server.packages.answer
-
-    async def changed(request: Request, source: Endpoint) -> Response:
-        response: Response = change(await answer(request, source))
-        return response
-
-    server.packages.answer = changed  # type: ignore[method-assign]  # that is the fault

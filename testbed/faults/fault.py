@@ -95,7 +95,7 @@ def find_fault(word: str) -> Fault:
         raise BadInput(f"--fault takes ROLE:NAME, not {word!r}")
     known = load_faults()
     if name not in known:
-        raise unknown("fault", name, known)
+        raise unknown("fault", name, known, "testbed list faults")
     found = known[name]
     if found.role != role:
         raise BadInput(f"the fault {name} is one of {found.role}, not of {role!r}")

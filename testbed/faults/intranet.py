@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -230,3 +231,32 @@ def stays_with_initial_side(hnb: Hnb) -> None:
         return cause
 
     hnb.session_ended = ended  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "hnb.takes-any-set",
+    role="hnb",
+    breaks=("32583-5.1.1-7",),
+    shown_in=("discovery_provisioning_fault/intranet",),
+    seen_in="CPEs that acknowledge what they do not know",
+)
+def takes_any_set(hnb: Hnb) -> None:
+    """The HNB acknowledges a set with a parameter that it has not, and sets the others."""
+    tree: Any = hnb.tree
+    set_values = tree.set
+    tree.set = lambda values, key="": set_values([e for e in values if e.path in tree], key)
+
+
+@fault(
+    "hnb.refuses-by-9001",
+    role="hnb",
+    breaks=("32583-5.1.1-7",),
+    acts_on="message cwmp",
+    shown_in=("discovery_provisioning_fault/intranet",),
+)
+def refuses_by_9001(envelope: Envelope | None, _to: Endpoint) -> list[Envelope | None]:
+    """A set with a wrong parameter is refused by 9001, "request denied"."""
+    if envelope is None or not isinstance(envelope.message, rpc.Fault):
+        return [envelope]
+    refused = dataclasses.replace(envelope.message, code=9001)
+    return [dataclasses.replace(envelope, message=refused)]

@@ -15,7 +15,7 @@ NOTIFICATION = ("nat_binding_change_notification/",)
 @fault(
     "stun.binding-not-notified",
     role="device",
-    breaks=["TR111-2.2.1.3-C14"],
+    breaks=["TR111-2.2.1.3-C14", "TR111-2.2.3-F6"],
     shown_in=NOTIFICATION,
 )
 def binding_not_notified(device: ManagedDevice) -> None:
@@ -40,7 +40,7 @@ def server_challenges_everybody(server: StunServer) -> None:
 @fault(
     "stun.binding-notified-late",
     role="device",
-    breaks=["TR111-2.2.1.3-C16", "TR111-2.2.1.3-C14"],
+    breaks=["TR111-2.2.1.3-C16", "TR111-2.2.1.3-C14", "TR111-2.2.3-F6"],
     shown_in=NOTIFICATION,
 )
 def binding_notified_late(device: ManagedDevice) -> None:

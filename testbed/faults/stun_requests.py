@@ -43,7 +43,7 @@ def mark_without_closing_space(message: stun.Message, to: Endpoint) -> list[stun
 @fault(
     "stun.unmarked",
     role="device",
-    breaks=["TR111-2.2.1.3-C3", "TR111-2.2.3-F3"],
+    breaks=["TR111-2.2.1.3-C3", "TR111-2.2.3-F3", "TR111-2.2.1-C4"],
     acts_on="message stun",
     shown_in=DISCOVERY,
 )
@@ -115,7 +115,7 @@ def signs_unasked(device: ManagedDevice) -> None:
 @fault(
     "stun.probes-from-the-primary-port",
     role="device",
-    breaks=["TR111-2.2.1.1-C3", "TR111-2.2.1.3-C3", "TR111-2.2.3-0"],
+    breaks=["TR111-2.2.1.1-C3", "TR111-2.2.1.3-C3", "TR111-2.2.3-0", "TR111-2.2.1-C4"],
     shown_in=DISCOVERY,
 )
 def probes_from_the_primary_port(device: ManagedDevice) -> None:
@@ -209,6 +209,23 @@ def on_before_it_is_enabled(device: ManagedDevice) -> None:
     """STUN runs though STUNEnable is false, with a server that the maker knows."""
     own = Endpoint("203.0.113.30", stun.PORT)
     configured(device, server=lambda server: server or own, enabled=lambda enabled: True)
+
+
+@fault(
+    "stun.cannot-be-switched-off",
+    role="device",
+    breaks=["TR111-2.2-P4", "TR111-2.2.4-T6-3", "TR111-2.2.4-T6-1b", "TR111-2.2.4-T6-10b"],
+    shown_in=("nat_stun_disabled/",),
+)
+def cannot_be_switched_off(device: ManagedDevice) -> None:
+    """STUN goes on when STUNEnable is false again."""
+    servers: list[Endpoint] = []
+
+    def last(server: Endpoint | None) -> Endpoint | None:
+        servers[:] = [server] if server is not None else servers
+        return servers[0] if servers else None
+
+    configured(device, server=last, enabled=lambda enabled: enabled or bool(servers))
 
 
 @fault(

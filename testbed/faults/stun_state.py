@@ -11,6 +11,7 @@ from testbed.faults.stun_bending import (
     DISCOVERY,
     KEEP_ALIVE,
     NO_TRANSLATION,
+    Sent,
     configured,
     rewritten,
     told,
@@ -22,9 +23,11 @@ from testbed.roles.managed_device import ManagedDevice
 
 _ADDRESS_ENTRIES = (
     *("TR111-2.2-P3", "TR111-2.2.1-C2", "TR111-2.2.1.1-C5", "TR111-2.2.1.3-C12"),
-    "TR111-2.2.4-T6-1a",
+    *("TR111-2.2.4-T6-1a", "TR111-2.2.1-C4"),
 )
 """Those that UDPConnectionRequestAddress as a whole decides."""
+FIRST_S = 5.0
+"""What a CPE waits before it repeats itself, that should do so after 0.1 s."""
 _DETECTION_ENTRIES = ("TR111-2.2-P1", "TR111-2.2.1.1-C4", "TR111-2.2.4-T6-10")
 
 
@@ -184,6 +187,46 @@ def keep_alives_too_often(device: ManagedDevice) -> None:
 def keep_alives_too_rarely(device: ManagedDevice) -> None:
     """The maximum between keep-alives is not kept."""
     configured(device, minimum_s=lambda period: period * 1.4, maximum_s=lambda period: period * 1.4)
+
+
+@fault(
+    "stun.stops-after-its-first-binding",
+    role="device",
+    breaks=[
+        *("TR111-2.2.1.2-C1", "TR111-2.2.1.2-C3", "TR111-2.2.4-T6-8"),
+    ],
+    shown_in=KEEP_ALIVE,
+)
+def stops_after_its_first_binding(device: ManagedDevice) -> None:
+    """Once the binding is known nothing is sent any more."""
+    is_known: list[bool] = []
+
+    def silent(sent: Sent) -> Sent:
+        kept = [] if is_known else list(sent)
+        is_known.extend(True for each in sent if each.message.is_change)
+        return kept
+
+    rewritten(device, silent)
+
+
+@fault(
+    "stun.copies-wait-for-the-minimum",
+    role="device",
+    breaks=["TR111-2.2.4-T6-9b"],
+    shown_in=("nat_keepalive/silent_server",),
+)
+def copies_wait_for_the_minimum(device: ManagedDevice) -> None:
+    """A request is sent again only when the minimum between keep-alives has passed."""
+    sent_at: dict[bytes, float] = {}
+
+    def rarely(message: stun.Message, to: Endpoint) -> list[stun.Message]:
+        now = device.host.now()
+        if now - sent_at.get(message.transaction_id, -FIRST_S) < FIRST_S:
+            return []
+        sent_at[message.transaction_id] = now
+        return [message]
+
+    device.mend_of("stun").message.append(rarely)
 
 
 @fault(

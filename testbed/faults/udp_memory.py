@@ -17,7 +17,10 @@ from testbed.roles.managed_device import ManagedDevice
 REQUEST = "udp_connection_request"
 REPLAY = "udp_connection_request_replay"
 REBOOT = "udp_connection_request_reboot"
-DEAF = ("TR111-2.2.1.4-C1", "TR111-2.2.1.4-C19")
+DEAF = (
+    *("TR111-2.2.1.4-C1", "TR111-2.2.1.4-C16", "TR111-2.2.1.4-C19"),
+    *("TR111-2.1-1", "TR111-2.2.1-C5", "TR111-2.2.3-F7"),
+)
 """What a CPE breaks that ignores good requests; where others are judged too, they are named."""
 
 
@@ -202,7 +205,7 @@ def cpe_compares_authority(device: ManagedDevice) -> None:
 @fault(
     "udp.cpe-listens-with-stun-only",
     role="device",
-    breaks=("TR111-2.2.1.4-C1",),
+    breaks=("TR111-2.2.1.4-C1", "TR111-2.2.1.4-C16"),
     shown_in=("nat_stun_disabled/asked_by_udp",),
 )
 def cpe_listens_with_stun_only(device: ManagedDevice) -> None:
@@ -234,7 +237,7 @@ def cpe_listens_behind_nats_only(device: ManagedDevice) -> None:
 @fault(
     "udp.cpe-lets-its-way-close",
     role="device",
-    breaks=("TR111-2.2-P2",),
+    breaks=("TR111-2.2-P2", "TR111-2.2.1.2-C1", "TR111-2.2.1.2-C3", "TR111-2.2.4-T6-8"),
     shown_in=("nat_keepalive/requests_between",),
 )
 def cpe_lets_its_way_close(device: ManagedDevice) -> None:

@@ -112,6 +112,63 @@ def origin_form(server: StunServer) -> None:
 
 
 @fault(
+    "udp.mixed-scheme",
+    role="stun_server",
+    breaks=("TR111-2.2.2.3-U11",),
+    shown_in=SHOWN,
+)
+def mixed_scheme(server: StunServer) -> None:
+    """The scheme is Http."""
+    _octets(server, lambda data: data.replace(b" http:", b" Http:", 1))
+
+
+@fault(
+    "udp.with-userinfo",
+    role="stun_server",
+    breaks=("TR111-2.2.2.3-U12", "TR111-2.2.2.3-U13"),
+    shown_in=SHOWN,
+)
+def with_userinfo(server: StunServer) -> None:
+    """The authority has a user."""
+    _octets(server, lambda data: data.replace(b"://", b"://acs@", 1))
+
+
+@fault(
+    "udp.without-port",
+    role="stun_server",
+    breaks=("TR111-2.2.2.3-U13", "TR111-2.2.2.3-U14"),
+    shown_in=SHOWN,
+)
+def without_port(server: StunServer) -> None:
+    """The authority has no port, and the packet does not go to port 80."""
+    _octets(server, lambda data: re.sub(rb"(://[^:?]*):\d+", rb"\g<1>", data, count=1))
+
+
+@fault(
+    "udp.line-feeds",
+    role="stun_server",
+    breaks=("TR111-2.2.2.3-U6", "TR111-2.2.2.3-U2"),
+    shown_in=SHOWN,
+    seen_in="ACSs that write text files",
+)
+def line_feeds(server: StunServer) -> None:
+    """Lines end in LF alone."""
+    _octets(server, lambda data: data.replace(b"\r\n", b"\n"))
+
+
+@fault(
+    "udp.id-of-each-copy",
+    role="stun_server",
+    breaks=("TR111-2.2.2.3-U3", "TR111-2.2.2.3-U4", "TR111-2.2.2.3-T-id", "TR111-2.2.2.3-T-sigkey"),
+    shown_in=SHOWN,
+)
+def id_of_each_copy(server: StunServer) -> None:
+    """Each copy has an id of its own, and the sig of the first."""
+    count = iter(range(1000))
+    _octets(server, lambda data: re.sub(rb"&id=\d+", b"&id=%d" % next(count), data))
+
+
+@fault(
     "udp.slash",
     role="stun_server",
     breaks=("TR111-2.2.2.3-U15", "TR111-2.2.2.3-EX"),
@@ -139,14 +196,24 @@ def short_sig(server: StunServer) -> None:
     _octets(server, lambda data: re.sub(rb"(&sig=[0-9A-F]{32})[0-9A-F]{8}", rb"\g<1>", data))
 
 
-@fault("udp.in-two-packets", role="stun_server", breaks=("TR111-2.2.2.3-U2",), shown_in=SHOWN)
+@fault(
+    "udp.in-two-packets",
+    role="stun_server",
+    breaks=("TR111-2.2.2.3-U2", "TR111-2.2.2.3-U6"),
+    shown_in=SHOWN,
+)
 def in_two_packets(server: StunServer) -> None:
     """The request is cut in two datagrams."""
     mend = server.mend_of("connection request")
     mend.octets.append(lambda data, _: [data[: len(data) // 2], data[len(data) // 2 :]])
 
 
-@fault("udp.cpe-answers", role="device", breaks=("TR111-2.2.2.3-U5",), shown_in=SHOWN)
+@fault(
+    "udp.cpe-answers",
+    role="device",
+    breaks=("TR111-2.2.2.3-U5", "TR111-2.2.1.4-C17"),
+    shown_in=(*SHOWN, "udp_connection_request_forged/"),
+)
 def cpe_answers(device: ManagedDevice) -> None:
     """The CPE answers a request by 200, as to one by TCP."""
     asked = device.asked_by_udp

@@ -5,7 +5,7 @@ Roles see `Host` and nothing below it; each engine has a class that fits it.
 
 from testbed.host.drive import Drive, SidedDrive
 from testbed.host.mend import Finish, Mend, Pause, Piece
-from testbed.host.node import Host, Program, ProgramHost
+from testbed.host.node import DeviceHost, Host, Program, ProgramHost
 from testbed.host.ports import (
     DatagramHandler,
     Interface,
@@ -31,6 +31,7 @@ from testbed.host.world import World
 
 __all__ = [
     "DatagramHandler",
+    "DeviceHost",
     "Drive",
     "Finish",
     "Host",

@@ -203,6 +203,17 @@ class Program(Protocol):
         ...
 
 
+class DeviceHost(Host, Protocol):
+    """A host in whose place there may be a device outside the lab."""
+
+    def join_device(self) -> None:
+        """Plug the device in, until the node loses power.
+
+        Raises:
+            OSError: the node has no power.
+        """
+
+
 class ProgramHost(Host, Protocol):
     """A host in which programs of others can run."""
 

@@ -17,7 +17,6 @@ class Reason(Enum):
     NO_HAIRPINNING = "no hairpinning"
     NO_PORT = "no free port"
     UDP_BLOCKED = "UDP blocked"
-    NOT_TRANSLATED = "protocol not translated"
 
 
 @dataclass(frozen=True, slots=True)

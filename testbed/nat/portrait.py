@@ -16,12 +16,13 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from testbed.errors import BadInput
-from testbed.nat.probe import (
+from testbed.nat.ground import Ground
+from testbed.nat.probe import probe_hairpinning, probe_ports, probe_quickly
+from testbed.nat.times import (
+    BINDING_REQUEST,
+    CLOSE_S,
+    CONFIRMED_S,
     REFRESHED_AT,
-    Ground,
-    probe_hairpinning,
-    probe_ports,
-    probe_quickly,
     tried_at_s,
 )
 from testbed.protocols.wire import Endpoint
@@ -38,15 +39,6 @@ LIFETIMES_S = tuple(
 LONGEST_S = 600.0
 _DEAD_IN_A_ROW = 2
 """A packet may be lost: so many rungs one after the other end a ladder."""
-_CONFIRMED_S = 2.5
-_CLOSE_S = 0.45
-"""How often a binding is spoken through that lives too short for one pause of `_CONFIRMED_S`."""
-_BINDING_REQUEST = (
-    b"\x00\x01\x00\x1chnb-testbed-nat "
-    + b"\xc0\x01\x00\x14dslforum.org/TR-111 "
-    + b"\xc0\x02\x00\x00"
-)
-"""A STUN Binding Request with TR-111's CONNECTION-REQUEST-BINDING, and the probe's number last."""
 
 Tell = Callable[[str], None]
 
@@ -199,7 +191,7 @@ class _Painter:
         first = plain.alive
         confirmed = self._ladder(first, self._bear)
         self._confirm(confirmed, lifetime_s)
-        asked = self._ladder(first, lambda: self._bear(_BINDING_REQUEST))
+        asked = self._ladder(first, lambda: self._bear(BINDING_REQUEST))
         self._climb([confirmed, asked])
         for name, ladder in (
             ("confirmed_lifetime_s", confirmed),
@@ -231,11 +223,11 @@ class _Painter:
     def _confirm(self, ladder: _Ladder, lifetime_s: float) -> None:
         """Speak to and fro through its bindings, for more than two seconds."""
         begun = self._ground.now()
-        pause_s = _CONFIRMED_S if lifetime_s > _CONFIRMED_S + _CLOSE_S else _CLOSE_S
+        pause_s = CONFIRMED_S if lifetime_s > CONFIRMED_S + CLOSE_S else CLOSE_S
         passed_s = 0.0
         for rung in ladder.rungs:
             self._is_alive(rung)
-        while passed_s < _CONFIRMED_S:
+        while passed_s < CONFIRMED_S:
             passed_s += pause_s
             self._ground.wait_until(begun + passed_s)
             for rung in ladder.rungs[::-1]:

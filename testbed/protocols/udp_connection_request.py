@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from testbed.errors import DecodeError
 
+SUBJECT = "UDP Connection Request"
+"""How a `DecodeError` of one begins."""
 NAMES = ("ts", "id", "un", "cn", "sig")
 """Of the query, in the order of the table."""
 MOST_OCTETS = 1472
@@ -79,42 +81,36 @@ class UdpConnectionRequest:
         return urlsplit(self.uri).netloc
 
 
-def looks_like_one(data: bytes) -> bool:
-    """Whether a datagram begins as a request: a letter, where STUN has 0 or 1 (2.2.1.4)."""
-    return data[:1].isalpha()
-
-
 def decode(data: bytes) -> UdpConnectionRequest:
     """Cut a datagram into its parts.
 
     Raises:
         DecodeError: it has no request line or no empty line, or a header that is none.
     """
-    subject = "UDP Connection Request"
     head, separator, body = data.partition(b"\r\n\r\n")
     if not separator:
-        raise DecodeError(f"{subject}: no empty line in {len(data)} octets")
+        raise DecodeError(f"{SUBJECT}: no empty line in {len(data)} octets")
     try:
         lines = head.decode("ascii").split("\r\n")
     except UnicodeDecodeError as error:
         wrong = head[error.start]
         raise DecodeError(
-            f"{subject}: octet 0x{wrong:02x} at offset {error.start} is not ASCII"
+            f"{SUBJECT}: octet 0x{wrong:02x} at offset {error.start} is not ASCII"
         ) from error
     request = _REQUEST_LINE.fullmatch(lines[0])
     if request is None:
-        raise DecodeError(f"{subject}: {lines[0]!r} is no request line")
+        raise DecodeError(f"{SUBJECT}: {lines[0]!r} is no request line")
     headers = []
     for line in lines[1:]:
         header = _HEADER.fullmatch(line)
         if header is None:
-            raise DecodeError(f"{subject}: {line!r} is no header")
+            raise DecodeError(f"{SUBJECT}: {line!r} is no header")
         headers.append((header[1], header[2]))
     try:
         query = urlsplit(request[2]).query
         pairs = tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=100))
     except ValueError as error:
-        raise DecodeError(f"{subject}: the Request-URI cannot be cut: {error}") from error
+        raise DecodeError(f"{SUBJECT}: the Request-URI cannot be cut: {error}") from error
     return UdpConnectionRequest(
         request[1], request[2], request[3], tuple(headers), body, pairs, data
     )

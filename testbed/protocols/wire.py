@@ -144,15 +144,15 @@ class Reader:
         Raises:
             DecodeError: fewer remain; names field, offset and both measures.
         """
-        if octets > self.remaining:
-            where = self.offset + self.position
+        start = self.position
+        end = start + octets
+        if end > len(self.data):
             raise DecodeError(
-                f"{self.subject}: {field} at offset {where} needs {octets} octets, "
+                f"{self.subject}: {field} at offset {self.offset + start} needs {octets} octets, "
                 f"{self.remaining} remain"
             )
-        start = self.position
-        self.position += octets
-        return self.data[start : self.position]
+        self.position = end
+        return self.data[start:end]
 
     def rest(self) -> bytes:
         """All that is left."""

@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from testbed.conformance import Verdict
 from testbed.report.result import Outcome, Result
 from testbed.report.text import readable
 
@@ -35,6 +36,13 @@ class _Run:
     folder: str
     ladder: Markup
     logs: list[_Log]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What its end alone says; a colour in the report."""
+        ends = dict.fromkeys(("unsupported", "interrupted"), Verdict.INCONCLUSIVE)
+        ends["completed"] = Verdict.PASS
+        return ends.get(self.outcome.kind, Verdict.FAIL)
 
 
 def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
@@ -94,6 +102,7 @@ def _facts(result: Result) -> dict[str, str]:
                 "engine": told["engine"],
                 **{f"modelled: {what}": kind for what, kind in told.get("modelled", {}).items()},
                 "seed": told["seed"],
+                **_asked(told),
                 "NAT": ", ".join(sorted(nats)) or "none",
                 **_measured(told.get("nats", [])),
                 **_links(told.get("links", {})),
@@ -106,6 +115,13 @@ def _facts(result: Result) -> dict[str, str]:
                 **told["versions"],
             }
     return {}
+
+
+def _asked(told: Mapping[str, Any]) -> dict[str, str]:
+    """What whoever ran it has changed: deviations that are planted, settings."""
+    settings = [f"{name}={value}" for name, value in told.get("settings", {}).items()]
+    asked = {"planted fault": told.get("faults", []), "set": settings}
+    return {name: ", ".join(values) for name, values in asked.items() if values}
 
 
 def _links(links: Mapping[str, Any]) -> dict[str, str]:
@@ -129,7 +145,7 @@ def _measured(nats: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             f"{name} {_words(value)} (declared {_words(nat['declared'].get(name, 'nothing'))})"
             for name, value in known.items()
         ]
-        told[f"NAT {nat['nat']}"] = ", ".join([*words, nat["probed"]])
+        told[f"{nat['nat']} probed"] = ", ".join([*words, nat["probed"]])
     return told
 
 

@@ -46,7 +46,7 @@ def _run_case(suite: ElementTree.Element, scenario: str, variant: str, outcome: 
     )
     if outcome.kind == "completed":
         return
-    if outcome.kind == "unsupported":
+    if outcome.kind in ("unsupported", "interrupted"):
         ElementTree.SubElement(case, "skipped", message=readable(outcome.text))
         return
     kind = "failure" if outcome.kind in ("missed", "violated") else "error"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -19,15 +21,33 @@ STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE:
 
 
 UNSEEN_COLUMNS = 160
-"""Of a table that goes into a file or a pipe, where nobody has set COLUMNS."""
+"""Of a table that goes into a file or a pipe, where nobody has set COLUMNS; at least."""
 
 
 def table_console() -> Console:
     """Where a command's table goes; what goes into a pipe is not cut to the width of a terminal."""
     console = Console(highlight=False)
-    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+    if _is_unseen(console):
         console.width = UNSEEN_COLUMNS
     return console
+
+
+def _is_unseen(console: Console) -> bool:
+    return not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit()
+
+
+def print_whole_names(console: Console, table: Table) -> None:
+    """Print a table of names; in a pipe it is so wide that none is broken, for whoever searches.
+
+    Args:
+        table: only the cells of its last column may then go on in a second line.
+    """
+    if _is_unseen(console):
+        for column in table.columns[:-1]:
+            column.no_wrap = True
+        options = console.options.update(max_width=sys.maxsize)
+        console.width = max(UNSEEN_COLUMNS, Measurement.get(console, options, table).minimum)
+    console.print(table)
 
 
 def show_results(console: Console, results: Sequence[Result], out: str) -> None:
@@ -61,7 +81,7 @@ def _counts(result: Result) -> str:
 
 def _show_failures(console: Console, result: Result) -> None:
     for variant, outcome in result.outcomes.items():
-        if outcome.kind == "completed":
+        if outcome.kind in ("completed", "interrupted"):
             continue
         title = f"{result.scenario}/{variant}" if variant else result.scenario
         if outcome.kind == "unsupported":

@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from testbed.datamodel.definitions import DEVICE, device_summary, hnb_model
 from testbed.datamodel.femto import FemtoPaths
@@ -100,6 +100,15 @@ class Hnb(ManagedDevice):
         secure: its tunnels.
         registration: how it turns to the serving side.
     """
+
+    facts: ClassVar[tuple[str, ...]] = (
+        "factory",
+        "first_name",
+        "is_public",
+        "label",
+        "paths",
+        "place",
+    )
 
     def __init__(self, host: Host, node: Node) -> None:
         settings = node.settings

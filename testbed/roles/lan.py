@@ -15,6 +15,8 @@ from testbed.protocols.dhcp import client_events as events
 from testbed.protocols.wire import Endpoint
 
 CLIENT_PORT = 68
+PROBES = 3
+"""So often is asked who has a new address (RFC 5227, 1.1: PROBE_NUM)."""
 
 
 class LanConnectivity:
@@ -147,12 +149,21 @@ class LanConnectivity:
         """RFC 2131, 3.1.5: "the client MUST send a DHCPDECLINE message to the server" where it
         finds that the address is in use."""
         address = lease.address
-        if not await self.host.reaches(self.interface, address, self.policy.check_address_s):
+        if not await self._is_in_use(address):
             self._leased(lease, renewed=False)
         elif self._client is not None and self._drive is not None:
             self.host.tell("DECLINED", address=address, cause="somebody answers for it by ARP")
             self._client.decline(self.host.now())
             self._drive.flush()
+
+    async def _is_in_use(self, address: str) -> bool:
+        """Whether somebody answers for the address; asked more than once, as an ARP request or its
+        answer may be lost."""
+        within_s = self.policy.check_address_s / PROBES
+        for _ in range(PROBES):
+            if await self.host.reaches(self.interface, address, within_s):
+                return True
+        return False
 
     def _informed(self, lease: dhcp.Lease) -> None:
         self.lease = lease

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from testbed.datamodel.definitions import device_summary, gateway_model
 from testbed.datamodel.tree import Tree
@@ -79,10 +77,6 @@ class ManagedGateway(ManagedBox, Gateway):
         """Tell devices another identity than its own from now on."""
         self.devices.gateway = identity
         self.host.tell("STAGED", gateway_identity=str(identity))
-
-    def set_probes(self, **changes: Any) -> None:
-        """Change how connectivity is detected; holds from the next round."""
-        self.devices.probes = dataclasses.replace(self.devices.probes, **changes)
 
     # What DHCP and the ACS bring.
 

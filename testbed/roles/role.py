@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from testbed.host import Host, Mend
 from testbed.topology import Node
@@ -26,6 +26,7 @@ class Part(Protocol):
     """
 
     starts_off: bool
+    tells_nothing: bool
     node: Node
 
     @property
@@ -57,6 +58,9 @@ class Role:
 
     Attributes:
         starts_off: whether a scenario gives it power; else it has power from the start.
+        tells_nothing: whether no event is ever heard of it, as of a device on the bench.
+        facts: what it knows of itself before it has power, by attribute: all that is told of a
+            device in its place.
 
     Args:
         host: all it may ask of the world.
@@ -64,6 +68,8 @@ class Role:
     """
 
     starts_off = False
+    tells_nothing = False
+    facts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, host: Host, node: Node) -> None:
         self.host = host

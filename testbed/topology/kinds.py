@@ -156,5 +156,5 @@ def find_nat(name: str, what: str = "NAT kind") -> Nat:
         BadInput: there is none; names the nearest.
     """
     if name not in KINDS:
-        raise unknown(what, name, KINDS)
+        raise unknown(what, name, KINDS, "testbed list nats")
     return KINDS[name]

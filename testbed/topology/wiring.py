@@ -59,7 +59,6 @@ class By(Enum):
 
     STATIC = "static"
     DHCP = "dhcp"
-    NOTHING = "nothing"
 
 
 LOOPBACK = "lo"
@@ -128,10 +127,6 @@ class Link:
     def by_dhcp(self) -> Attachment:
         """No address until a DHCP server on the link leases one."""
         return Attachment(self.name, By.DHCP, None, self.subnet.prefixlen)
-
-    def unaddressed(self) -> Attachment:
-        """No address."""
-        return Attachment(self.name, By.NOTHING, None, self.subnet.prefixlen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from testbed.protocols.ike.message import IkeMessage
 from testbed.trace.arrow import Arrow
 from testbed.trace.ladder_rows import EVENT, LOST, MALFORMED, Row, Rows, columns
 from testbed.trace.record import Record
+from testbed.trace.repeats import Repeats, folded
 from testbed.trace.trace import Trace
 
 TIME_WIDTH = 10
@@ -95,7 +96,8 @@ class TextLadder:
             text, place = self._without_shaft(origin, row)
             room = max(self.width - place, SMALLEST_GAP)
             if len(text.rstrip()) > room:
-                notes.insert(0, row.label)
+                text, rest = _first_line(text, room) if row.kind == EVENT else (text, row.label)
+                notes.insert(0, rest)
             _put(cells, _cut(text, room), place)
         else:
             left, right = min([origin, *targets]), max([origin, *targets])
@@ -157,6 +159,15 @@ def _cut(text: str, room: int) -> str:
     if len(text.rstrip()) <= room:
         return text
     return text[: room - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _first_line(text: str, room: int) -> tuple[str, str]:
+    """Whole words of an event that fit, its name at least; and the other words."""
+    star, name, *words = text.split(" ")
+    first = f"{star} {name}"
+    while words and len(first) + 1 + len(words[0]) <= room:
+        first = f"{first} {words.pop(0)}"
+    return f"{first} ", " ".join(words).rstrip()
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -244,9 +255,10 @@ def draw(
         trace: any.
         nodes: from left to right; only those that take part are drawn; None: all of them.
         width: of the terminal, columns.
-        everything: pure acknowledgements and address resolution too.
+        everything: pure acknowledgements, address resolution, and all that repeats, too.
     """
     rows = Rows(trace, everything).all()
+    rows = rows if everything else folded(rows)
     if not rows:
         return [Line("nothing was seen")]
     names = columns(rows, nodes if nodes is not None else trace.addresses.nodes)
@@ -282,6 +294,7 @@ class LadderPrinter:
     ) -> None:
         self._trace = trace
         self._rows = Rows(trace)
+        self._repeats = Repeats()
         self._nodes = list(nodes)
         self._width = width
         self._hold_ns = hold_ns
@@ -320,7 +333,7 @@ class LadderPrinter:
         lines: list[Line] = []
         while self._waiting:
             lines += self._draw(self._waiting.popleft())
-        return lines
+        return lines + [line for row in self._repeats.rest() for line in self._lines(row)]
 
     @staticmethod
     def _is_whole(arrow: Arrow) -> bool:
@@ -334,6 +347,9 @@ class LadderPrinter:
         row = self._rows.row(arrow)
         if row is None:
             return []
+        return [line for each in self._repeats.take(row) for line in self._lines(each)]
+
+    def _lines(self, row: Row) -> list[Line]:
         if self._start_ns is None:
             self._start_ns = row.time_ns
         if self._gaps is None:

@@ -13,11 +13,15 @@ from itertools import pairwise
 
 from testbed.trace.ladder_rows import EVENT, LOST, Row, Rows, columns
 from testbed.trace.record import Record
+from testbed.trace.repeats import folded
 from testbed.trace.trace import Trace
 
 _LEFT, _TOP, _ROW, _NOTE, _HEAD = 84, 56, 34, 15, 26
 _SMALLEST_GAP, _WIDEST_GAP = 130, 300
-_CHARACTER = 6.4  # mean width of a character of 12 px in common system fonts, rounded up
+_NARROW, _WIDE = (
+    frozenset(" !',./:;()[]|-fijlrtIJ"),
+    frozenset("mwMW@%#+=<>\N{HORIZONTAL ELLIPSIS}"),
+)
 _NAME_CHARACTER = 7.6
 
 _STYLE = """
@@ -64,10 +68,22 @@ def _text(value: str) -> str:
     return escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", value), quote=True)
 
 
+def _width(value: str) -> float:
+    """How wide a text of 12 px is, in the widest of the common system fonts (DejaVu Sans)."""
+    return sum(
+        4.3 if each in _NARROW else 11.0 if each in _WIDE else 8.6 if each.isupper() else 7.5
+        for each in value
+    )
+
+
 def _cut(value: str, width: float) -> str:
-    """As much of a text as is likely to fit."""
-    most = max(4, int(width / _CHARACTER))
-    return value if len(value) <= most else value[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    """As much of a text as fits; four characters at least."""
+    if _width(value) <= width:
+        return value
+    end = len(value)
+    while end > 4 and _width(value[:end]) + 11 > width:
+        end -= 1
+    return value[:end] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 class _Picture:
@@ -203,7 +219,7 @@ def _places(names: Sequence[str], rows: Sequence[Row]) -> list[float]:
         low, high = min(ends, default=0), max(ends, default=0)
         if row.kind == EVENT or high == low:
             continue
-        missing = len(row.label) * _CHARACTER + 24 - sum(gaps[low:high])
+        missing = _width(row.label) + 24 - sum(gaps[low:high])
         for place in range(low, high):
             widest = max(_WIDEST_GAP, gaps[place])
             gaps[place] = min(widest, gaps[place] + max(0.0, missing) / (high - low))
@@ -227,9 +243,10 @@ def draw_svg(
         trace: any.
         nodes: from left to right; only those that take part are drawn; None: all of them.
         title: for those who cannot see the picture.
-        everything: pure acknowledgements and address resolution too.
+        everything: pure acknowledgements, address resolution, and all that repeats, too.
     """
     rows = Rows(trace, everything).all()
+    rows = rows if everything else folded(rows)
     names = columns(rows, nodes if nodes is not None else trace.addresses.nodes)
     start_ns = min((row.time_ns for row in rows), default=0)
     picture = _Picture(names, _places(names, rows), start_ns)

@@ -6,6 +6,7 @@ Scenarios wait on a trace, judges read it, ladders draw it.  Knows no engine: wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from testbed.errors import DecodeError
 from testbed.protocols.wire import Endpoint
 
 MessageT = TypeVar("MessageT")
+_DIGEST = re.compile("[0-9a-f]{40,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,18 @@ class Event:
     fields: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def summary(self) -> str:
-        """One line for a ladder."""
-        told = " ".join(f"{key}={value}" for key, value in self.fields.items())
+        """One line for a ladder: lists with commas, key identifiers by their first octets."""
+        told = " ".join(f"{key}={_told(value)}" for key, value in self.fields.items())
         return f"{self.name} {told}".rstrip()
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(_told(each) for each in value) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    text = f"{value:.10g}" if isinstance(value, float) else str(value)
+    return f"{text[:8]}\N{HORIZONTAL ELLIPSIS}" if _DIGEST.fullmatch(text) else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from testbed.trace.select import matches
 
 ADDRESS_EVENT = "ADDRESS"
 """By which a node tells that an interface has another address now."""
+HARDWARE_ADDRESS_EVENT = "HARDWARE_ADDRESS"
+"""Likewise, that an interface has that link-layer address."""
 BINDING_EVENTS = ("BINDING_CREATED", "BINDING_EXPIRED", "BINDING_FORGOTTEN")
 """By which a NAT tells of its bindings, with `protocol`, `inside` and `outside`."""
 LOOPBACK = "lo"
@@ -252,8 +254,13 @@ class Trace:
 
         "ADDRESS" with `interface` and `address` (None: none) says that an interface has another
         address from then on; with `link` where the link has no link-layer addresses (a tunnel), and
-        `peer`, the outer address of the tunnel's other end.
+        `peer`, the outer address of the tunnel's other end.  "HARDWARE_ADDRESS" with `interface`,
+        `link` and `address` says that a link-layer address is that interface's, of a device that
+        has brought its own.
         """
+        if name == HARDWARE_ADDRESS_EVENT and {"interface", "link", "address"} <= fields.keys():
+            place = Place(node, str(fields["interface"]), str(fields["link"]))
+            self.addresses.set_place(str(fields["address"]), place)
         if name == ADDRESS_EVENT and "interface" in fields:
             interface = str(fields["interface"])
             address = fields.get("address")

@@ -1,29 +1,18 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from bench import hms_sessions as bench
 
 BENCH = Path(__file__).resolve().parents[2] / "bench/hms_sessions.py"
 
 
-@pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("hms_sessions", BENCH)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["hms_sessions"] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-def test_rates_are_of_the_clock_and_of_the_processor(bench: ModuleType) -> None:
+def test_rates_are_of_the_clock_and_of_the_processor() -> None:
     row = bench.Row("clear", "kept", 1000, 2.0, 0.5)
 
     assert row.rate == 500

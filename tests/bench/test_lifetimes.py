@@ -1,31 +1,19 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from bench import lifetimes as bench
 from testbed.protocols.stun import Search
 
 BENCH = Path(__file__).resolve().parents[2] / "bench/lifetimes.py"
 
 
-@pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("lifetimes", BENCH)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["lifetimes"] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-def test_a_common_lifetime_counts_more(bench: ModuleType) -> None:
+def test_a_common_lifetime_counts_more() -> None:
     rows = [bench.Row("gallop", 60, 55, 100.0, 20, 2), bench.Row("gallop", 600, 595, 1000.0, 90, 2)]
     common, rare = bench.SHARES[60], bench.SHARES[600]
 
@@ -35,7 +23,7 @@ def test_a_common_lifetime_counts_more(bench: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("search", Search, ids=lambda each: each.value)
-def test_every_search_is_off_by_a_step_at_most(bench: ModuleType, search: Search) -> None:
+def test_every_search_is_off_by_a_step_at_most(search: Search) -> None:
     row = bench.measure(search, 45, 5.0)
 
     assert 0 <= row.error_s <= 5

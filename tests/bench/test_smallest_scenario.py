@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).resolve().parents[2] / "bench" / "smallest_scenario.py"
-SPEC = importlib.util.spec_from_file_location("smallest_scenario", FILE)
-assert SPEC is not None
-assert SPEC.loader is not None
-bench = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(bench)
+from bench import smallest_scenario as bench
 
 
 def test_ratios_are_those_of_the_medians_to_pythons_own_start() -> None:

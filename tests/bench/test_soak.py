@@ -1,23 +1,11 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
-import pytest
+from bench import soak
 
 SOAK = Path(__file__).resolve().parents[2] / "bench/soak.py"
-
-
-@pytest.fixture(scope="module")
-def soak() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("soak", SOAK)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 def program_that_ends_with(status: str) -> list[str]:
@@ -29,7 +17,7 @@ def program_that_ends_with(status: str) -> list[str]:
     return [sys.executable, "-c", source]
 
 
-def test_rounds_that_pass_leave_nothing(soak: ModuleType, tmp_path: Path) -> None:
+def test_rounds_that_pass_leave_nothing(tmp_path: Path) -> None:
     options = soak.arguments(["--times", "3", "--out", str(tmp_path)])
 
     status = soak.soak(program_that_ends_with("sys.exit(0)"), options)
@@ -39,7 +27,7 @@ def test_rounds_that_pass_leave_nothing(soak: ModuleType, tmp_path: Path) -> Non
 
 
 def test_the_first_round_that_surprises_stops_the_soak_and_keeps_its_results(
-    soak: ModuleType, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     options = soak.arguments(["--times", "5", "--out", str(tmp_path), "lan_connectivity"])
 

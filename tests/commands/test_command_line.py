@@ -57,6 +57,7 @@ def test_the_table_of_commands_is_the_commands(testbed) -> None:
     [
         (["rnu"], "no command is called 'rnu'; did you mean run?"),
         (["run", "lan_connectivty"], "did you mean lan_connectivity"),
+        (["run", "zzz"], "are known: `testbed list scenarios` shows them)"),
         (["run", "lan_connectivity/no_leese"], "did you mean no_lease"),
         (["run", "lan_connectivity/", "--set", "hoems=2"], "did you mean homes"),
         (["run", "lan_connectivity/", "--set", "homes=two"], "takes a whole number, not 'two'"),
@@ -192,6 +193,7 @@ def test_requirements_are_337_rows(testbed) -> None:
 
     assert len(rows) == 337
     assert table.out.rstrip().endswith(f"337 requirements, {len(load_checks())} with a check")
+    assert {row["check"] for row in rows} <= set(table.out.split()), "no name is broken"
     by_id = {row["id"]: row for row in rows}
     assert by_id["32583-5.1.1-1"]["check"] == "connectivity.connectivity_before_the_first_query"
     assert "connectivity.asks-before-lease" in by_id["32583-5.1.1-1"]["faults"]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from testbed import batch
+from testbed import batch, nat_truth
+from testbed.engines.emulation import forwarding
 from testbed.grid import wanted_kinds
 from testbed.report.grid import REFUSED
 from testbed.report.result import Outcome
-from testbed.topology import KINDS
+from testbed.topology import KINDS, Dependence
 
 WORDS = ("grid", "nat_binding_discovery/", "--engine", "simulation", "--seed", "1", "--out", "out")
 
@@ -207,7 +210,7 @@ def test_both_engines_come_to_the_same_verdicts(testbed) -> None:
     kinds = ("masquerade", "symmetric", "firewall", "udp-rejected")
     said = testbed(
         *("grid", "nat_binding_discovery/", "lan_connectivity/", "--nat", ",".join(kinds)),
-        *("--engine", "emulation,simulation", "--seed", "1", "--json", "--jobs", "2"),
+        *("--engine", "emulation,simulation", "--seed", "1", "--json", "--jobs", "2", "--no-probe"),
     )
     found = verdicts(said)
 
@@ -215,3 +218,59 @@ def test_both_engines_come_to_the_same_verdicts(testbed) -> None:
         for scenario in ("nat_binding_discovery", "lan_connectivity"):
             emulated = found[kind, scenario, "emulation"]
             assert emulated == found[kind, scenario, "simulation"], (kind, scenario)
+
+
+BRIEF = ("--set", "nat.lifetime_s=1", "--seed", "1", "--out", "out")
+
+
+@pytest.mark.emulation
+@pytest.mark.parametrize("at_once_s", [10.0, 0.0], ids=["before its runs", "beside its runs"])
+def test_a_grid_probes_in_full_what_was_never_and_marks_what_differs(
+    testbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once_s: float
+) -> None:
+    """The kernel has wrong rules for one kind: its lifetime shows only in the full probe."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(nat_truth, "AT_ONCE_S", at_once_s)
+    true = forwarding.rules
+
+    def rules(nat, *rest):
+        is_wrong = nat.filtering is Dependence.ADDRESS
+        return true(replace(nat, lifetime_s=1.5) if is_wrong else nat, *rest)
+
+    monkeypatch.setattr(forwarding, "rules", rules)
+    words = ("grid", "lan_connectivity/", "--nat", "full-cone,address-restricted", *BRIEF)
+    said = testbed(*words)
+
+    assert said.status == 1
+    assert "full-cone+lifetime_s=1.0: probed in full: as declared" in said.out
+    assert "address-restricted+lifetime_s=1.0: probed in full: differs: a binding lives" in said.out
+    rows = [line.split() for line in said.out.splitlines()]
+    assert ["full-cone", "PASS"] in rows
+    assert ["address-restricted", "FAIL"] in rows
+    assert len(list((tmp_path / "cache" / "testbed" / "nat").iterdir())) == 2
+    assert "does not do in this kernel" in (tmp_path / "out" / "grid.html").read_text()
+    again = testbed(*words)
+    assert ["address-restricted", "FAIL"] in [line.split() for line in again.out.splitlines()]
+
+
+@pytest.mark.emulation
+def test_ctrl_c_leaves_out_the_probes_that_are_under_way_and_no_verdict(tmp_path: Path) -> None:
+    words = ("grid", "lan_connectivity/", "--nat", "full-cone", "--seed", "1", "--out", "out")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONUNBUFFERED": "1",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    command = [sys.executable, "-m", "testbed", *words]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as grid:
+        while "Ctrl-C leaves out the rest" not in (line := next(grid.stdout)):
+            assert "FAIL" not in line
+        grid.send_signal(signal.SIGINT)
+        rest = grid.stdout.read()
+
+    assert grid.returncode == 130
+    assert ["full-cone", "PASS"] in [line.split() for line in rest.splitlines()]
+    assert (tmp_path / "out" / "emulation" / "full-cone" / "cell.json").exists()

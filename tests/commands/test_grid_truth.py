@@ -45,7 +45,18 @@ def found_by(said) -> dict[str, tuple[bool, bool, bool]]:
 
 
 def played(testbed, engine: str):
-    words = ("--nat", ",".join(TRUTH), "--engine", engine, "--seed", "1", "--jobs", "2", "--json")
+    words = (
+        "--nat",
+        ",".join(TRUTH),
+        "--engine",
+        engine,
+        "--seed",
+        "1",
+        "--jobs",
+        "2",
+        "--json",
+        "--no-probe",
+    )
     return testbed("grid", *NAMES, *words)
 
 

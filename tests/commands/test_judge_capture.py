@@ -102,6 +102,16 @@ def test_names_that_say_nothing_are_bad_input(testbed, command: str, field: Path
     )
 
 
+def test_a_folder_of_several_runs_is_not_drawn_but_told(testbed, tmp_path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        (tmp_path / "out" / name / "trace.pcapng").touch()
+
+    said = testbed("draw", "out")
+
+    assert (said.status, "out holds 2 runs" in said.err, "out/one" in said.err) == (2, True, True)
+
+
 def test_a_fact_that_nobody_knows_is_bad_input(testbed, field: Path) -> None:
     (field.parent / "who.toml").write_text('facts = ["hole"]' + WHO)
     said = testbed("judge", "field.pcap", "--names", "who.toml")

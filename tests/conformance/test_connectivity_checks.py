@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from testbed.conformance import Verdict, examine, judge
-from tests.conformance.made_up import ANOTHER, MadeUp
+from tests.conformance.made_up import ANOTHER, LEASED, MadeUp
 
 JUDGED = ["32583-5.1.1-1", "32583-5.1.2-1"]
 
@@ -29,6 +29,14 @@ def test_a_query_from_the_leased_address_to_the_named_server_passes() -> None:
 def test_a_broadcast_lease_counts_for_the_box_that_it_names() -> None:
     made = MadeUp()
     made.ack(to=None)
+    made.query()
+
+    assert judged(made).verdict is Verdict.PASS
+
+
+def test_an_address_that_was_set_by_hand_needs_no_lease() -> None:
+    made = MadeUp()
+    made.trace.addresses.hold("hnb", "eth0", LEASED, made.now_ns)
     made.query()
 
     assert judged(made).verdict is Verdict.PASS

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,10 @@ from testbed.batch import Batch
 from testbed.conformance import Verdict, judge, load_checks, register
 from testbed.faults import load_faults
 from testbed.registry import load_scenarios
-from testbed.report.result import Outcome, Result
+from testbed.report.result import Result
 from testbed.roles import ROLES
 from testbed.run import Plan
+from tests.together import Together
 
 STEP_S = 3.0
 """How long a step may take in a run under a fault, most of which stop where the fault shows."""
@@ -31,9 +31,6 @@ FAULTS = load_faults()
 ENDS = ("completed", "missed", "violated")
 SHOWS = [(name, run) for name, fault in FAULTS.items() for run in fault.shown_in]
 
-Outcomes = dict[str, Outcome]
-"""By variant."""
-
 
 def engine_of(run: str) -> str:
     """Which engine proves a fault there."""
@@ -46,52 +43,53 @@ def variants_of(run: str) -> list[str]:
     return [variant] if slash else list(load_scenarios()[name].variants)
 
 
-def played(
-    wanted: Sequence[tuple[str, str]], engine: str | None, folders: pytest.TempPathFactory
-) -> dict[tuple[str, str], Outcomes]:
-    """What these runs under faults come to: most wait for a step that does not come, so that many
-    go at a time.
+def key_of(name: str, run: str, variant: str) -> str:
+    return f"{name} in {run}, {variant or 'main'}"
+
+
+def under(wanted: Iterable[tuple[str, str]], engine: str | None = None) -> dict[str, Plan]:
+    """These runs under faults, each variant by its key.
 
     Args:
         wanted: fault and run.
         engine: where; None: where each is proved on each change.
-        folders: makes theirs.
     """
-    known, scenarios, plans = load_scenarios(), {}, []
-    for number, (name, run) in enumerate(wanted):
-        key = f"{name} in {run}"  # a batch tells its runs apart by scenario and variant
-        scenarios[key] = dataclasses.replace(known[run.partition("/")[0]], step_s=STEP_S)
-        folder = folders.mktemp(f"run{number}")
-        for variant in variants_of(run):
-            word, place = f"{FAULTS[name].role}:{name}", folder / (variant or "main")
-            plans.append(
-                Plan(key, variant, engine or engine_of(run), "7", {}, None, place, (word,))
-            )
-    batch = Batch(scenarios, plans, jobs=4 * (os.cpu_count() or 1))
-    batch.run()
     return {
-        (name, run): {each: batch.outcomes[f"{name} in {run}", each] for each in variants_of(run)}
+        key_of(name, run, variant): Plan(
+            run.partition("/")[0],
+            variant,
+            engine or engine_of(run),
+            "7",
+            {},
+            None,
+            Path(),
+            (f"{FAULTS[name].role}:{name}",),
+        )
         for name, run in wanted
+        for variant in variants_of(run)
     }
 
 
 @pytest.fixture(scope="module")
 def under_faults(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], Outcomes]:
-    """All the wanted runs under faults."""
+) -> Together:
+    """All the wanted runs under faults; most wait for a step that does not come, so that many go
+    at a time."""
     wanted = [
         (item.callspec.params["name"], item.callspec.params["run"])
         for item in request.session.items
         if isinstance(item, pytest.Function)
         and item.originalname == "test_a_fault_trips_exactly_what_it_declares"
     ]
-    return played(wanted, None, tmp_path_factory)
+    jobs = 4 * (os.cpu_count() or 1)
+    return Together(tmp_path_factory, "under_faults", under(wanted), jobs, STEP_S)
 
 
-def trips(name: str, run: str, outcomes: Outcomes) -> None:
+def trips(name: str, run: str, played: Together) -> None:
     """The run fails in what the fault declares, and in nothing else."""
     scenario = run.partition("/")[0]
+    outcomes = {each: played.outcome(key_of(name, run, each)) for each in variants_of(run)}
     found = {variant: outcome.found for variant, outcome in outcomes.items()}
     judged = judge(scenario, found, sum(outcome.drops for outcome in outcomes.values()))
     failed = {each.requirement.id: each for each in judged if each.verdict is Verdict.FAIL}
@@ -146,9 +144,9 @@ def test_each_broken_requirement_is_shown_broken_somewhere(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "run"), SHOWS, ids=[f"{name}-in-{run}" for name, run in SHOWS])
 def test_a_fault_trips_exactly_what_it_declares(
-    name: str, run: str, under_faults: dict[tuple[str, str], Outcomes]
+    name: str, run: str, under_faults: Together
 ) -> None:
-    trips(name, run, under_faults[name, run])
+    trips(name, run, under_faults)
 
 
 @pytest.mark.emulation
@@ -159,7 +157,9 @@ def test_a_fault_trips_exactly_what_it_declares(
 def test_a_fault_trips_the_same_in_real_time(
     name: str, run: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    trips(name, run, played([(name, run)], "emulation", tmp_path_factory)[name, run])
+    folder = f"real_{name}_in_{run}".replace("/", "_")
+    alone = under([(name, run)], "emulation")
+    trips(name, run, Together(tmp_path_factory, folder, alone, 4, STEP_S))
 
 
 @pytest.mark.emulation

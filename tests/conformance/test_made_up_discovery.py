@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from discovery_story import ADDRESSES, GATEWAY, HMS, SEGW, SERVING, Story, good, inform, serving
+from discovery_story import (
+    ADDRESSES,
+    GATEWAY,
+    HMS,
+    HNB_GW,
+    SEGW,
+    SERVING,
+    Story,
+    good,
+    inform,
+    serving,
+)
 
 from testbed.conformance import load_checks
 from testbed.protocols import dhcp
@@ -105,6 +116,14 @@ def test_two_places_are_to_have_two_sets() -> None:
     same.reaches(hnb="hnb2").discovered(inform("2", (53_551000, 9_993000)))
 
     assert len(same.faults("32583-5.1-P2")) == 2
+
+
+def test_neighbours_may_share_their_set() -> None:
+    story = Story()
+    story.reaches().discovered(inform())
+    story.reaches(hnb="hnb2").discovered(inform("2", (48_139000, 11_580000)))
+
+    assert story.findings("32583-5.1-P2") == []
 
 
 def test_two_hnbs_in_one_place_show_nothing_of_places() -> None:
@@ -555,3 +574,21 @@ def test_an_hnb_gw_that_nobody_has_named_is_not_to_be_contacted() -> None:
     story.packet("hnb_gw", 132)
 
     assert len(story.faults("32583-5.1-P3")) == 1
+
+
+def test_another_hnb_gw_than_was_set_is_not_to_be_contacted() -> None:
+    story = Story()
+    story.reaches().discovered()
+    story.asks(HNB_GW, ADDRESSES["time_server"])
+    story.packet("hnb_gw", 132)
+
+    (fault,) = story.faults("32583-5.1-P3")
+    assert fault == "SCTP to hnb_gw, and another HNB-GW is set"
+
+
+def test_where_the_hnb_gw_is_that_was_set_is_not_known_nothing_is_found() -> None:
+    story = Story()
+    story.reaches().discovered()
+    story.packet("hnb_gw", 132)
+
+    assert story.faults("32583-5.1-P3") == []

@@ -87,6 +87,29 @@ async def test_a_bare_interface_asks_by_broadcast_and_is_answered_past_arp(wires
 
 
 @on_wires
+async def test_a_bare_interface_lends_no_address_of_another_one(wires: Wires) -> None:
+    """As a tunnel's inner address, which a kernel would take for the source."""
+    wires.nodes("gateway", "hnb", "hms")
+    wires.wire("home", ("gateway", "192.168.1.1/24"), ("hnb", ""))
+    wires.wire("other", ("hnb", "10.0.0.1/24"), ("hms", "10.0.0.2/24"))
+    gateway, hnb = wires.host("gateway"), wires.host("hnb")
+    asked: Received = asyncio.Queue()
+    await gateway.datagrams(Endpoint("0.0.0.0", 67), into(asked), "eth0", True)
+    client = await hnb.datagrams(
+        Endpoint("0.0.0.0", 68), into(asyncio.Queue()), "eth0", broadcast=True
+    )
+
+    client.send(b"DISCOVER", Endpoint(BROADCAST, 67))
+
+    assert (b"DISCOVER", Endpoint("0.0.0.0", 68)) == await asked.get()
+
+    hnb.set_address("eth0", "192.168.1.100", 24)
+    client.send(b"REQUEST", Endpoint(BROADCAST, 67))
+
+    assert (b"REQUEST", Endpoint("192.168.1.100", 68)) == await asked.get()
+
+
+@on_wires
 async def test_a_node_of_two_addresses_answers_from_the_one_that_was_asked(wires: Wires) -> None:
     hnb, _, server = wires.home()
     wires.netlinks["server"].add_address("eth0", "203.0.113.51", 24)

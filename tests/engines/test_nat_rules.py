@@ -34,5 +34,5 @@ def test_a_machine_without_nft_is_told_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", "/nowhere")
     here = Namespace.current("gateway")
     with pytest.raises(MissingFeature, match="apt install nftables"):
-        forwarding.Forwarding(here).apply(Nat.MASQUERADE, ["eth0"], "eth1", [])
+        forwarding.Forwarding(here).apply(Nat.MASQUERADE, ["eth0"], "eth1", [], 0.0)
     here.close()

@@ -150,6 +150,27 @@ def test_the_report_says_what_the_run_rested_on(result: Result, tmp_path: Path) 
         assert fact in text
 
 
+def test_the_report_says_what_was_asked_of_the_run(result: Result, tmp_path: Path) -> None:
+    told = json.loads((tmp_path / "run.json").read_text())
+    told |= {"faults": ["hnb:stun.deaf"], "settings": {"homes": "3", "link.loss": "0.02"}}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    write_html(tmp_path / "report.html", result, {})
+    text = re.sub("<[^>]+>", "", (tmp_path / "report.html").read_text(encoding="utf-8"))
+
+    assert "planted fault hnb:stun.deaf" in text
+    assert "set homes=3, link.loss=0.02" in text
+
+
+def test_the_report_leads_to_each_sub_run_and_to_what_failed(
+    result: Result, tmp_path: Path
+) -> None:
+    write_html(tmp_path / "report.html", result, {})
+    page = Tags((tmp_path / "report.html").read_text(encoding="utf-8"))
+
+    assert {"#main", "#nak", "#renewal", f"#{ONE}"} <= set(page.links)
+    assert f"#{OTHER}" not in page.links
+
+
 def test_a_report_of_a_run_that_never_began_is_a_report(tmp_path: Path) -> None:
     result = Result("x", {"": Outcome("unable", "no nft")}, [], 0.0, tmp_path)
     write_html(tmp_path / "report.html", result, {})

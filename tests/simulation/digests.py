@@ -1,6 +1,6 @@
 """Prints a digest of what each simulation writes; run it as a program, in a process of its own.
 
-python digests.py FOLDER SEED[,SEED...] SCENARIO[/VARIANT]...
+python digests.py FOLDER SCENARIO/[VARIANT]:SEED[,SEED...]...
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def digest(name: str, variant: str, seed: str, folder: Path) -> str:
     return hashlib.sha256(octets).hexdigest()[:16]
 
 
-def main(folder: str, seeds: str, *titles: str) -> None:
-    for title in titles:
+def main(folder: str, *wanted: str) -> None:
+    for word in wanted:
+        title, _, seeds = word.partition(":")
         name, _, variant = title.partition("/")
         for seed in seeds.split(","):
             place = Path(folder, name, variant or "main", seed)

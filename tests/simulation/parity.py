@@ -5,9 +5,10 @@ one direction between two ports, on all links that they cross.  Within it the or
 conversations of two nodes about one service are compared as a set with repetitions: which of two
 sessions that nothing joins comes first is for the clock, and no spec has a say in it.
 
-Two things depend on how long a run lasts rather than on what it does, and are compared without
-their number: sessions of a periodic Inform in which nothing is asked, and what follows the ladder's
-last step.  A connection that is still open when a run ends is compared as far as it went there.
+Copies of a question that was answered all the same are not compared (`copies`).  Two other things
+depend on how long a run lasts rather than on what it does, and are compared without their number:
+sessions of a periodic Inform in which nothing is asked, and what follows the ladder's last step.  A
+connection that is still open when a run ends is compared as far as it went there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from testbed.protocols.wire import Endpoint
 from testbed.trace.arrow import Arrow
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
+from tests.simulation.copies import superfluous
 from tests.simulation.labels import Labels, service_of
 from tests.simulation.plain import Plain
 
@@ -132,9 +134,10 @@ def told(trace: Trace, until: int | None = None) -> list[Conversation]:
     plain = Plain(labels)
     connections = _Connections(trace)
     found: dict[Any, Conversation] = {}
+    copies = superfluous(trace.arrows)
     for arrow in trace.arrows:
         first = arrow.first
-        if first.is_event or first.transport in _SHORTER_THAN_MATTERS:
+        if first.is_event or first.transport in _SHORTER_THAN_MATTERS or first.number in copies:
             continue
         for said in _told(arrow, plain, labels):
             between, key = _place(arrow, connections)

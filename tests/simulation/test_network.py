@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from testbed.engines.simulation.clock import SimulationLoop, run
+from testbed.engines.simulation.links import Fate
 from testbed.errors import BadInput, LocalError
 from testbed.host import Stream
 from testbed.protocols.wire import BROADCAST, Endpoint
@@ -391,6 +392,24 @@ async def test_without_icmp_a_narrow_link_is_a_black_hole() -> None:
     came = await over_a_narrow_link(Passage.DROPPED)
 
     assert came == 0
+
+
+@in_virtual_time
+async def test_what_a_link_drops_is_dropped_though_it_was_to_be_overtaken() -> None:
+    net = Topology("a link that drops fragments")
+    wire = net.link("wire", "10.0.0.0/24", fragments=Passage.DROPPED)
+    net.node("hnb", wire.at(1))
+    net.node("hms", wire.at(2))
+    ground = Ground(net, judge=lambda link, content: Fate((0,), overtaken=True))
+    hnb, hms = ground.host("hnb"), ground.host("hms")
+    received: Received = []
+    await hms.datagrams(Endpoint("0.0.0.0", 5000), into(received))
+    port = await hnb.datagrams(ANY, into([]))
+    port.send(bytes(3000), Endpoint("10.0.0.2", 5000))
+    port.send(b"whole", Endpoint("10.0.0.2", 5000))
+    await asyncio.sleep(1)
+
+    assert [data for data, _ in received] == [b"whole"]
 
 
 async def over_a_narrow_link(icmp: Passage) -> int:

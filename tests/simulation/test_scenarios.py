@@ -9,31 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bench.single_faults import (
-    KINDS,
-    WITHOUT,
-    Case,
-    EndlessLoop,
-    OneFault,
-    Outcome,
-    at_most,
-    cases,
-    check,
-    outcome_of,
-    packets_of,
-    sample,
-)
 from testbed.engines.simulation.clock import NothingWillHappen
-from testbed.engines.simulation.links import Fate
-from testbed.engines.simulation.packets import Packet
-from testbed.protocols.udp_connection_request import UdpConnectionRequest
 from testbed.registry import find_scenario, load_scenarios
 from testbed.scenario import Scenario, Stage
-from testbed.simulate import Simulated, simulate
+from testbed.simulate import simulate
 from topologies.homes import home_on_internet
 
 TITLES = [
@@ -53,91 +35,6 @@ def test_every_variant_is_completed(name: str, variant: str) -> None:
     result = simulate(find_scenario(name), variant)
 
     assert result.is_completed, result.missed or result.stuck or result.crashes or result.broken
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["discovery_public", "lan_connectivity"])
-def test_a_flow_recovers_from_a_single_fault_of_the_network(name: str, kind: str) -> None:
-    frames = packets_of(find_scenario(name), "")
-    for number in range(1, frames + 1, 7):
-        assert check(Case(name, "", kind, number, frames))[1].is_recovered, number
-
-
-def test_a_sample_of_single_faults_comes_to_nothing_without_a_name() -> None:
-    """Drawn by a fixed seed from every main scenario; `make nightly` plays them all."""
-    every = cases([f"{name}/" for name in load_scenarios()])
-    outcomes = [check(each) for each in sample(every, share=0.01, seed="1")]
-
-    assert len(outcomes) > 60
-    assert [(each.title, came_to) for each, came_to in outcomes if came_to.is_wrong] == []
-
-
-def judged(**changes: Any) -> Outcome:
-    """Of a run that has missed a step and told nothing, but for what is given."""
-    undisturbed = simulate(find_scenario("lan_connectivity")).trace
-    result = Simulated(undisturbed, missed="step 1 did not happen")
-    for name, value in changes.items():
-        setattr(result, name, value)
-    return outcome_of(result, None, lambda: False, lambda: undisturbed)
-
-
-def test_what_a_network_may_not_bring_about_is_found() -> None:
-    assert judged(missed="").is_recovered
-    assert judged().name == "missed, and nobody knows why"
-    assert judged(is_idle=True).name.startswith("hangs")
-    assert judged(broken=["hnb -> outer_dns"]).name == "what must never be was"
-    assert judged(stuck="nothing will ever happen").name == "deadlocked"
-    assert judged(crashes=[("hnb", ValueError())]).told == "hnb: ValueError()"
-    assert judged(seconds=1e6).name == "took too long"
-    for changes in ({}, {"is_idle": True}, {"broken": ["x"]}, {"stuck": "x"}, {"seconds": 1e6}):
-        assert judged(**changes).is_wrong
-
-
-def test_what_nobody_acknowledges_may_be_lost() -> None:
-    trace = simulate(find_scenario("udp_connection_request")).trace
-    sent = next(each for each in trace.records if each.find(UdpConnectionRequest))
-    assert sent.frame is not None
-    struck = (sent.link, Packet("", "", 17, sent.frame.data[34:]))
-    result = Simulated(trace, missed="step 1 did not happen")
-    told = outcome_of(result, struck, lambda: False, lambda: trace)
-
-    assert told.name.startswith("missed: nobody acknowledges a UDP Connection Request")
-    assert not told.is_wrong
-
-
-def test_a_failure_counts_only_where_it_is_not_usual() -> None:
-    usual = simulate(find_scenario("lan_connectivity")).trace
-    failing = simulate(find_scenario("lan_connectivity"), "no_lease").trace
-    result = Simulated(failing, missed="step 1 did not happen")
-    told = [
-        outcome_of(result, None, lambda: False, lambda trace=trace: trace)
-        for trace in (usual, failing)
-    ]
-
-    assert [each.name for each in told] == [
-        "failed cleanly: FAILED is told",
-        "missed, and nobody knows why",
-    ]
-
-
-def test_a_run_that_sends_without_end_is_cut_off() -> None:
-    judge = OneFault(2, KINDS["lost"], most=3)
-    fates = [judge("home", None) for _ in range(5)]  # type: ignore[arg-type]
-
-    assert fates == [None, KINDS["lost"], None, Fate(()), Fate(())]
-    assert judge.is_endless
-    with pytest.raises(EndlessLoop), at_most(0.01):
-        time.sleep(60)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("name", [each for each in load_scenarios() if f"{each}/" not in WITHOUT])
-def test_every_single_fault_of_the_network(name: str) -> None:
-    words = [sys.executable, "bench/single_faults.py", name]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False)
-
-    print(ended.stdout)  # noqa: T201 -- the table
-    assert ended.returncode == 0, ended.stdout
 
 
 def test_a_deadlock_is_told_with_the_scenarios_step() -> None:

@@ -70,7 +70,11 @@ def _has_vendor_options(request: Record) -> bool:
     return any(request.message.option(code) is not None for code in (43, 125))
 
 
-@check("TR111-1.2.1-G1b", supposes=("association",))
+@check(
+    "TR111-1.2.1-G1b",
+    supposes=("association",),
+    needs_in={"association_discover": ("first_in_discover", "first_in_request")},
+)
 def three_kinds_of_request_count(trace: Trace) -> Iterator[Finding]:
     """DISCOVER, REQUEST or INFORM: whichever tells the identity first has the answer carry it."""
     for gateway in gateways(trace):
@@ -84,7 +88,11 @@ def three_kinds_of_request_count(trace: Trace) -> Iterator[Finding]:
             yield _owed(gateway, answer, request, f"{request.message.WORD} tells it{first}")
 
 
-@check("TR111-1.2.1-G2", supposes=("association",))
+@check(
+    "TR111-1.2.1-G2",
+    supposes=("association",),
+    needs_in={"association_discover": ("not_listed",)},
+)
 def all_later_answers_carry_it(trace: Trace) -> Iterator[Finding]:
     """Once told, each answer carries it, also where option 125 was not asked for (AMB-P1-04)."""
     for gateway, answer, request in owed_answers(trace):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from testbed.conformance.associations import (
@@ -11,7 +11,9 @@ from testbed.conformance.associations import (
     devices,
     gateways,
     identity_of,
+    info_in,
     requests,
+    values_seen,
 )
 from testbed.conformance.check import check
 from testbed.conformance.reading import staged
@@ -31,6 +33,8 @@ from testbed.trace.trace import Trace
 OPTION = dhcp.Code.VENDOR_IDENTITY
 VENDOR_AREAS = (43, 60, 124)
 """Options in which others have put identities."""
+LEAST_SERIAL = 4
+"""Octets of a serial number that are not in an option by chance."""
 
 
 def told_by(record: Record, code: int) -> bytes | None:
@@ -94,7 +98,7 @@ def other_means_use_inform(trace: Trace) -> Iterator[Finding]:
         asked = requests(trace, device)
         # Whoever holds an address when it first asks has it by other means.
         held = trace.addresses.addresses_of(device, None, asked[0].time_ns) if asked else []
-        static = [each for each in held if not ip_address(each).is_loopback]
+        static = _of_lan(held)
         if trace.is_excerpt:  # names tell of an address and not of the time from which it is held
             static = []
         for record in asked if static else ():
@@ -103,6 +107,22 @@ def other_means_use_inform(trace: Trace) -> Iterator[Finding]:
                 yield ok(record, f"INFORM with {message.client_address}")
             else:
                 yield fault(record, f"{device} holds {', '.join(static)} and sends {message.WORD}")
+        if not asked:
+            yield from _asks_never(trace, device)
+
+
+def _asks_never(trace: Trace, device: str) -> Iterator[Finding]:
+    """A device that has GatewayInfo and an address, and says nothing by DHCP."""
+    for seen in values_seen(trace, device):
+        static = _of_lan(trace.addresses.addresses_of(device, None, seen.record.time_ns))
+        if info_in(seen.values) and static:
+            text = f"{device} has GatewayInfo, holds {', '.join(static)} and has sent no INFORM"
+            yield fault(seen.record, text)
+            return
+
+
+def _of_lan(addresses: Iterable[str]) -> list[str]:
+    return [each for each in addresses if not ip_address(each).is_loopback]
 
 
 # The option.
@@ -110,19 +130,26 @@ def other_means_use_inform(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-1.2.5-O1")
 def identities_lie_in_option_125(trace: Trace) -> Iterator[Finding]:
-    """Violation: none in option 125, but the DSL Forum's number in option 43, 60 or 124, or in the
-    areas `sname` and `file`."""
+    """Violation: none in option 125, but the DSL Forum's number, or the sender's serial number, in
+    option 43, 60 or 124, or in the areas `sname` and `file`."""
     for record, codes in speakers(trace):
         message = record.message
         if carries(record, codes):
             yield ok(record)
             continue
-        number = DSL_FORUM.to_bytes(4)
-        elsewhere = [code for code in VENDOR_AREAS if number in (message.option(code) or b"")]
+        marks = [DSL_FORUM.to_bytes(4)]
+        known = identity_of(trace, record.sender)
+        if known is not None and len(known.serial_number) >= LEAST_SERIAL:
+            marks.append(known.serial_number.encode())
+        elsewhere = [code for code in VENDOR_AREAS if _holds(message.option(code), marks)]
         if elsewhere:
             yield fault(record, f"an identity lies in option {elsewhere[0]}")
-        elif number in message.sname + message.file and not message.overload:
+        elif _holds(message.sname + message.file, marks) and not message.overload:
             yield fault(record, "an identity lies in sname or file")
+
+
+def _holds(value: bytes | None, marks: list[bytes]) -> bool:
+    return value is not None and any(each in value for each in marks)
 
 
 @check("TR111-1.2.5-O2")
@@ -200,8 +227,8 @@ def device_tells_what_it_must(trace: Trace) -> Iterator[Finding]:
     for device in devices(trace):
         known = identity_of(trace, device)
         for record in requests(trace, device):
-            if known is not None and carries(record, DEVICE_CODES):
-                yield _complete(device, record, known, DEVICE_CODES)
+            if carries(record, DEVICE_CODES):
+                yield from _complete(device, record, known, DEVICE_CODES)
 
 
 @check("TR111-1.2.5-O6", supposes=("whole",))
@@ -209,28 +236,37 @@ def gateway_tells_what_it_must(trace: Trace) -> Iterator[Finding]:
     """With an identity come sub-options 4 and 5, and 6 where the gateway has a product class."""
     for gateway in gateways(trace):
         known = identity_of(trace, gateway)
-        if known is None or staged(trace, gateway, "gateway_identity"):
+        if staged(trace, gateway, "gateway_identity"):
             continue
         for record, _ in answers(trace, gateway):
             if carries(record, GATEWAY_CODES):
-                yield _complete(gateway, record, known, GATEWAY_CODES)
+                yield from _complete(gateway, record, known, GATEWAY_CODES)
 
 
-def _complete(node: str, record: Record, known: Identity, codes: tuple[int, ...]) -> Finding:
-    needed = codes if known.product_class else codes[:2]
+def _complete(
+    node: str, record: Record, known: Identity | None, codes: tuple[int, ...]
+) -> Iterator[Finding]:
+    """Whether all is told; of a node that no CWMP session shows, only OUI and serial number are
+    known to be there."""
+    has_class = known is not None and bool(known.product_class)
+    needed = codes if has_class else codes[:2]
     missing = [str(code) for code in needed if told_by(record, code) is None]
     if missing:
-        return fault(record, f"{node} tells its identity without sub-option {', '.join(missing)}")
-    if not known.product_class and told_by(record, codes[2]):
-        return fault(record, f"{node} has no product class, and tells one")
-    return ok(record)
+        text = f"{node} tells its identity without sub-option {', '.join(missing)}"
+        yield fault(record, text)
+    elif known is not None and not has_class and told_by(record, codes[2]):
+        yield fault(record, f"{node} has no product class, and tells one")
+    elif known is not None or told_by(record, codes[2]):
+        yield ok(record)
 
 
 # Table 1, each row by itself.
 
 
 def _row(trace: Trace, place: int, of_device: bool) -> Iterator[Finding]:
+    """One sub-option: whose it is, and what is in it."""
     code = (DEVICE_CODES if of_device else GATEWAY_CODES)[place]
+    yield from _told_by_the_other(trace, code, of_device)
     for node in devices(trace) if of_device else gateways(trace):
         known = identity_of(trace, node)
         if known is None or staged(trace, node, "gateway_identity"):
@@ -247,6 +283,18 @@ def _row(trace: Trace, place: int, of_device: bool) -> Iterator[Finding]:
                 yield ok(record, f"{told!r}")
             else:
                 yield fault(record, f"{node} tells {told!r} in sub-option {code}, it is {wanted!r}")
+
+
+def _told_by_the_other(trace: Trace, code: int, of_device: bool) -> Iterator[Finding]:
+    """Where the other party tells what is not its own to tell."""
+    for node in gateways(trace) if of_device else devices(trace):
+        said = (
+            [each.record for each in answers(trace, node)] if of_device else requests(trace, node)
+        )
+        for record in said:
+            if told_by(record, code) is not None:
+                whose = "a device" if of_device else "a gateway"
+                yield fault(record, f"{node} tells sub-option {code}, which is {whose}'s to tell")
 
 
 @check("TR111-1.2.5-T1-1")

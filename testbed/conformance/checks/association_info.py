@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 from testbed.conformance.associations import (
     BOOTSTRAP,
@@ -20,6 +21,7 @@ from testbed.conformance.associations import (
     owed_at,
     owed_info,
     parts,
+    requests,
     values_seen,
 )
 from testbed.conformance.check import check
@@ -31,6 +33,7 @@ from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 ACTIVE = 2
+NOT_ACTIVE = (0, 1)
 
 
 def _seen(trace: Trace) -> Iterator[tuple[str, Seen, Owed, dict[str, str]]]:
@@ -98,7 +101,7 @@ def offers_are_borne_and_the_ack_counts(trace: Trace) -> Iterator[Finding]:
         ]
         offered = {gateway_in_record(each): each for each in offers if gateway_in_record(each)}
         acked = {gateway_in_record(each) for each in acks_to(trace, device)}
-        if offers and offered and not acks_to(trace, device):
+        if offered and _takes_none(trace, device, offers[0]):
             yield fault(offers[-1], f"{device} takes none of the OFFERs with option 125")
         for seen in values_seen(trace, device) if offered else ():
             info = info_in(seen.values)
@@ -119,6 +122,13 @@ def offers_are_borne_and_the_ack_counts(trace: Trace) -> Iterator[Finding]:
                 yield fault(seen.record, f"{device} tells {wrong[0]}, which was only offered")
             elif any(info.values()):
                 yield ok(seen.record)
+
+
+def _takes_none(trace: Trace, device: str, offer: Record) -> bool:
+    """Whether a device asks all anew after an OFFER, and never for what was offered."""
+    later = [each.message for each in requests(trace, device) if each.number > offer.number]
+    again = any(isinstance(each, dhcp.Discover) for each in later)
+    return again and not any(isinstance(each, dhcp.Request) for each in later)
 
 
 @check("TR111-1.2.2-D3")
@@ -164,48 +174,89 @@ def _emptied(
 # Attributes.
 
 
-def _attributes(trace: Trace) -> Iterator[tuple[str, Session, Record, dict[str, int]]]:
-    """What devices answer of GatewayInfo's notification, by full names."""
+class Attributes(NamedTuple):
+    """What a device answers of GatewayInfo's notification.
+
+    Attributes:
+        device, session, answer: where.
+        found: notification by full name.
+        is_whole: whether all of GatewayInfo was asked for.
+    """
+
+    device: str
+    session: Session
+    answer: Record
+    found: dict[str, int]
+    is_whole: bool
+
+
+def _attributes(trace: Trace) -> Iterator[Attributes]:
+    """What devices answer of GatewayInfo's notification."""
     for device in managed_devices(trace):
         for session in sessions(trace, device):
-            for _, answer in session.calls(rpc.GetParameterAttributes):
+            for call, answer in session.calls(rpc.GetParameterAttributes):
+                asked = call.find(rpc.GetParameterAttributes)
                 told = answer.find(rpc.GetParameterAttributesResponse) if answer else None
-                if told is None or answer is None:
+                if asked is None or told is None or answer is None:
                     continue
                 found = {each.name: each.notification for each in told.parameters}
                 found = {name: each for name, each in found.items() if name.startswith(INFO)}
+                is_whole = any(INFO.startswith(name) for name in asked.names)
                 if found:
-                    yield device, session, answer, found
+                    yield Attributes(device, session, answer, found, is_whole)
 
 
-def _sets_attributes(trace: Trace, device: str) -> list[Record]:
+def _sets_attributes(trace: Trace, device: str, *wanted: int) -> list[Record]:
+    """Where an ACS has set GatewayInfo's notification, to one of these or to anything.
+
+    A path may be that of GatewayInfo, of what is in it, or of what it is in.
+    """
     return [
         call.call
         for session in sessions(trace, device)
         for call in session.calls(rpc.SetParameterAttributes)
-        if call.done and INFO in str(call.call.find(rpc.SetParameterAttributes))
+        if call.done
+        and any(
+            each.notification_change
+            and (each.name.startswith(INFO) or INFO.startswith(each.name))
+            and (not wanted or each.notification in wanted)
+            for each in _attribute_changes(call.call)
+        )
     ]
+
+
+def _attribute_changes(call: Record) -> Iterable[rpc.AttributeChange]:
+    message = call.find(rpc.SetParameterAttributes)
+    return () if message is None else message.parameters
 
 
 @check("TR111-1.2.2-D4")
 def notification_is_active_by_default(trace: Trace) -> Iterator[Finding]:
     """Where no ACS has set anything else, all of GatewayInfo is notified actively."""
-    for device, _, answer, found in _attributes(trace):
-        if any(each.number < answer.number for each in _sets_attributes(trace, device)):
-            continue
-        yield _all_active(device, answer, found)
+    for each in _attributes(trace):
+        sets = _sets_attributes(trace, each.device)
+        if not any(record.number < each.answer.number for record in sets):
+            yield _all_active(each)
 
 
 @check("TR111-1.2.2-D5")
 def default_comes_back_with_another_url(trace: Trace) -> Iterator[Finding]:
-    """After the ACS URL was set to another value, notification is active again."""
-    for device, session, answer, found in _attributes(trace):
-        changed = _url_changed(trace, device, answer)
-        again = [each.number for each in _sets_attributes(trace, device)]
-        if changed is None or any(changed.number < number < answer.number for number in again):
+    """After the ACS URL was set to another value, notification is active again, whatever an ACS
+    had made of it before.
+
+    Where it was active all along, nothing is shown.
+    """
+    for each in _attributes(trace):
+        changed = _url_changed(trace, each.device, each.answer)
+        sets = [record.number for record in _sets_attributes(trace, each.device)]
+        off = [record.number for record in _sets_attributes(trace, each.device, *NOT_ACTIVE)]
+        if changed is None or each.session.turns[0].number <= changed.number:
             continue
-        if session.turns[0].number > changed.number:
-            yield _all_active(device, answer, found)
+        if any(changed.number < number < each.answer.number for number in sets):
+            continue
+        finding = _all_active(each)
+        if not finding.ok or any(number < changed.number for number in off):
+            yield finding
 
 
 def _url_changed(trace: Trace, device: str, before: Record) -> Record | None:
@@ -218,12 +269,17 @@ def _url_changed(trace: Trace, device: str, before: Record) -> Record | None:
     return None
 
 
-def _all_active(device: str, answer: Record, found: dict[str, int]) -> Finding:
+def _is_off(told: Attributes) -> bool:
+    return any(each != ACTIVE for each in told.found.values())
+
+
+def _all_active(told: Attributes) -> Finding:
+    device, answer, found = told.device, told.answer, told.found
     off = [name for name, each in found.items() if each != ACTIVE]
     missing = [name for name in ELEMENTS if f"{INFO}{name}" not in found]
     if off:
         return fault(answer, f"{device}: notification of {off[0]} is {found[off[0]]}, not {ACTIVE}")
-    if missing:
+    if missing and told.is_whole:
         return fault(answer, f"{device} has no GatewayInfo.{missing[0]}")
     return ok(answer)
 
@@ -257,6 +313,10 @@ def changes_are_notified(trace: Trace) -> Iterator[Finding]:
         moved = _url_changed(trace, device, trace.records[-1])
         if _sets_attributes(trace, device) and moved is None:
             continue  # the ACS does not want to be told
+        since = 0 if moved is None else moved.number
+        read = [each for each in _attributes(trace) if each.device == device]
+        if any(_is_off(each) for each in read if each.answer.number > since):
+            continue  # whether that is right, others judge
         told = dict.fromkeys(ELEMENTS, "")
         owed_all = owed_info(trace, device)
         for place, owed in enumerate(owed_all):
@@ -317,8 +377,13 @@ def lease_end_discards_all(trace: Trace) -> Iterator[Finding]:
             if not is_end or not isinstance(after.record.message, dhcp.Ack) or not after.identity:
                 continue
             seen = _change_told(trace, device, after.record, None)
-            if seen is not None and any(info_in(seen.values).values()):
+            told = info_in(seen.values) if seen is not None else {}
+            due = [name for name, value in parts(after.identity).items() if value]
+            kept = [name for name in due if not told.get(name)]
+            if seen is not None and not kept:
                 yield ok(seen.record, f"told anew after {ended.cause}")
+            elif seen is not None and len(kept) < len(due):
+                yield fault(seen.record, f"{device} has kept {kept[0]}, though {ended.cause}")
             elif _had_session(trace, device, after.record, None):
                 yield fault(after.record, f"{device} has kept GatewayInfo, though {ended.cause}")
 

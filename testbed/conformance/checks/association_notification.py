@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from itertools import zip_longest
+from typing import NamedTuple
 
 from testbed.conformance.associations import (
     COUNT,
@@ -15,7 +17,7 @@ from testbed.conformance.associations import (
     values_seen,
 )
 from testbed.conformance.check import check
-from testbed.conformance.presences import presences
+from testbed.conformance.presences import honest_table, listable, presences
 from testbed.conformance.sessions import Call, sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
@@ -25,6 +27,8 @@ from testbed.trace.trace import Trace
 ACTIVE = 2
 CLOCK_NS = 20_000_000
 """How exactly a timer and a capture agree."""
+AT_ONCE_NS = 2_000_000_000
+"""How soon a gateway turns to its ACS; TR-069 has no number."""
 
 
 def sets_of(trace: Trace, cpe: str) -> Iterator[tuple[Call, rpc.AttributeChange]]:
@@ -84,11 +88,11 @@ def active_notification_is_granted(trace: Trace) -> Iterator[Finding]:
             if change.name != COUNT or change.notification != ACTIVE or call.answer is None:
                 continue
             if not call.done:
-                refusal = call.answer.find(rpc.Fault)
-                yield fault(call.answer, f"{gateway} refuses: {refusal}")
+                refusal = call.answer.summary()
+                yield fault(call.answer, f"{gateway} refuses {ACTIVE} for {COUNT}: {refusal}")
                 continue
             reads = attributes_read(trace, gateway, COUNT)
-            until = _next_set(trace, gateway, call)
+            until = next_set(trace, gateway, call, COUNT)
             after = [(r, value) for r, value in reads if call.call.number < r.number < until]
             for record, value in after:
                 if value == ACTIVE:
@@ -99,12 +103,12 @@ def active_notification_is_granted(trace: Trace) -> Iterator[Finding]:
                 yield ok(call.answer)
 
 
-def _next_set(trace: Trace, gateway: str, before: Call) -> int:
-    """Where the ACS wants another notification of the table's size."""
+def next_set(trace: Trace, cpe: str, before: Call, name: str) -> int:
+    """Where the ACS wants another notification of a parameter."""
     later = [
         call.call.number
-        for call, change in sets_of(trace, gateway)
-        if change.name == COUNT and call.call.number > before.call.number
+        for call, change in sets_of(trace, cpe)
+        if change.name == name and call.call.number > before.call.number
     ]
     return min(later, default=len(trace.records))
 
@@ -114,7 +118,8 @@ def every_change_is_notified(trace: Trace) -> Iterator[Finding]:
     """Under active notification each addition and removal is followed by an Inform with "4 VALUE
     CHANGE" and the table's size, at the latest when the limit's window ends (AMB-P1-08).
 
-    Violation: none comes, another event, or another number than the table read in that session.
+    Violation: none comes (though the gateway has a session, or has none for two seconds), another
+    event, or another number than the table read in that session.
     """
     for gateway in gateways(trace):
         since = active_since(trace, gateway)
@@ -138,40 +143,117 @@ def every_change_is_notified(trace: Trace) -> Iterator[Finding]:
                     yield fault(record, f"{gateway} tells {number}, has {len(wrong[0].rows)} rows")
                 else:
                     yield ok(record, f"{number} entries")
-        yield from _never_told(trace, gateway, since, told)
+        for due in _owed(trace, gateway):
+            if due.told is not None and due.told.time_ns > due.latest_ns:
+                yield fault(due.told, _late(gateway, due))
+            elif due.missed is not None:
+                yield fault(due.missed, _untold(gateway, due))
 
 
-def _changes(trace: Trace, gateway: str) -> list[Record]:
+def _late(gateway: str, due: Due) -> str:
+    late_s = (due.told.time_ns - due.latest_ns + AT_ONCE_NS) / 1e9 if due.told else 0.0
+    return f"{gateway} tells its {due.size} entries {late_s:.1f} s after it may"
+
+
+def _untold(gateway: str, due: Due) -> str:
+    return f"{gateway} does not tell of {due.size} entries, as record {due.change.number} makes it"
+
+
+def changes(trace: Trace, gateway: str) -> list[Record]:
     """Where the table has to change: entries that come, and those that have ended for sure."""
-    found = []
+    found = {}
     for presence in presences(trace, gateway):
-        found.append(presence.acked)
+        found[presence.acked.number] = presence.acked
         if presence.ends is not None:
-            found.append(presence.ends[0])
-    return sorted(found, key=lambda each: each.number)
+            found[presence.ends[0].number] = presence.ends[0]
+    return [found[number] for number in sorted(found)]
 
 
 def _changed_between(trace: Trace, gateway: str, first: Record, last: Record) -> bool:
-    return any(first.number < each.number < last.number for each in _changes(trace, gateway))
+    return any(first.number < each.number < last.number for each in changes(trace, gateway))
 
 
-def _never_told(
-    trace: Trace, gateway: str, since: Record, told: list[tuple[Record, str]]
-) -> Iterator[Finding]:
-    """Additions of which no Inform says anything, though the gateway had a session after them."""
-    after = [each.acked for each in presences(trace, gateway) if each.acked.number > since.number]
-    limit = limit_ns(trace, gateway)
-    for added in after[:1]:
-        if any(record.number > added.number for record, _ in told):
+class Due(NamedTuple):
+    """A notification that a gateway owes.
+
+    Attributes:
+        change: since when.
+        size: of the table, from there to the next change.
+        told: the Inform that tells it; None: there is none.
+        missed: where it should have been told; None: nobody can say so.
+        latest_ns: until when it may be told.
+    """
+
+    change: Record
+    size: int
+    told: Record | None
+    missed: Record | None
+    latest_ns: int
+
+
+def _owed(trace: Trace, gateway: str) -> Iterator[Due]:
+    """What a gateway owes for changes of its table: where its size is known by DHCP and cables,
+    and is not what was told last (AMB-P1-08)."""
+    since = active_since(trace, gateway)
+    if since is None or not honest_table(trace, gateway):
+        return
+    last = min(
+        (
+            call.call.number
+            for call, change in sets_of(trace, gateway)
+            if change.name == COUNT and change.notification != ACTIVE
+            if call.call.number > since.number
+        ),
+        default=len(trace.records),
+    )
+    known = _size(trace, gateway, since.number)
+    told = [(since, None if known is None else str(known)), *told_counts(trace, gateway)]
+    points = [each for each in changes(trace, gateway) if since.number < each.number < last]
+    for change, following in zip_longest(points, points[1:]):
+        size = _size(trace, gateway, change.number + 1)
+        before, value = [each for each in told if each[0].number < change.number][-1]
+        if size is None or value in (None, str(size)):
             continue
-        for session in sessions(trace, gateway):
-            inform = session.inform
-            if inform is None or inform.number < added.number or not session.accepted:
-                continue
-            if inform.time_ns > added.time_ns + limit:
-                why = f"the entry of record {added.number}"
-                yield fault(inform, f"{gateway} does not tell of {why}")
-                break
+        free_ns = change.time_ns
+        if before is not since:
+            free_ns = max(free_ns, before.time_ns + limit_ns(trace, gateway))
+        until = last if following is None else following.number
+        yield _judge_due(trace, gateway, Due(change, size, None, None, free_ns), until)
+
+
+def _size(trace: Trace, gateway: str, number: int) -> int | None:
+    """How many entries the table has at a record; None: not known for sure."""
+    all_of_them = [each for each in presences(trace, gateway) if listable(each.identity)]
+    least = {each.identity for each in all_of_them if each.must_be(number)}
+    most = {each.identity for each in all_of_them if each.may_be(number)}
+    return len(least) if least == most else None
+
+
+def _judge_due(trace: Trace, gateway: str, due: Due, until: int) -> Due:
+    """Whether a size is told before the next change, or a session or too long a time passes."""
+    latest_ns = due.latest_ns + AT_ONCE_NS
+    later = [
+        session
+        for session in sessions(trace, gateway)
+        if session.turns[-1].number > due.change.number and session.turns[0].number < until
+    ]
+    missed: Record | None = None
+    for session in later:
+        inform = session.inform
+        if inform is None or not due.change.number < inform.number < until:
+            continue
+        message = inform.find(rpc.Inform)
+        if message is not None and message.value(COUNT) == str(due.size):
+            return due._replace(told=inform, latest_ns=latest_ns)
+        reads = [each for each in table_reads(trace, gateway) if each.session is session]
+        if any(len(each.rows) != due.size for each in reads):
+            return due  # the table itself is wrong, as others find
+        if missed is None and session.accepted and inform.time_ns > due.latest_ns:
+            missed = inform
+    next_ns = trace.records[until].time_ns if until < len(trace.records) else trace.now_ns
+    if missed is None and not later and next_ns > latest_ns:
+        missed = due.change
+    return due._replace(missed=missed, latest_ns=latest_ns)
 
 
 @check("TR111-1.2.1-G8")
@@ -193,6 +275,9 @@ def notifications_keep_their_distance(trace: Trace) -> Iterator[Finding]:
                 )
             else:
                 yield ok(record, f"{number} entries after {gap_ns / 1e9:.1f} s")
+        for due in list(_owed(trace, gateway))[-1:]:
+            if due.told is None and due.missed is not None:
+                yield fault(due.missed, f"in the end {_untold(gateway, due)}")
 
 
 @check("TR111-1.2.6-T2-3")
@@ -223,3 +308,6 @@ def limit_is_written_and_has_effect(trace: Trace) -> Iterator[Finding]:
                 yield fault(seen.record, f"{gateway}: the limit is {seen.values[LIMIT]}")
         if where is not None:
             yield from notifications_keep_their_distance(trace)
+        for due in _owed(trace, gateway) if where is not None and wanted == "0" else ():
+            if due.told is not None and due.told.time_ns > due.latest_ns:
+                yield fault(due.told, f"{_late(gateway, due)}, and there is no limit")

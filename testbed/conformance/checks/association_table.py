@@ -7,16 +7,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from testbed.conformance.associations import (
+    ASKING,
     ELEMENTS,
     TableRead,
     answers,
     client_of,
     device_in_record,
+    devices,
     gateways,
     parts,
+    requests,
     table_reads,
 )
 from testbed.conformance.check import check
+from testbed.conformance.index import remembered
 from testbed.conformance.presences import Presence, honest_table, listable, presences
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import dhcp
@@ -25,6 +29,7 @@ from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 OUI = re.compile(r"[0-9A-F]{6}")
+NO_OUI = "not six upper-case hexadecimal digits"
 PRIVATE = re.compile(r"10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.")
 
 
@@ -57,9 +62,12 @@ def entry_comes_with_the_ack(trace: Trace) -> Iterator[Finding]:
         listed = Counter(read.listed)
         for identity, times in listed.items():
             acked = [each for each in belongs if each.identity == identity]
+            early = not acked and _has_come(trace, gateway, identity, read)
             if times > 1:
                 yield fault(read.record, f"{gateway} lists {identity} {times} times")
-            elif acked and not any(each.acked.number < read.record.number for each in acked):
+            elif early or (
+                acked and not any(each.acked.number < read.record.number for each in acked)
+            ):
                 yield fault(read.record, f"{gateway} lists {identity} before any DHCPACK")
         for presence in _due(read, belongs):
             if presence.identity in listed:
@@ -70,6 +78,32 @@ def entry_comes_with_the_ack(trace: Trace) -> Iterator[Finding]:
                     f"{gateway} does not list {presence.identity}, acknowledged at record "
                     f"{presence.acked.number}",
                 )
+
+
+@remembered
+def _tellings(trace: Trace) -> list[tuple[int, Identity]]:
+    """The identities in requests, acknowledged or not, by record."""
+    told = (
+        (each.number, device_in_record(each))
+        for each in trace.records
+        if isinstance(each.message, ASKING)
+    )
+    return [(number, identity) for number, identity in told if identity is not None]
+
+
+def _heard(trace: Trace, since: int, until: int) -> set[Identity]:
+    """The identities that were told in requests between two records."""
+    return {identity for number, identity in _tellings(trace) if since <= number < until}
+
+
+def _has_come(trace: Trace, gateway: str, identity: Identity, read: TableRead) -> bool:
+    """Whether an identity was not listed, was told, and is listed now."""
+    without = [
+        each.record.number
+        for each in table_reads(trace, gateway)
+        if each.record.number < read.call.number and identity not in each.listed
+    ]
+    return bool(without) and identity in _heard(trace, without[0], read.record.number)
 
 
 def _was_listed(trace: Trace, gateway: str, presence: Presence, before: TableRead) -> bool:
@@ -171,6 +205,7 @@ def table_is_what_was_told(trace: Trace) -> Iterator[Finding]:
     """What the ACS reads is, element by element, what clients have told in option 125."""
     for gateway, read, belongs in _reads(trace):
         told = {each.identity for each in belongs if each.acked.number < read.record.number}
+        told |= _heard(trace, 0, read.record.number)
         for identity in read.listed:
             if identity in told:
                 yield ok(read.record, str(identity))
@@ -238,6 +273,7 @@ def one_entry_for_each_device_that_told(trace: Trace) -> Iterator[Finding]:
     for gateway, read, belongs in _reads(trace):
         number = read.record.number
         most = {each.identity for each in belongs if each.may_be(number)}
+        most |= _heard(trace, 0, number) - {each.identity for each in belongs}
         least = {each.identity for each in _due(read, belongs)}
         rows = len(read.rows)
         if rows > len(most):
@@ -262,7 +298,8 @@ def _plain_clients(trace: Trace, gateway: str, number: int) -> bool:
 def _column(trace: Trace, name: str, wrong: Callable[[str], str | None]) -> Iterator[Finding]:
     """One column of the table: its form, and that it is what a device has told."""
     for gateway, read, belongs in _reads(trace):
-        told = {parts(each.identity)[name] for each in belongs}
+        heard = _heard(trace, 0, read.record.number)
+        told = {parts(each)[name] for each in {*heard, *(each.identity for each in belongs)}}
         for identity in read.listed:
             value = parts(identity)[name]
             reason = wrong(value)
@@ -280,12 +317,19 @@ def _column(trace: Trace, name: str, wrong: Callable[[str], str | None]) -> Iter
 
 @check("TR111-1.2.6-T2-5", supposes=("whole",))
 def oui_has_its_form(trace: Trace) -> Iterator[Finding]:
-    """Six hexadecimal digits, letters in upper case; what has another form is not listed
-    (AMB-P1-09)."""
+    """Six hexadecimal digits, letters in upper case, as the device tells it; what has another form
+    is not listed (AMB-P1-09)."""
+    for device in devices(trace):
+        for record in requests(trace, device):
+            told = device_in_record(record)
+            # What a string ends by is another requirement's matter.
+            if told is not None and not OUI.fullmatch(told.oui.rstrip("\0")):
+                text = f"{device} tells the OUI {told.oui!r}, {NO_OUI}"
+                yield fault(record, text)
     yield from _column(
         trace,
         ELEMENTS[0],
-        lambda value: None if OUI.fullmatch(value) else "not six upper-case hexadecimal digits",
+        lambda value: None if OUI.fullmatch(value) else NO_OUI,
     )
 
 

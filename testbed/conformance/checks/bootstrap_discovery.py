@@ -10,10 +10,13 @@ from testbed.conformance.bootstraps import (
     bootstraps,
     domain_of_lease,
     first_labels,
+    is_card,
+    strays,
 )
 from testbed.conformance.check import check
-from testbed.conformance.reading import Lookup, host_of, plain_name
+from testbed.conformance.reading import Lookup, plain_name
 from testbed.conformance.verdict import Finding, fault, ok
+from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 SERVICES = ("dm-bootstrap", "dmbs")
@@ -41,12 +44,24 @@ def service_is_asked_for_first(trace: Trace) -> Iterator[Finding]:
                 yield ok(first, f"SRV {question.name}")
             else:
                 yield fault(first, f"the query is of class {question.class_number}, not IN (1)")
-        for asked in bootstrap.addresses[:1]:
-            if first is None or asked.query.number < first.number:
+        for asked in bootstrap.addresses:
+            early = first is None or asked.query.number < first.number
+            if early and _is_guess(bootstrap, asked):
                 yield fault(asked.query, f"asks for {asked.name} before any SRV record")
+                break
         for fetch in bootstrap.fetches[:1]:
             if first is None or fetch.syn.number < first.number:
                 yield fault(fetch.syn, "connects before it has asked for the service")
+
+
+def _is_guess(bootstrap: Bootstrap, asked: Lookup) -> bool:
+    """Whether a host may be meant as the bootstrap server: no other service is asked for, or it is
+    of the service's domain, or connected to.  A time server is the device's own business."""
+    if not bootstrap.services:
+        return True
+    domain = plain_name(".".join(first_labels(bootstrap.services[0].query)[2:]))
+    reached = {each.connection.address for each in bootstrap.fetches}
+    return asked.name.endswith(f".{domain}") or bool(reached.intersection(asked.addresses))
 
 
 @check("OMA-5.4.7.1-D2")
@@ -117,15 +132,21 @@ def name_has_its_shape(trace: Trace) -> Iterator[Finding]:
 
 @check("OMA-5.4.7.1-D4")
 def service_is_named_dm_bootstrap(trace: Trace) -> Iterator[Finding]:
-    """The first label is _dm-bootstrap, or the alias _dmbs where the device is set to it, in
-    letters of any case (AMB-OMA-01)."""
+    """The first label is _dm-bootstrap, in letters of any case; the alias _dmbs where the device is
+    set to it, or where nobody is found under the other name (AMB-OMA-01)."""
     for bootstrap in _looks(trace):
+        normative, alias = (f"_{each}" for each in SERVICES)
+        known = {normative}
+        if bootstrap.told is not None and bootstrap.told.service.lower() == SERVICES[1]:
+            known.add(alias)
         for looked in bootstrap.services:
             label = next(iter(first_labels(looked.query)), "")
-            if label.lower() in {f"_{each}" for each in SERVICES}:
+            if label.lower() in known:
                 yield ok(looked.query, label)
             else:
                 yield fault(looked.query, f"the first label is {label!r}, not '_dm-bootstrap'")
+            if looked.answer is not None and not looked.answer.message.services:
+                known.add(alias)
 
 
 @check("OMA-5.4.7.1-D5", needs=("letter_case",))
@@ -216,7 +237,7 @@ def dns_gives_the_server(trace: Trace) -> Iterator[Finding]:
                 target = next((each for each in targets if found[each]), None)
                 if target is not None:
                     yield ok(looked.answer, f"{target} at {', '.join(sorted(found[target]))}")
-                else:
+                elif any(each.name in map(plain_name, targets) for each in bootstrap.addresses):
                     yield fault(looked.answer, f"no address is found for {', '.join(targets)}")
         if answered and next(bootstrap.served(), None) is None:
             last = answered[-1].answer
@@ -229,10 +250,11 @@ def dns_gives_the_server(trace: Trace) -> Iterator[Finding]:
 
 @check("OMA-5.4.7.1-D10")
 def answer_fits_the_query(trace: Trace) -> Iterator[Finding]:
-    """Identifier and question of the answer are those of the query, the record's owner is the name
-    in question.
+    """Identifier, question and source of the answer are those of the query, the record's owner is
+    the name in question.
 
-    Violation: an answer to something else that the device takes, or a record of another owner.
+    Violation: the server that was asked answers something else, or names a record of another owner;
+    the device goes where only an answer that fits no query has sent it.
     """
     for bootstrap in _looks(trace):
         for looked in bootstrap.services:
@@ -240,12 +262,31 @@ def answer_fits_the_query(trace: Trace) -> Iterator[Finding]:
                 continue
             answer = looked.answer.message
             owners = {plain_name(each.name) for each in answer.answers if each.kind == "SRV"}
-            if answer.name != looked.name:
-                yield fault(looked.answer, f"answers {answer.name!r}, {looked.name!r} was asked")
-            elif owners - {looked.name}:
+            if owners - {looked.name}:
                 yield fault(looked.answer, f"holds SRV records of {', '.join(sorted(owners))}")
-            else:
+            elif looked.answer.source == looked.query.destination:
                 yield ok(looked.answer, f"identifier {answer.identifier}")
+        for stray, why in strays(trace, bootstrap):
+            yield from _stray(trace, bootstrap, stray, why)
+
+
+def _stray(trace: Trace, bootstrap: Bootstrap, stray: Record, why: str) -> Iterator[Finding]:
+    """An answer that fits no query: whose it is, and whether the device takes it."""
+    asked = [each for each in bootstrap.services if each.query.destination == stray.source]
+    if trace.arrow_of(stray).origin in [each.server for each in asked]:
+        yield fault(stray, f"answers, and {why}")
+    named = {
+        plain_name(each.target)
+        for looked in bootstrap.served()
+        if looked.answer is not None and looked.answer.source == looked.query.destination
+        for each in looked.answer.message.services
+    }
+    wrong = {plain_name(each.target) for each in stray.message.services} - named
+    for looked in bootstrap.addresses:
+        if looked.query.number > stray.number and looked.name in wrong:
+            text = f"takes the answer of record {stray.number}, though {why}"
+            yield fault(looked.query, f"asks for {looked.name}: it {text}")
+            return
 
 
 @check("OMA-5.4.7.1-D11", needs=("alias",))
@@ -270,7 +311,7 @@ def url_of_other_means_is_used(trace: Trace) -> Iterator[Finding]:
     """A device that was told the URL asks for no SRV record and completes all the same."""
     for bootstrap in bootstraps(trace):
         told = bootstrap.told
-        if told is None or not told.url or _is_card(told.url):
+        if told is None or not told.url or is_card(told.url):
             continue
         installed = bootstrap.event("INSTALLED")
         if bootstrap.services:
@@ -279,7 +320,3 @@ def url_of_other_means_is_used(trace: Trace) -> Iterator[Finding]:
             yield ok(installed, f"by {told.url}")
         elif (failed := bootstrap.event("FAILED")) is not None and not bootstrap.fetches:
             yield fault(failed, f"gives up, and was told {told.url}")
-
-
-def _is_card(url: str) -> bool:
-    return host_of(url) in ("127.0.0.1", "::1", "localhost", "localuicc")

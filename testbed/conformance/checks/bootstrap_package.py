@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from testbed.conformance.bootstraps import (
     PATH,
     Bootstrap,
     Fetch,
     bootstraps,
+    is_card,
     is_clear,
     packages_of,
     path_of,
@@ -48,31 +50,47 @@ def package_comes_by_https(trace: Trace) -> Iterator[Finding]:
 
 @check("OMA-5.4.7-B1", supposes=("telling",))
 def one_get_to_the_url(trace: Trace) -> Iterator[Finding]:
-    """On each connection one GET of the bootstrap URL's path, with its Host, after TLS and after
-    the URL is known.
+    """One GET of the bootstrap URL's path, with its Host, after TLS and after the URL is known.
 
-    Violation: another method, path or Host, a second request, clear text.
+    Another server may be tried where one does not answer, and nobody once one has (AMB-OMA-05).
+    Violation: another method, path or Host, a further request, clear text.
     """
     for bootstrap in bootstraps(trace):
         known = next((each.answer for each in bootstrap.served()), None)
         told_url = bootstrap.told.url if bootstrap.told else ""
+        answered: Record | None = None
         for fetch in bootstrap.fetches:
-            for number, (request, _) in enumerate(fetch.requests, 1):
-                message = request.message
-                problem = ""
-                if message.method != "GET":
-                    problem = f"the method is {message.method}, GET is due"
-                elif path_of(request) != PATH:
-                    problem = f"the path is {path_of(request)!r}, {PATH!r} is due"
+            for number, (request, response) in enumerate(fetch.requests, 1):
+                problem = _problem(request, told_url)
+                if problem:
+                    pass
                 elif is_clear(fetch.connection, request):
                     problem = "the request goes in clear"
                 elif number > 1:
                     problem = f"request {number} on this connection, one is due"
+                elif answered is not None:
+                    status = answered.message.status
+                    problem = f"a further request, after the {status} of record {answered.number}"
                 elif not told_url and (known is None or known.number > request.number):
                     problem = "the request comes before the URL is known"
-                elif not (message.header("Host") or "").strip():
-                    problem = "the request has no Host"
-                yield fault(request, problem) if problem else ok(request, f"GET {PATH}")
+                yield fault(request, problem) if problem else ok(request, f"GET {path_of(request)}")
+                answered = answered or response
+
+
+def _problem(request: Record, told_url: str) -> str:
+    """What is wrong with a request itself; "": nothing.  Without a URL path and host are told by
+    no SRV record: the path is the document's (AMB-OMA-02), the host is looked at by others."""
+    message, wanted = request.message, urlsplit(told_url)
+    path = wanted.path or PATH
+    if message.method != "GET":
+        return f"the method is {message.method}, GET is due"
+    if path_of(request) != path:
+        return f"the path is {path_of(request)!r}, {path!r} is due"
+    if not (message.header("Host") or "").strip():
+        return "the request has no Host"
+    if wanted.hostname and not is_card(told_url) and _host(request) != host_of(told_url):
+        return f"Host is {message.header('Host')!r}, {wanted.netloc!r} is due"
+    return ""
 
 
 @check("OMA-5.4.7-B2")
@@ -110,7 +128,7 @@ def _is_package(response: Record) -> bool:
 def package_is_handed_over(trace: Trace) -> Iterator[Finding]:
     """What the DM client gets is octet for octet what a 200 has brought, and nothing else.
 
-    Violation: a hand-over after another status, or of other octets.
+    Violation: a hand-over after another status, or of other octets; none after a 200.
     """
     for bootstrap in bootstraps(trace):
         bodies = [
@@ -119,6 +137,10 @@ def package_is_handed_over(trace: Trace) -> Iterator[Finding]:
             if response.message.status == 200
         ]
         received = [e for e in bootstrap.events if e.message.name == "PACKAGE_RECEIVED"]
+        failed = bootstrap.event("FAILED")
+        brought = [response for response, _ in bodies if response.message.body]
+        if brought and not received and failed is not None:
+            yield fault(failed, f"the package of record {brought[0].number} is not handed over")
         for event in received:
             digest = event.message.fields.get("sha256")
             earlier = [known for response, known in bodies if response.time_ns <= event.time_ns]
@@ -131,12 +153,21 @@ def package_is_handed_over(trace: Trace) -> Iterator[Finding]:
 @check("OMA-5.4.7-B4", observed="told", supposes=("telling",))
 def only_a_verified_message_is_processed(trace: Trace) -> Iterator[Finding]:
     """Verified, then installed, then a session; what cannot be verified leaves no account and
-    opens no session."""
+    opens no session.
+
+    Where the scenario has made the server's packages such as cannot be verified, it does not matter
+    what the device says of that.
+    """
     for bootstrap in bootstraps(trace):
         received = bootstrap.event("PACKAGE_RECEIVED")
         verified, installed = bootstrap.event("PACKAGE_VERIFIED"), bootstrap.event("INSTALLED")
         failed = bootstrap.event("FAILED")
-        if installed is not None and (verified is None or verified.number > installed.number):
+        servers = {server_of(trace, fetch) for fetch, _, _ in bootstrap.responses()}
+        is_bad = any(staged(trace, each, "package") for each in servers)
+        begun = [*([installed] if installed else []), *(each.syn for each in bootstrap.sessions)]
+        if is_bad and begun:
+            yield fault(begun[0], "goes on with a package that cannot be verified")
+        elif installed is not None and (verified is None or verified.number > installed.number):
             yield fault(installed, "installed, and not verified before")
         elif bootstrap.sessions and (
             installed is None or bootstrap.sessions[0].syn.number < installed.number
@@ -200,8 +231,10 @@ def _host(request: Record) -> str:
 def server_answers_by_three_statuses(trace: Trace) -> Iterator[Finding]:
     """Each GET for a package is answered by 200, 400 or 404 (AMB-OMA-05)."""
     for bootstrap in bootstraps(trace):
-        for fetch, _, response in bootstrap.responses():
-            if staged(trace, server_of(trace, fetch), "status"):
+        told_url = bootstrap.told.url if bootstrap.told else ""
+        for fetch, request, response in bootstrap.responses():
+            is_for_package = path_of(request) == (urlsplit(told_url).path or PATH)
+            if not is_for_package or staged(trace, server_of(trace, fetch), "status"):
                 continue
             status = response.message.status
             if status in STATUSES:
@@ -268,7 +301,7 @@ def who_is_not_known_gets_404(trace: Trace) -> Iterator[Finding]:
 
 
 def _ended(trace: Trace, fetch: Fetch, response: Record) -> Iterator[Finding]:
-    """After a refusal: a failure, no account, no session."""
+    """After a refusal: a failure, no account, no session, no further try (AMB-OMA-05)."""
     for bootstrap in bootstraps(trace):
         if not any(each is fetch for each in bootstrap.fetches):
             continue
@@ -276,16 +309,25 @@ def _ended(trace: Trace, fetch: Fetch, response: Record) -> Iterator[Finding]:
             (each.syn for each in bootstrap.sessions if each.syn.number > response.number), None
         )
         failed = bootstrap.event("FAILED")
+        again = _asked_again(bootstrap, response)
         if begun is not None:
             yield fault(begun, f"goes on after {response.message.status}")
+        elif again is not None:
+            yield fault(again, f"asks again after {response.message.status}")
         elif failed is not None:
             yield ok(failed, f"{response.message.status}: failure reported")
+
+
+def _asked_again(bootstrap: Bootstrap, response: Record) -> Record | None:
+    """A request for a package after there was an answer."""
+    asked = (request for each in bootstrap.fetches for request, _ in each.requests)
+    return next((each for each in asked if each.number > response.number), None)
 
 
 @check("OMA-5.4.7.1-H5")
 def session_follows_installation(trace: Trace) -> Iterator[Finding]:
     """After 200 the package is installed, and then the device turns to the DM server that it names;
-    after anything else it does not."""
+    after anything else it does not, and asks nobody else (AMB-OMA-05: no redirect is followed)."""
     for bootstrap in bootstraps(trace):
         installed = bootstrap.event("INSTALLED")
         if installed is not None:
@@ -298,9 +340,12 @@ def session_follows_installation(trace: Trace) -> Iterator[Finding]:
                 yield fault(failed, "installed, and no session with the DM server is opened")
             continue
         refused = [r for _, _, r in bootstrap.responses() if r.message.status != 200]
+        again = _asked_again(bootstrap, refused[0]) if refused else None
         if refused and bootstrap.sessions:
             status = refused[0].message.status
             yield fault(bootstrap.sessions[0].syn, f"a session, after {status}")
+        elif again is not None:
+            yield fault(again, f"a further request, after {refused[0].message.status}")
         elif refused and bootstrap.event("FAILED") is not None:
             yield ok(refused[0], f"{refused[0].message.status}: no session")
 

@@ -16,18 +16,32 @@ from testbed.trace.trace import Trace
 def connectivity_before_the_first_query(trace: Trace) -> Iterator[Finding]:
     """Address, default route and DNS server by a DHCP ACK, and used, before the first DNS query.
 
-    AMB-3G-09: step 1 is link up, address, default route, outer DNS known.
+    AMB-3G-09: step 1 is link up, address, default route, outer DNS known.  All of it may be set by
+    hand: an HNB that holds an address and never asks by DHCP.
     """
     for hnb in trace.nodes_with_role("hnb"):
         acknowledged: Record | None = None
+        asks = any(
+            isinstance(each.message, dhcp.Discover | dhcp.Request) and each.sender == hnb
+            for each in trace.records
+        )
         for record in trace.records:
             message = record.message
             if isinstance(message, dhcp.Ack) and record.receiver in (hnb, None):
                 if message.hardware_address in trace.hardware_addresses(hnb):
                     acknowledged = record
             elif isinstance(message, dns.Query) and record.sender == hnb and not is_inside(record):
-                yield _judge_query(hnb, record, acknowledged)
+                if acknowledged is None and not asks and _is_held(trace, hnb, record):
+                    yield ok(record, f"{hnb} has its address by other means than DHCP")
+                else:
+                    yield _judge_query(hnb, record, acknowledged)
                 break
+
+
+def _is_held(trace: Trace, hnb: str, query: Record) -> bool:
+    """Whether a query comes from an address that the HNB holds."""
+    held = trace.addresses.addresses_of(hnb, None, query.time_ns)
+    return query.source is not None and query.source.address in held
 
 
 def _judge_query(hnb: str, query: Record, acknowledged: Record | None) -> Finding:

@@ -17,8 +17,17 @@ from testbed.conformance.associations import (
     values_seen,
 )
 from testbed.conformance.check import check
-from testbed.conformance.checks import association_answers, association_table
-from testbed.conformance.checks.association_notification import attributes_read, sets_of
+from testbed.conformance.checks import (
+    association_answers,
+    association_notification,
+    association_table,
+)
+from testbed.conformance.checks.association_notification import (
+    attributes_read,
+    changes,
+    next_set,
+    sets_of,
+)
 from testbed.conformance.sessions import Call, sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
@@ -30,9 +39,8 @@ ACTIVE, PASSIVE = 2, 1
 ROW = re.compile(rf"{re.escape(TABLE)}\d+\.")
 PROFILE = "DeviceAssociation:1"
 SUMMARY = "InternetGatewayDevice.DeviceSummary"
-LEAST_VERSION = {"Device": 1, "InternetGatewayDevice": 2}
-"""Minor versions that TR-111 extends the models to."""
-VERSION = re.compile(r"InternetGatewayDevice:1\.(\d+)")
+LEAST_VERSION = {"Device": (1, 1), "InternetGatewayDevice": (1, 2)}
+"""Versions that TR-111 extends the models to."""
 
 
 def _calls(trace: Trace, kind: type[rpc.Rpc]) -> Iterator[tuple[str, rpc.Rpc, Call, Record]]:
@@ -144,13 +152,15 @@ def _granted(trace: Trace, wanted: int, names: tuple[str, ...], rows: bool) -> I
                 code = refusal.code if refusal is not None else None
                 yield fault(call.answer, f"{gateway} refuses {wanted} for {change.name}: {code}")
                 continue
+            until = next_set(trace, gateway, call, change.name)
             after = [
                 value
                 for record, value in attributes_read(trace, gateway, change.name)
-                if record.number > call.call.number
+                if call.call.number < record.number < until
             ]
-            if after and after[0] != wanted and wanted == ACTIVE:
-                yield fault(call.answer, f"{gateway} grants 2 for {change.name}, it is {after[0]}")
+            if after and after[0] != wanted:
+                text = f"{gateway} grants {wanted} for {change.name}, it is {after[0]}"
+                yield fault(call.answer, text)
             else:
                 yield ok(call.answer, change.name)
 
@@ -189,6 +199,7 @@ def passive_notification_of_all(trace: Trace) -> Iterator[Finding]:
         passive = [
             record for record, value in attributes_read(trace, gateway, COUNT) if value == PASSIVE
         ]
+        changed = changes(trace, gateway)
         counts = [
             (seen, seen.values[COUNT])
             for seen in values_seen(trace, gateway)
@@ -197,10 +208,11 @@ def passive_notification_of_all(trace: Trace) -> Iterator[Finding]:
         for before, after in itertools.pairwise(counts):
             session = after[0].session
             inform = session.inform
-            changed = before[1] != after[1]
-            if not passive or inform is None or before[0].record.number < passive[0].number - 99:
+            if before[1] == after[1] or inform is None or not passive:
                 continue
-            if not changed or inform.number < passive[-1].number:
+            # Only what changes under passive notification, and was not told already, is owed.
+            later = [each for each in changed if before[0].record.number < each.number]
+            if not any(passive[-1].number < each.number < inform.number for each in later):
                 continue
             told = inform.find(rpc.Inform)
             if told is not None and told.value(COUNT) is not None:
@@ -312,8 +324,8 @@ def product_class_is_readable(trace: Trace) -> Iterator[Finding]:
     ),
 )
 def announced_profile_is_kept(trace: Trace) -> Iterator[Finding]:
-    """Whoever announces DeviceAssociation:1 is InternetGatewayDevice:1.2 at least, tells its
-    identity in DHCP's answers, and lists who told theirs.
+    """Whoever announces DeviceAssociation:1 is InternetGatewayDevice:1.2 at least, and does all of
+    1.2.1 and of Table 4.
 
     Violation: it announces the profile and fails there.
     """
@@ -322,17 +334,29 @@ def announced_profile_is_kept(trace: Trace) -> Iterator[Finding]:
         for seen in values_seen(trace, gateway):
             summary = seen.values.get(SUMMARY, "")
             if PROFILE in summary:
-                version = VERSION.search(summary)
                 announced[gateway] = seen.record
-                if version is None or int(version[1]) < 2:
+                if (version_in(summary, "InternetGatewayDevice") or (0, 0)) < (1, 2):
                     yield fault(seen.record, f"{gateway} announces {PROFILE} with {summary}")
     if not announced:
         return
     for kept in (
         association_answers.offer_and_ack_carry_it,
         association_table.entry_comes_with_the_ack,
+        association_table.entry_stays_while_the_device_does,
+        association_table.entry_goes,
+        association_table.entry_goes_with_its_lease,
+        association_notification.active_notification_is_granted,
+        association_notification.every_change_is_notified,
+        association_notification.notifications_keep_their_distance,
+        codes_of_the_profile_are_kept,
     ):
         yield from kept(trace)
+
+
+def version_in(summary: str, root: str) -> tuple[int, int] | None:
+    """Major and minor version of a root object in a DeviceSummary; None: it is not told."""
+    found = re.search(rf"\b{root}:(\d+)\.(\d+)\b", summary)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 @check("TR111-0-2")
@@ -344,8 +368,8 @@ def models_have_their_versions(trace: Trace) -> Iterator[Finding]:
                 root, _, leaf = name.partition(".")
                 if leaf != "DeviceSummary" or root not in LEAST_VERSION:
                     continue
-                version = re.match(rf"{root}:1\.(\d+)\b", summary)
-                if version is not None and int(version[1]) >= LEAST_VERSION[root]:
-                    yield ok(seen.record, version[0])
+                version = version_in(summary, root)
+                if version is not None and version >= LEAST_VERSION[root]:
+                    yield ok(seen.record, f"{root}:{version[0]}.{version[1]}")
                 else:
                     yield fault(seen.record, f"{cpe} says {summary[:60]!r}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from testbed.conformance.check import check
 from testbed.conformance.early import public_discoveries, tunnelled_discoveries
 from testbed.conformance.places import Place, place_in
-from testbed.conformance.reading import staged
+from testbed.conformance.reading import events_of, staged
 from testbed.conformance.sessions import (
     Discovery,
     ServingSet,
@@ -26,14 +26,16 @@ from testbed.protocols.cwmp import rpc
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
+INVALID_ARGUMENTS = 9003
+
 
 @check("32583-5.1-P2", supposes=("whole",))
 def each_place_gets_its_own_set(trace: Trace) -> Iterator[Finding]:
     """HNBs that report different places are set different serving data, each after its Inform.
 
-    Violation: the same set for both, or a set for an HNB that has not said where it is.  One HNB
-    alone shows nothing.  AMB-3G-05: the place is GPS, neighbour cells, or the line's public
-    address.
+    Neighbours may share theirs.  Violation: the same set for places far from each other, or a set
+    for an HNB that has not said where it is.  One HNB alone shows nothing.  AMB-3G-05: the place is
+    GPS, neighbour cells, or the line's public address.
     """
     given: dict[Place, tuple[str, Record, ServingSet]] = {}
     for discovery in all_discoveries(trace):
@@ -53,15 +55,20 @@ def each_place_gets_its_own_set(trace: Trace) -> Iterator[Finding]:
                     given.setdefault(place, (discovery.hnb, call.call, asked))
     if len(given) < 2:
         return
-    for hnb, record, asked in given.values():
-        same = [other for other, _, theirs in given.values() if other != hnb and theirs == asked]
+    for place, (hnb, record, asked) in given.items():
+        others = [(there, *each) for there, each in given.items() if there != place]
+        same = [
+            other
+            for there, other, _, theirs in others
+            if theirs == asked and place.is_far_from(there)
+        ]
         if same:
             yield fault(
                 record,
                 f"{hnb} is set {_told(asked)}, as is {' and '.join(same)}, "
                 f"though they report different places",
             )
-        else:
+        elif any(theirs != asked for *_, theirs in others):
             yield ok(record, f"{hnb} is set {_told(asked)}")
 
 
@@ -232,9 +239,9 @@ def _read_back(discovery: Discovery) -> Iterator[Finding]:
             if answer is None or turn.number < discovery.done.number:
                 continue
             found = serving_set(list(answer.parameters))
-            for name in ("segw", "hms_url"):
+            for name in ("segw", "hms_url", "hnb_gw"):
                 read, was_set = getattr(found, name), getattr(wanted, name)
-                if read is not None and read != was_set:
+                if read is not None and was_set is not None and read != was_set:
                     yield fault(turn, f"{read} is read back, {was_set} was set")
 
 
@@ -306,13 +313,15 @@ def set_is_acknowledged_and_then_released(trace: Trace) -> Iterator[Finding]:
 def set_through_the_tunnel_is_acknowledged(trace: Trace) -> Iterator[Finding]:
     """SetParameterValuesResponse carries the call's cwmp:ID and status 0 or 1.
 
-    A set that is refused by a fault is in force in no part.  Violation: another ID or status, or a
-    part of a refused set that is read back.
+    A set that is refused by a fault is in force in no part.  Violation: another ID or status, a
+    part of a refused set that is read back, a fault that blames parameters by another code than
+    9003, or a set that the scenario has made wrong and that is acknowledged.
     """
     for discovery in tunnelled_discoveries(trace):
         yield from _acknowledged(discovery)
         for session in discovery.sessions:
             yield from _in_force_in_part(session)
+            yield from _rightly_refused(trace, session)
 
 
 def _acknowledged(discovery: Discovery) -> Iterator[Finding]:
@@ -332,6 +341,28 @@ def _acknowledged(discovery: Discovery) -> Iterator[Finding]:
                 yield ok(call.answer, f"cwmp:ID {found}")
             else:
                 yield fault(call.answer, f"cwmp:ID {found!r}, the call had {wanted!r}")
+
+
+def _rightly_refused(trace: Trace, session: Session) -> Iterator[Finding]:
+    """Whether wrong parameters are refused, by the code that is theirs (TR-069, A.5.1)."""
+    for call in session.calls(rpc.SetParameterValues):
+        if call.answer is None:
+            continue
+        refused = call.answer.find(rpc.Fault)
+        if refused is None and _is_made_wrong(trace, session.acs, call.call):
+            yield fault(call.answer, "acknowledged, with a parameter that cannot be set")
+        elif refused is not None and refused.parameters and refused.code != INVALID_ARGUMENTS:
+            yield fault(call.answer, f"{refused.summary()}, {INVALID_ARGUMENTS} is due")
+
+
+def _is_made_wrong(trace: Trace, acs: str | None, call: Record) -> bool:
+    """Whether the scenario has the ACS add what cannot be set, at that moment."""
+    told = [
+        each.message.fields["adds"]
+        for each in events_of(trace, acs or "", "STAGED")
+        if "adds" in each.message.fields and each.number < call.number
+    ]
+    return bool(told) and told[-1] != "()"
 
 
 def _in_force_in_part(session: Session) -> Iterator[Finding]:

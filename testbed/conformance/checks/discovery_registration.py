@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterator
 
 from testbed.conformance.check import check
+from testbed.conformance.checks.discovery import parameters_of
 from testbed.conformance.early import is_by_tunnel, public_discoveries, tunnelled_discoveries
 from testbed.conformance.late import contacts_after_done, is_shared, marker_of
 from testbed.conformance.reading import (
     INITIAL_HMS,
     connection_of,
+    contact_in,
     contacts,
     is_one_of,
     is_serving,
@@ -30,8 +32,14 @@ from testbed.conformance.sessions import (
 )
 from testbed.conformance.tunnels import attempts
 from testbed.conformance.verdict import Finding, fault, ok
+from testbed.protocols.cwmp import rpc
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
+
+HNB_GW = re.compile(r"(\w+_)?hnb_gw\d*")
+"""Names of nodes."""
+ANY_HNB_GW = re.compile(r"\.Gateway\.FAPGWServer\d$")
+"""Parameters that name one."""
 
 
 @check("32583-5.1.2-8", supposes=("whole",))
@@ -153,7 +161,7 @@ def somebody_names_the_hnb_gw(trace: Trace) -> Iterator[Finding]:
     """Registration has an HNB-GW from HMS (initial) or from HMS (serving).
 
     AMB-3G-06: one of the two at least.  Violation: the first session with the serving HMS ends and
-    neither has set one, or an HNB-GW is contacted that nobody has set.
+    neither has set one, or an HNB-GW is contacted that nobody has set, or another one than is set.
     """
     for discovery in all_discoveries(trace):
         given = _hnb_gw_given(discovery)
@@ -161,6 +169,8 @@ def somebody_names_the_hnb_gw(trace: Trace) -> Iterator[Finding]:
         early = _contacted_before(trace, discovery, given)
         if early is not None:
             yield fault(early, "an HNB-GW is contacted, and nobody has set one")
+        elif (other := _other_hnb_gw(trace, discovery)) is not None:
+            yield fault(other, f"{contact_in(trace, other)}, and another HNB-GW is set")
         elif given is not None:
             yield ok(given, "the HNB-GW is set")
         elif over is not None:
@@ -204,8 +214,29 @@ def _contacted_before(trace: Trace, discovery: Discovery, given: Record | None) 
     """Where an HNB-GW is contacted though none was set yet."""
     for each in contacts(trace, discovery.hnb):
         early = given is None or each.record.number < given.number
-        if re.fullmatch(r"(\w+_)?hnb_gw\d*", each.node or "") and discovery.holds(each.record):
+        if HNB_GW.fullmatch(each.node or "") and discovery.holds(each.record):
             return each.record if early else None
+    return None
+
+
+def _other_hnb_gw(trace: Trace, discovery: Discovery) -> Record | None:
+    """Where an HNB-GW is contacted that is none of those that were set by then; where nothing says
+    where those are, nothing is found."""
+    values = [
+        (each.answer.number, value.value)
+        for session in [*discovery.sessions, *discovery.later]
+        for each in session.calls(rpc.SetParameterValues)
+        if each.done and each.answer is not None
+        for value in parameters_of(each.call)
+        if ANY_HNB_GW.search(value.name)
+    ]
+    for each in contacts(trace, discovery.hnb):
+        if not HNB_GW.fullmatch(each.node or "") or not discovery.holds(each.record):
+            continue
+        hosts = [plain_name(host) for number, host in values if number < each.record.number]
+        known = [addresses_of(trace, discovery, host) for host in hosts if host]
+        if known and all(known) and not any(each.address in some for some in known):
+            return each.record
     return None
 
 

@@ -17,6 +17,7 @@ from testbed.conformance.early import (
 from testbed.conformance.late import contacts_after_done, is_shared, marker_of
 from testbed.conformance.reading import (
     INITIAL_HMS,
+    Contact,
     Lookup,
     factory_of,
     is_address,
@@ -28,6 +29,7 @@ from testbed.conformance.reading import (
 from testbed.conformance.sessions import Discovery, is_served_by, registration
 from testbed.conformance.tunnels import is_inside
 from testbed.conformance.verdict import Finding, fault, ok
+from testbed.protocols import ike
 from testbed.protocols.cwmp import rpc
 from testbed.trace.trace import Trace
 
@@ -36,9 +38,9 @@ from testbed.trace.trace import Trace
 def registration_uses_what_was_set(trace: Trace) -> Iterator[Finding]:
     """Registration begins after the release, and the next contact is with what step 6 has set.
 
-    AMB-3G-11: the marker and the first contact count.  AMB-3G-03: a shared HMS is contacted on, in
-    its session.  Violation: the marker without a complete serving set or before the release, or a
-    first contact with anybody else of the operator.
+    AMB-3G-11: the marker, where it is told, and the first contact count.  AMB-3G-03: a shared HMS
+    is contacted on, in its session.  Violation: the marker without a complete serving set or before
+    the release, or a first contact with anybody else of the operator.
     """
     for discovery in tunnelled_discoveries(trace):
         begun, session = marker_of(trace, discovery), discovery.session
@@ -46,14 +48,15 @@ def registration_uses_what_was_set(trace: Trace) -> Iterator[Finding]:
             if begun is not None:
                 yield fault(begun, "registration begins without a complete serving set")
             continue
-        if begun is None:
-            continue
         shared, ended = is_shared(trace, discovery), session.ended
-        if not shared and (ended is None or begun.number < ended.number):
+        if not shared and begun is not None and (ended is None or begun.number < ended.number):
             yield fault(begun, "registration begins before the session is released")
             continue
+        after = begun or ended
+        if after is None:
+            continue  # the session broke off: whoever discovers again is right
         for contact in contacts_after_done(trace, discovery):
-            if contact.record.number < begun.number or contact.kind == "ESP":
+            if contact.record.number < after.number or not _opens(contact):
                 continue
             if is_served_by(trace, discovery, contact):
                 yield ok(contact.record, f"{contact}, as set")
@@ -62,6 +65,13 @@ def registration_uses_what_was_set(trace: Trace) -> Iterator[Finding]:
             if is_initial or is_serving(contact.node):
                 yield fault(contact.record, f"{contact}, which the serving set does not name")
                 break
+
+
+def _opens(contact: Contact) -> bool:
+    """Whether a contact is the first word to somebody: neither what a tunnel carries nor what keeps
+    it is."""
+    is_of_tunnel = contact.is_tunnel and not isinstance(contact.record.message, ike.SaInit)
+    return not is_of_tunnel
 
 
 @check("32583-5.1.1-F1", supposes=("whole",))
@@ -114,7 +124,9 @@ def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
         return [*steps, ("step 10, registration", registration(trace, discovery))]
     steps.append(("step 7, SetParameterValuesResponse", discovery.done))
     steps.append(("step 8, release", None if session is None else session.ended))
-    deleted = tunnels[0].deleted if tunnels else None
+    first = session.turns[0].number if session is not None else 0
+    carrying = [each for each in tunnels if each.begun.number < first]
+    deleted = carrying[-1].deleted if carrying else None
     begun = registration(trace, discovery)
     is_early = begun is None or (deleted is not None and deleted.number < begun.number)
     released = session is not None and session.ended is not None

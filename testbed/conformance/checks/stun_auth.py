@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.conformance.bindings import (
+    ADDRESS,
     PASSWORD,
     USERNAME,
     Transaction,
@@ -12,6 +13,7 @@ from testbed.conformance.bindings import (
     cpes,
     credentials_of,
     of_every_client,
+    readings,
     seconds,
     transactions,
     value_at,
@@ -113,7 +115,7 @@ def username_is_stun_username(trace: Trace) -> Iterator[Finding]:
             told = record.message.username
             if told is not None and told == wanted:
                 yield ok(record)
-            elif told is not None:
+            elif told is not None and wanted is not None:
                 yield fault(record, f"USERNAME is {told!r}, STUNUsername is {wanted!r}")
 
 
@@ -125,6 +127,8 @@ def nobody_signs_without_a_username(trace: Trace) -> Iterator[Finding]:
     for each, refusal, again in _challenged(trace):
         if value_at(trace, each.cpe, USERNAME, refusal):
             continue
+        if value_at(trace, each.cpe, USERNAME, refusal) is None and each.request.username:
+            continue  # it has a name that nobody was seen to set
         if again is None:
             yield ok(refusal)
         else:
@@ -143,10 +147,31 @@ def unproven_responses_do_not_count(trace: Trace) -> Iterator[Finding]:
             yield ok(success)
             continue
         later = [copy for copy in each.copies if copy.number > success.number]
-        if later:
+        lie = str(success.message.mapped_address)
+        if believed := _told_later(trace, each, success, lie):
+            yield fault(believed, f"{lie} is told, and its MESSAGE-INTEGRITY proved nothing")
+        elif any(stun.signed_by(reply.message, key) is not None for reply in each.arrived):
+            yield ok(success, "one that proves itself follows")
+        elif later:
             yield ok(later[0], "it asks again")
         elif seconds(success, trace.records[-1]) > SENT_AGAIN_S:
             yield fault(success, "its MESSAGE-INTEGRITY proves nothing, and it was believed")
+
+
+def _told_later(trace: Trace, transaction: Transaction, forged: Record, lie: str) -> Record | None:
+    """Where a CPE tells its ACS what only an unproven response has said; None: nowhere."""
+    honest = {
+        str(reply.message.mapped_address)
+        for each in transactions(trace, transaction.cpe)
+        for reply in each.arrived
+        if reply is not forged and isinstance(reply.message, stun.BindingResponse)
+    }
+    told = [
+        each.record
+        for each in readings(trace, transaction.cpe, ADDRESS)
+        if each.record.number > forged.number and each.value == lie
+    ]
+    return told[0] if told and lie not in honest else None
 
 
 @check("TR111-2.2.1.1-C12")
@@ -282,6 +307,8 @@ def plain_requests_can_be_challenged(trace: Trace) -> Iterator[Finding]:
     for each, refusal, again in _challenged(trace):
         if each.request.is_change or not value_at(trace, each.cpe, USERNAME, refusal):
             continue
+        if not _password(trace, each):
+            continue  # it cannot
         if again is not None and not again.request.is_change:
             yield ok(again.first)
         else:

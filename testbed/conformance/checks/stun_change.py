@@ -16,6 +16,7 @@ from testbed.conformance.bindings import (
     readings,
     seconds,
     settings,
+    starts_anew,
     transactions,
     value_at,
     was_on,
@@ -23,7 +24,7 @@ from testbed.conformance.bindings import (
 from testbed.conformance.check import check
 from testbed.conformance.reading import events_of, is_address
 from testbed.conformance.verdict import Finding, fault, ok
-from testbed.protocols import stun
+from testbed.protocols import dhcp, stun
 from testbed.protocols.wire import Endpoint
 from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
@@ -35,6 +36,8 @@ SCHEDULE_S = (0.0, 0.1, 0.3, 0.7, 1.5, 3.1, 4.7, 6.3, 7.9)
 """When copies of a request go out, from the first (RFC 3489 9.3)."""
 TOLERANCE_S = 0.15
 FAILED_S = 9.5
+WAITED_S = 2.0
+"""For how long after its last copy a BINDING-CHANGE must stay given up, to be so."""
 
 
 def _changes(trace: Trace) -> Iterator[tuple[Record, stun.Message]]:
@@ -157,21 +160,43 @@ def later_responses_are_believed(trace: Trace) -> Iterator[Finding]:
 @check("TR111-2.2.1.1-C9")
 def another_local_address_is_another_binding(trace: Trace) -> Iterator[Finding]:
     """A CPE with another address of its own sends a request from it within two seconds, whatever
-    the minimum says."""
+    the minimum says; it has it when it tells so, or uses it."""
     for cpe in cpes(trace):
-        connected = [*events_of(trace, cpe, "CONNECTED")]
-        for one, other in pairwise(connected):
-            assert isinstance(one.message, Event)
-            assert isinstance(other.message, Event)
-            address = other.message.fields["address"]
-            if address == one.message.fields["address"] or not was_on(trace, cpe, other):
+        for other, address in _moves(trace, cpe):
+            if not was_on(trace, cpe, other):
                 continue
-            later = [e for e in transactions(trace, cpe) if e.first.number > other.number]
+            later = [e for e in transactions(trace, cpe) if e.first.number >= other.number]
             asked = next((e for e in later if e.source.address == address), None)
             if asked is not None and seconds(other, asked.first) <= REDISCOVERED_S:
                 yield ok(asked.first, f"from {asked.source}")
             elif seconds(other, trace.records[-1]) > REDISCOVERED_S:
                 yield fault(other, f"its address is {address}, and it asks nobody how it is seen")
+
+
+def _moves(trace: Trace, cpe: str) -> Iterator[tuple[Record, str]]:
+    """Where a CPE has another address than before."""
+    connected = [*events_of(trace, cpe, "CONNECTED")]
+    for one, other in pairwise(connected):
+        assert isinstance(one.message, Event)
+        assert isinstance(other.message, Event)
+        if other.message.fields["address"] != one.message.fields["address"]:
+            yield other, str(other.message.fields["address"])
+    if not connected:
+        yield from _leases_used(trace, cpe)
+
+
+def _leases_used(trace: Trace, cpe: str) -> Iterator[tuple[Record, str]]:
+    """Where a CPE first sends from an address that DHCP has given it after another one."""
+    own, leased, used = trace.hardware_addresses(cpe), "", ""
+    for record in trace.records:
+        message = record.message
+        if isinstance(message, dhcp.Ack) and message.hardware_address in own:
+            leased = message.address or leased
+        source = record.source
+        if record.sender == cpe and source is not None and source.address == leased != used:
+            if used:
+                yield record, leased
+            used = leased
 
 
 # What gets lost
@@ -213,13 +238,17 @@ def failed_changes_are_given_up(trace: Trace) -> Iterator[Finding]:
                 continue
             if seconds(since, trace.records[-1]) < FAILED_S:
                 continue
+            known = failed.outer or _mapped_before(trace, failed)
             shown = [
                 each.success.number
                 for each in transactions(trace, cpe)
                 if each.success is not None
+                and each.is_primary
                 and each.success.number > since.number
-                and each.success.message.mapped_address != failed.outer
+                and each.success.message.mapped_address != known
             ]
+            shown += [number for number in starts_anew(trace, cpe) if number > since.number]
+            last = failed.copies[-1]
             again = [
                 each.first
                 for each in transactions(trace, cpe)
@@ -229,8 +258,20 @@ def failed_changes_are_given_up(trace: Trace) -> Iterator[Finding]:
             ]
             if again:
                 yield fault(again[0], "BINDING-CHANGE again for a binding that was given up")
-            else:
-                yield ok(failed.copies[-1], "the last one")
+            elif seconds(last, trace.records[-1]) > WAITED_S:
+                yield ok(last, "the last one")
+
+
+def _mapped_before(trace: Trace, transaction: Transaction) -> Endpoint | None:
+    """What the CPE was last said to be, before a request."""
+    known = [
+        success.message.mapped_address
+        for each in transactions(trace, transaction.cpe)
+        if each.is_primary
+        and (success := each.success) is not None
+        and success.number < transaction.first.number
+    ]
+    return known[-1] if known else None
 
 
 # STUN is switched off
@@ -258,7 +299,7 @@ def switched_off_the_address_is_its_own(trace: Trace) -> Iterator[Finding]:
         own = [each.source for each in transactions(trace, cpe) if each.is_primary][-1:]
         if not own:
             continue
-        if value == str(own[0]):
+        if value == str(own[0]) or (own[0].port == 80 and value == own[0].address):
             yield ok(record, value)
         else:
             yield fault(record, f"{ADDRESS} is {value!r}, the CPE listens at {own[0]}")

@@ -342,10 +342,12 @@ def acs_has_a_stun_server(trace: Trace) -> Iterator[Finding]:
             elif each.replies and not staged(trace, each.replies[0].sender, "secrets"):
                 name = value_at(trace, cpe, USERNAME, each.first)
                 yield fault(each.replies[0], f"the STUN server does not know {name}'s password")
-        if asked and not any(each.replies for each in asked):
-            where = asked[0].first.destination
-            if seconds(asked[0].first, trace.records[-1]) > SERVED_S:
-                yield fault(asked[0].first, f"no STUN server answers at {where}")
+        # What a NAT has refused reached nobody who could have answered.
+        reached = [each for each in asked if each.outer is not None]
+        if reached and not any(each.replies for each in asked):
+            first = reached[0].first
+            if seconds(first, trace.records[-1]) > SERVED_S:
+                yield fault(first, f"no STUN server answers at {first.destination}")
 
 
 def _is_proved(each: Transaction) -> bool:

@@ -13,18 +13,31 @@ from testbed.conformance.bindings import (
     cpes,
     seconds,
     settings,
+    starts_anew,
     transactions,
     value_at,
     was_on,
 )
 from testbed.conformance.check import check
+from testbed.conformance.checks.datamodel_stun import other_values_are_refused
+from testbed.conformance.index import index_of
+from testbed.conformance.probes import USED_A_MOMENT_AGO_S, probes
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
+from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 TOLERANCE_S = 0.25
 """What a timer on a busy machine may be off.  Never to the CPE's disadvantage."""
+SILENT_S = 0.75
+"""What a keep-alive that never comes must be late, before its CPE is said to have stopped."""
+SAYS_SO_WITHIN_S = 5.0
+"""Within which a CPE that has started sends its Inform, after its STUN has begun."""
+NEXT_COPY_S = 1.0
+"""The second copy is due after 0.1 s (RFC 3489 9.3)."""
+ALL_THE_TIME_S = 0.8
+"""Keep-alives that follow each other so soon, where no period asks for it, come all the time."""
 PROBE_WITHIN_S = 1.0
 """Within which a CPE that is to look for the lifetime does something about it."""
 
@@ -44,8 +57,50 @@ def _gaps(trace: Trace) -> Iterator[tuple[Transaction, Transaction, float]]:
                 for each in settings(trace, cpe)
                 if one.first.number < each.record.number < next_one.first.number
             ]
-            if same_place and not between:
+            if same_place and not between and not _restarts(trace, one, next_one):
                 yield one, next_one, seconds(one.first, next_one.first)
+
+
+def _restarts(trace: Trace, one: Transaction, next_one: Transaction) -> bool:
+    """Whether the CPE has started between two keep-alives; it may say so a little later."""
+    return any(
+        one.first.number < number
+        and seconds(next_one.first, trace.records[number]) < SAYS_SO_WITHIN_S
+        for number in starts_anew(trace, one.cpe)
+    )
+
+
+def _sent_before(trace: Trace, transaction: Transaction) -> Record:
+    """The last Binding Request from the primary port before one, whatever it was for, copies
+    included: it has kept the binding alive as well."""
+    return [
+        copy
+        for each in transactions(trace, transaction.cpe)
+        for copy in each.copies
+        if each.is_primary and copy.number < transaction.first.number
+    ][-1]
+
+
+def _silence(trace: Trace, cpe: str) -> Finding | None:
+    """What is wrong with a CPE that has STUN on, says other things, and sends no Binding Request
+    from its primary port any more though the maximum has long passed; None: nothing."""
+    sent = [c for e in transactions(trace, cpe) if e.is_primary for c in e.copies]
+    last = max(sent, key=lambda record: record.number, default=None)
+    if last is None:
+        return None
+    maximum = value_at(trace, cpe, MAXIMUM, last)
+    limit_s = NO_MAXIMUM if maximum is None else int(maximum)
+    is_set_since = any(each.answer.number > last.number for each in settings(trace, cpe))
+    if limit_s == NO_MAXIMUM or is_set_since or not was_on(trace, cpe, last):
+        return None
+    if any(number > last.number for number in starts_anew(trace, cpe)):
+        return None
+    for record in index_of(trace).of_node.get(cpe, ()):
+        is_own = record.sender == cpe and not record.is_event
+        if is_own and seconds(last, record) > max(limit_s, 1) + SILENT_S:
+            told = f"no Binding Request for {seconds(last, record):.3f} s"
+            return fault(record, f"{told}, the maximum is {limit_s} s")
+    return None
 
 
 def _period(trace: Trace, transaction: Transaction, name: str) -> int | None:
@@ -55,10 +110,14 @@ def _period(trace: Trace, transaction: Transaction, name: str) -> int | None:
 
 @check("TR111-2.2.1.2-C1", supposes=("whole",))
 def keep_alives_come_from_the_primary_port(trace: Trace) -> Iterator[Finding]:
-    """Marked requests go on from the endpoint of the first one, each under an ID of its own."""
+    """Marked requests go on from the endpoint of the first one, each under an ID of its own, as
+    long as STUN is on."""
     for cpe in cpes(trace):
         every = transactions(trace, cpe)
         marked = [each for each in every if not each.is_test and not each.request.is_change]
+        silence = _silence(trace, cpe)
+        if silence is not None:
+            yield silence
         for each in marked[1:]:
             if each.source != marked[0].source and each.source.address == marked[0].source.address:
                 yield fault(each.first, f"it comes from {each.source}, not {marked[0].source}")
@@ -83,10 +142,23 @@ def keep_alives_are_not_too_frequent(trace: Trace) -> Iterator[Finding]:
             )
 
 
-@check("TR111-2.2.1.2-C3", "TR111-2.2.4-T6-8")
+@check("TR111-2.2.4-T6-8")
+def maximum_is_a_period_or_none(trace: Trace) -> Iterator[Finding]:
+    """Keep-alives are no further apart than STUNMaximumKeepAlivePeriod; it is no less than -1."""
+    yield from keep_alives_are_frequent_enough(trace)
+    yield from other_values_are_refused(trace, MAXIMUM)
+
+
+@check("TR111-2.2.1.2-C3")
 def keep_alives_are_frequent_enough(trace: Trace) -> Iterator[Finding]:
-    """Between two keep-alives lies at most STUNMaximumKeepAlivePeriod, where that is given."""
-    for one, next_one, gap_s in _gaps(trace):
+    """Between a keep-alive and the request from the same port before it lies at most
+    STUNMaximumKeepAlivePeriod, where that is given; and there is a next one."""
+    for cpe in cpes(trace):
+        silence = _silence(trace, cpe)
+        if silence is not None:
+            yield silence
+    for one, next_one, _ in _gaps(trace):
+        gap_s = seconds(_sent_before(trace, next_one), next_one.first)
         maximum_s = _period(trace, one, MAXIMUM)
         if maximum_s is None or maximum_s == NO_MAXIMUM:
             continue
@@ -120,17 +192,30 @@ def lifetime_is_looked_for(trace: Trace) -> Iterator[Finding]:
             if minimum_s == maximum_s:
                 yield ok(each.first, "the periods are equal")
                 break
-            probes = [e for e in every if e.is_probe and e.first.number > success.number]
-            if probes:
-                yield ok(probes[0].first)
-            elif seconds(success, trace.records[-1]) > PROBE_WITHIN_S:
+            tests = [e for e in every if e.is_probe and e.first.number > success.number]
+            idle = [e for e in tests if e.first.number not in _idle_for_nothing(trace, cpe)]
+            passed_s = seconds(success, trace.records[-1])
+            if idle:
+                yield ok(idle[0].first)
+            elif tests and 0 <= maximum_s < passed_s:
+                yield fault(tests[0].first, "a binding is tested that has just been used")
+            elif not tests and passed_s > PROBE_WITHIN_S:
                 yield fault(success, "the periods differ, and the lifetime is not looked for")
             break
+
+
+def _idle_for_nothing(trace: Trace, cpe: str) -> set[int]:
+    """The tests, by their first copies, of a binding that a moment ago was used: they say nothing
+    about how long one lives."""
+    return {e.record.number for e in probes(trace, cpe) if e.idle_s <= USED_A_MOMENT_AGO_S}
 
 
 @check("TR111-2.2.4-T6-8b")
 def minus_one_is_no_maximum(trace: Trace) -> Iterator[Finding]:
     """STUNMaximumKeepAlivePeriod = -1 is accepted, and is no reason to send all the time."""
+    for one, next_one, gap_s in _gaps(trace):
+        if _period(trace, one, MAXIMUM) == NO_MAXIMUM and gap_s < ALL_THE_TIME_S:
+            yield fault(next_one.first, f"{MAXIMUM} is -1, and {gap_s:.3f} s have passed")
     for cpe in cpes(trace):
         for session in sessions(trace, cpe):
             for call in session.calls(rpc.SetParameterValues):
@@ -157,7 +242,10 @@ def copies_do_not_wait_for_the_minimum(trace: Trace) -> Iterator[Finding]:
                 continue
             if each.replies:
                 continue
-            if len(each.copies) > 1 and seconds(each.first, each.copies[1]) < minimum_s:
+            waited_s = seconds(each.first, each.copies[1]) if len(each.copies) > 1 else None
+            if waited_s is not None and waited_s < min(minimum_s, NEXT_COPY_S):
                 yield ok(each.copies[1], f"{len(each.copies)} copies")
+            elif waited_s is not None:
+                yield fault(each.copies[1], f"it is sent again after {waited_s:.3f} s only")
             elif len(each.copies) == 1 and seconds(each.first, trace.records[-1]) > 1.0:
                 yield fault(each.first, "it is not answered, and is not sent again")

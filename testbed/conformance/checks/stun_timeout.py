@@ -65,7 +65,8 @@ def tests_ask_for_the_public_endpoint(trace: Trace) -> Iterator[Finding]:
         public = _public(trace, cpe, each.record)
         if public is None:
             continue
-        if request.source == primary_of(trace, cpe):
+        primary = primary_of(trace, cpe)
+        if primary is not None and request.source.port == primary.port:
             yield fault(each.record, "it comes from the very port whose binding it is to test")
         elif wanted != public:
             yield fault(each.record, f"RESPONSE-ADDRESS is {wanted}, the binding is {public}")
@@ -79,11 +80,7 @@ def tests_are_not_marked(trace: Trace) -> Iterator[Finding]:
     for cpe in cpes(trace):
         primary = primary_of(trace, cpe)
         for each in transactions(trace, cpe):
-            is_secondary = (
-                primary is not None
-                and each.source != primary
-                and each.source.address == primary.address
-            )
+            is_secondary = primary is not None and each.source.port != primary.port
             if not each.is_probe and not is_secondary:
                 continue
             if each.request.is_marked:

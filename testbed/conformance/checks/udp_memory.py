@@ -6,45 +6,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from testbed.conformance.asked import STUN_OCTETS, Asked, all_asked, asked
+from testbed.conformance.asked import (
+    FAR_S,
+    KEEPS,
+    STUN_OCTETS,
+    WINDOW,
+    Asked,
+    all_asked,
+    all_due,
+    asked,
+    is_out_of_window,
+    set_to,
+)
 from testbed.conformance.bindings import ADDRESS, cpes, readings, seconds, transactions
 from testbed.conformance.check import check
 from testbed.conformance.index import index_of
-from testbed.conformance.reading import events_of
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import stun
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
-WINDOW, KEEPS = "window_s", "keeps_record"
-FAR_S = 300.0
-"""What no clock is wrong by (AMB-P2-18): a window, where there is one, is as wide."""
 A_FEW_SECONDS = 60.0
 SESSION_WITHIN_S = 30.0
 REFUSED_S = 1.0
 SENT_AGAIN_S = 0.05
 
 
-def _set_to(trace: Trace, each: Asked, name: str) -> object:
-    """What the CPE has told that it is set to, when it was asked."""
-    told = None
-    for record in events_of(trace, each.cpe, "UDP_RECEIVER"):
-        if record.number < each.record.number:
-            told = record.message.fields.get(name, told)
-    return told
-
-
 def _window_s(trace: Trace, each: Asked) -> float | None:
-    told = _set_to(trace, each, WINDOW)
+    told = set_to(trace, each, WINDOW)
     return float(str(told)) if told is not None else None
-
-
-def _is_out_of_window(trace: Trace, each: Asked) -> bool:
-    window_s = _window_s(trace, each)
-    if window_s is None and trace.is_excerpt and "no_window" not in trace.facts:
-        # Nobody tells of one; where there is one it is no narrower than clocks are wrong.
-        return each.offset_s is None or abs(each.offset_s) > FAR_S
-    return window_s is not None and each.offset_s is not None and abs(each.offset_s) > window_s
 
 
 def _must_be(each: Asked, is_taken: bool, why: str) -> Iterator[Finding]:
@@ -57,13 +47,6 @@ def _must_be(each: Asked, is_taken: bool, why: str) -> Iterator[Finding]:
         yield fault(each.inform, f"{why}, and it is {'taken' if each.brought else 'ignored'}")
 
 
-def _due(trace: Trace) -> Iterator[Asked]:
-    """Requests that the CPE is to take, by all that it may hold against them."""
-    for each in all_asked(trace):
-        if each.is_due and each.before_boot is None and not _is_out_of_window(trace, each):
-            yield each
-
-
 @check(
     "TR111-2.2.1.4-C1",
     needs_in={"nat_no_translation": ("asked_by_udp",), "nat_stun_disabled": ("asked_by_udp",)},
@@ -71,8 +54,8 @@ def _due(trace: Trace) -> Iterator[Asked]:
 def requests_are_listened_for(trace: Trace) -> Iterator[Finding]:
     """With and without translation, with STUN and without, a good request brings a session, and
     nobody says that the port is closed."""
-    for each in _due(trace):
-        refused = _refusal(trace, each.cpe, each.record)
+    for each in all_due(trace):
+        refused = refusal_of(trace, each.cpe, each.record)
         if refused is not None:
             yield fault(refused, f"{each.record.destination} is closed, says the CPE")
         elif each.brought is None and each.inform is None:
@@ -82,20 +65,27 @@ def requests_are_listened_for(trace: Trace) -> Iterator[Finding]:
             yield from _must_be(each, True, "it is good")
 
 
-def _refusal(trace: Trace, cpe: str, datagram: Record) -> Record | None:
+def refusal_of(trace: Trace, cpe: str, datagram: Record) -> Record | None:
     """An ICMP message of the CPE that a datagram may have caused."""
     for record in index_of(trace).of_node.get(cpe, ()):
         is_after = 0 <= seconds(datagram, record) <= REFUSED_S
-        if record.transport == "icmp" and record.sender == cpe and is_after:
+        is_own = record.transport == "icmp" and record.sender == cpe
+        if is_own and is_after and _is_back(record, datagram):
             return record
     return None
+
+
+def _is_back(record: Record, datagram: Record) -> bool:
+    """Whether a packet goes to where a datagram came from."""
+    to, back = record.destination, datagram.source
+    return to is not None and back is not None and to.address == back.address
 
 
 @check("TR111-2.2.1.4-C9", needs=("persistent",))
 def kept_record_outlives_a_reboot(trace: Trace) -> Iterator[Finding]:
     """A CPE that keeps its record ignores, after a reboot, what it took before."""
     for each in all_asked(trace):
-        if not _set_to(trace, each, KEEPS) or each.before_boot is None or not each.is_due:
+        if not set_to(trace, each, KEEPS) or each.before_boot is None or not each.is_due:
             continue
         if each.ts <= each.before_boot[0]:
             yield from _must_be(each, False, f"ts {each.ts} was taken before the reboot, or later")
@@ -109,7 +99,7 @@ def record_begins_at_zero(trace: Trace) -> Iterator[Finding]:
         if each.before_boot is None or not each.is_due or each.brought is None:
             continue
         why = f"ts {each.ts} after the reboot, {each.before_boot[0]} before it"
-        if each.ts > each.before_boot[0] or (each.brought and not _set_to(trace, each, KEEPS)):
+        if each.ts > each.before_boot[0] or (each.brought and not set_to(trace, each, KEEPS)):
             yield from _must_be(each, True, why)
 
 
@@ -119,6 +109,8 @@ def window_holds_where_there_is_one(trace: Trace) -> Iterator[Finding]:
     is taken."""
     for each in all_asked(trace):
         if not each.is_due or each.offset_s is None or abs(each.offset_s) <= FAR_S:
+            continue
+        if set_to(trace, each, WINDOW, "untold") == "untold":
             continue
         window_s = _window_s(trace, each)
         why = f"ts is {each.offset_s:+.0f} s from the CPE's time"
@@ -131,7 +123,7 @@ def window_holds_where_there_is_one(trace: Trace) -> Iterator[Finding]:
 @check("TR111-2.2.1.4-C12", needs=("skewed",))
 def clocks_may_differ(trace: Trace) -> Iterator[Finding]:
     """A request of an ACS whose clock is minutes off is taken."""
-    for each in _due(trace):
+    for each in all_due(trace):
         if each.offset_s is not None and A_FEW_SECONDS < abs(each.offset_s) <= FAR_S:
             yield from _must_be(each, True, f"the ACS's clock is {each.offset_s:+.0f} s off")
 
@@ -145,7 +137,7 @@ def id_must_be_another(trace: Trace) -> Iterator[Finding]:
             continue
         if not each.has_another_id:
             yield from _must_be(each, False, f"id {each.id} is that of the request before")
-        elif not _is_out_of_window(trace, each):
+        elif not is_out_of_window(trace, each):
             yield from _must_be(each, True, f"id {each.id} is another one")
 
 
@@ -154,7 +146,7 @@ def responses_and_requests_share_a_port(trace: Trace) -> Iterator[Finding]:
     """On the port to which both come, requests bring sessions, and responses are answers: nothing
     is asked again once its response is there."""
     for cpe in cpes(trace):
-        good = [each for each in _due(trace) if each.cpe == cpe]
+        good = [each for each in all_due(trace) if each.cpe == cpe]
         if not good:
             continue
         port = good[0].record.destination
@@ -183,7 +175,7 @@ def first_octet_tells(trace: Trace) -> Iterator[Finding]:
             first = each.record.payload[:1]
             if first.isalpha():
                 continue
-            said = _answer(trace, cpe, each.record) or _refusal(trace, cpe, each.record)
+            said = answer_to(trace, cpe, each.record) or refusal_of(trace, cpe, each.record)
             what = f"it begins with 0x{first.hex()}" if first else "it is empty"
             later = [e for e in every[place + 1 :] if e.is_due and e.brought is not None]
             if said is not None:
@@ -196,7 +188,7 @@ def first_octet_tells(trace: Trace) -> Iterator[Finding]:
                 yield ok(each.record, f"{what}: nothing comes of it")
 
 
-def _answer(trace: Trace, cpe: str, datagram: Record) -> Record | None:
+def answer_to(trace: Trace, cpe: str, datagram: Record) -> Record | None:
     """A datagram from the CPE to where this one came from that is no STUN, soon after it."""
     for record in index_of(trace).of_node.get(cpe, ()):
         is_after = record.number > datagram.number and seconds(datagram, record) <= REFUSED_S
@@ -210,7 +202,7 @@ def _answer(trace: Trace, cpe: str, datagram: Record) -> Record | None:
 def authority_is_not_compared(trace: Trace) -> Iterator[Finding]:
     """A request whose authority is UDPConnectionRequestAddress is taken, though that is not what
     the CPE's own interface has (AMB-P2-16)."""
-    for each in _due(trace):
+    for each in all_due(trace):
         assert each.request is not None
         told = [
             reading.value

@@ -2,7 +2,8 @@
 ignored.
 
 Each datagram that reached the CPE is judged here by the same rules, with name and password as the
-ACS has set them; what the CPE made of it, it tells itself (UDP_REQUEST_TAKEN, UDP_REQUEST_IGNORED).
+ACS has set them; what the CPE made of it, its Informs show (`asked`), and it tells itself
+(UDP_REQUEST_TAKEN, UDP_REQUEST_IGNORED), where several datagrams come before one Inform.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from testbed.conformance.asked import BOOT, MALFORMED
+from testbed.conformance.asked import BOOT, MALFORMED, Asked, all_due, asked
+from testbed.conformance.bindings import cpes
 from testbed.conformance.check import check
+from testbed.conformance.checks.udp_memory import answer_to, refusal_of
 from testbed.conformance.index import remembered
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
@@ -86,8 +89,28 @@ def _answers(trace: Trace) -> list[Answered]:
     return found
 
 
+def _reason(datagram: Asked) -> str | None:
+    """Why a datagram is to be ignored; None: it is not, or that cannot be said."""
+    if datagram.wrong is not None or datagram.last is None:
+        return datagram.wrong
+    if not datagram.is_newer:
+        return f"ts {datagram.ts} is not greater than {datagram.last[0]}"
+    if not datagram.has_another_id:
+        return f"id {datagram.last[1]} is that of the request before"
+    return None
+
+
 def _ignored(trace: Trace, *begins: str) -> Iterator[Finding]:
     """Those that were to be ignored for a reason that begins so."""
+    for cpe in cpes(trace):
+        for datagram in asked(trace, cpe):
+            reason = _reason(datagram)
+            if reason is None or not reason.startswith(begins) or datagram.inform is None:
+                continue
+            if datagram.brought:
+                yield fault(datagram.inform, f"a session comes of a request, though {reason}")
+            elif datagram.brought is False:
+                yield ok(datagram.inform, reason)
     for each in _answers(trace):
         if each.reason is None or not each.reason.startswith(begins):
             continue
@@ -97,10 +120,23 @@ def _ignored(trace: Trace, *begins: str) -> Iterator[Finding]:
             yield ok(each.event, each.reason)
 
 
-@check("TR111-2.2.1.4-C3", "TR111-2.2.1.4-C17", observed="told")
+@check("TR111-2.2.1.4-C3", observed="told")
 def wrong_requests_are_ignored(trace: Trace) -> Iterator[Finding]:
-    """What is not valid, or not authentic, is ignored."""
+    """What is not valid, or not authentic, brings no session."""
     return _ignored(trace, "")
+
+
+@check("TR111-2.2.1.4-C17", observed="told")
+def wrong_requests_get_no_word(trace: Trace) -> Iterator[Finding]:
+    """What is not valid, or not authentic, brings no session, and no answer either: neither a
+    datagram nor an ICMP message."""
+    yield from _ignored(trace, "")
+    for cpe in cpes(trace):
+        for each in asked(trace, cpe):
+            reason = _reason(each)
+            said = answer_to(trace, cpe, each.record) or refusal_of(trace, cpe, each.record)
+            if reason is not None and said is not None:
+                yield fault(said, f"a request is answered, though {reason}")
 
 
 @check("TR111-2.2.1.4-C4", observed="told")
@@ -135,7 +171,19 @@ def sig_must_be_right(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.1.4-C8", observed="told")
 def wrong_requests_leave_no_record(trace: Trace) -> Iterator[Finding]:
-    """The ts of a request that failed is not recorded: a good one with the same ts is taken."""
+    """The ts of a request that failed is not recorded: a good one with the same ts, or a smaller
+    one, is taken."""
+    for cpe in cpes(trace):
+        failed: list[int] = []
+        for datagram in asked(trace, cpe):
+            if datagram.wrong is not None:
+                failed.append(datagram.ts)
+            elif datagram.is_due and any(ts >= datagram.ts for ts in failed):
+                text = f"ts {datagram.ts}, after {max(failed)} in a wrong request"
+                if datagram.brought and datagram.inform is not None:
+                    yield ok(datagram.inform, text)
+                elif datagram.brought is False and datagram.inform is not None:
+                    yield fault(datagram.inform, f"it is ignored: {text}")
     for each in _answers(trace):
         if each.reason is not None or not each.after_wrong:
             continue
@@ -148,7 +196,15 @@ def wrong_requests_leave_no_record(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.1.4-C18", observed="told")
 def body_is_ignored(trace: Trace) -> Iterator[Finding]:
-    """A body changes nothing: the request is taken."""
+    """A body changes nothing: the request is taken, as its session shows, or it itself tells."""
+    for due in all_due(trace):
+        if due.request is None or not due.request.body or due.inform is None:
+            continue
+        text = f"with a body of {len(due.request.body)} octets"
+        if due.brought:
+            yield ok(due.inform, text)
+        elif due.brought is False:
+            yield fault(due.inform, f"a request is ignored, {text}")
     for each in _answers(trace):
         message = each.record.message
         has_body = isinstance(message, UdpConnectionRequest) and bool(message.body)

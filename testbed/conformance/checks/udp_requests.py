@@ -5,12 +5,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from urllib.parse import urlsplit
 
-from testbed.conformance.asked import SETTLED_NS
-from testbed.conformance.bindings import ADDRESS, cpes, readings
+from testbed.conformance.asked import (
+    CONNECTION_REQUEST,
+    REQUEST_NAME,
+    SETTLED_NS,
+    all_due,
+    asked,
+    asked_by_tcp,
+)
+from testbed.conformance.bindings import ADDRESS, cpes, readings, seconds, value_at
 from testbed.conformance.check import check
 from testbed.conformance.reading import staged
+from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
@@ -19,8 +28,12 @@ from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 SESSION_WITHIN_S = 30.0
-CONNECTION_REQUEST = "6 CONNECTION REQUEST"
 USUAL_PORT = 80
+_AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+_UNESCAPED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%+&=._~*!$'(),;:@/?-]")
+"""What the query of a URI cannot hold (RFC 3986 3.4)."""
+LONGEST_OFF_S = 1800.0
+"""How wrong a clock may be: by less than the hour that a time zone makes."""
 
 
 def _sent(trace: Trace) -> list[Record]:
@@ -70,18 +83,19 @@ def request_is_one_packet(trace: Trace) -> Iterator[Finding]:
             yield fault(record, f"a part of a request: {record.error}")
 
 
-def _copies(trace: Trace) -> dict[tuple[str, str | None], list[Record]]:
-    """The requests by sender and message ID."""
-    found: dict[tuple[str, str | None], list[Record]] = {}
+def _copies(trace: Trace, *names: str) -> dict[tuple[str | None, ...], list[Record]]:
+    """The requests by sender, whom they ask, and the values of these names."""
+    found: dict[tuple[str | None, ...], list[Record]] = {}
     for record in _sent(trace):
-        found.setdefault((record.sender, _said(record).value("id")), []).append(record)
+        known = tuple(_said(record).value(name) for name in ("un", *names))
+        found.setdefault((record.sender, *known), []).append(record)
     return found
 
 
 @check("TR111-2.2.2.3-U3")
 def several_copies_are_sent(trace: Trace) -> Iterator[Finding]:
     """A request is sent more than once, against loss."""
-    for records in _copies(trace).values():
+    for records in _copies(trace, "id").values():
         if staged(trace, records[0].sender, "source_port"):
             continue
         if len(records) > 1:
@@ -92,23 +106,33 @@ def several_copies_are_sent(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.2.3-U4")
 def copies_are_identical(trace: Trace) -> Iterator[Finding]:
-    """Copies of a request, told by its message ID, are the same octet for octet."""
-    for records in _copies(trace).values():
-        for record in records[1:]:
-            same = record.payload == records[0].payload
-            yield ok(record) if same else fault(record, "another copy of this id differs")
+    """Copies of a request are the same octet for octet.  They are told by their message ID, and by
+    their ts: a CPE takes one request a second, as ts must grow (AMB-P2-19)."""
+    for name in ("id", "ts"):
+        for records in _copies(trace, name).values():
+            for record in records[1:]:
+                if record.payload != records[0].payload:
+                    yield fault(record, f"another copy of this {name} differs")
+                elif name == "id":
+                    yield ok(record)
 
 
 @check("TR111-2.2.2.3-U6")
 def request_is_http(trace: Trace) -> Iterator[Finding]:
-    """HTTP/1.1, with the Host that RFC 2616 wants."""
+    """HTTP/1.1, with the Host that RFC 2616 wants; what cannot be cut into lines that end in CRLF,
+    and an empty one, is none."""
+    for record in trace.records:
+        begins = record.error is not None and record.payload[:4].upper() in (b"GET ", b"POST")
+        is_first = begins and trace.arrow_of(record).first is record
+        if is_first and not staged(trace, record.sender, "forges"):
+            yield fault(record, f"it is no HTTP message: {record.error}")
 
     def wrong(record: Record) -> str | None:
         if _said(record).version != "1.1":
             return f"HTTP/{_said(record).version}"
         return None if _said(record).header("Host") is not None else "there is no Host"
 
-    return _each(trace, wrong)
+    yield from _each(trace, wrong)
 
 
 @check("TR111-2.2.2.3-U7")
@@ -128,7 +152,7 @@ def content_length_is_zero(trace: Trace) -> Iterator[Finding]:
 
     def wrong(record: Record) -> str | None:
         told = _said(record).header("Content-Length")
-        return f"Content-Length is {told!r}" if told not in (None, "0") else None
+        return None if told is None or re.fullmatch("0+", told) else f"Content-Length is {told!r}"
 
     return _each(trace, wrong)
 
@@ -144,35 +168,83 @@ def method_is_get(trace: Trace) -> Iterator[Finding]:
     return _each(trace, wrong)
 
 
-@check("TR111-2.2.2.3-U10", "TR111-2.2.2.3-U11", "TR111-2.2.2.3-U12")
+@check("TR111-2.2.2.3-U10")
 def uri_is_absolute(trace: Trace) -> Iterator[Finding]:
-    """The Request-URI has the scheme http, in letters of either case alike, and an authority."""
+    """The Request-URI has a scheme and an authority."""
 
     def wrong(record: Record) -> str | None:
         parts = urlsplit(_said(record).uri)
-        if not _said(record).uri.startswith(("http://", "HTTP://")) or not parts.hostname:
-            return f"the Request-URI is {_said(record).uri[:60]!r}"
-        return None
+        is_absolute = bool(parts.scheme and parts.netloc)
+        return None if is_absolute else f"the Request-URI is {_said(record).uri[:60]!r}"
 
     return _each(trace, wrong)
 
 
-@check("TR111-2.2.2.3-U13", "TR111-2.2.2.3-U14", supposes=("whole",))
+@check("TR111-2.2.2.3-U11")
+def scheme_is_http(trace: Trace) -> Iterator[Finding]:
+    """The scheme is http or HTTP: not one in mixed letters."""
+
+    def wrong(record: Record) -> str | None:
+        scheme, colon, _ = _said(record).uri.partition(":")
+        is_http = colon and scheme in ("http", "HTTP")
+        return None if is_http else f"the Request-URI is {_said(record).uri[:60]!r}"
+
+    return _each(trace, wrong)
+
+
+@check("TR111-2.2.2.3-U12")
+def authority_has_its_form(trace: Trace) -> Iterator[Finding]:
+    """The authority is a host, and maybe a port: RFC 3986's, as far as RFC 2616 lets a URI have
+    it."""
+
+    def wrong(record: Record) -> str | None:
+        authority = _said(record).authority
+        is_right = _AUTHORITY.fullmatch(authority) is not None
+        return None if is_right else f"the authority is {authority!r}"
+
+    return _each(trace, wrong)
+
+
+def _known_addresses(trace: Trace, record: Record) -> list[str]:
+    """What the CPE that a request asks, by un, has told as its address before."""
+    un = _said(record).value("un")
+    return [
+        reading.value
+        for cpe in cpes(trace)
+        if value_at(trace, cpe, REQUEST_NAME, record) in (un, None)
+        for reading in readings(trace, cpe, ADDRESS)
+        if reading.record.number < record.number
+    ]
+
+
+@check("TR111-2.2.2.3-U13", supposes=("whole",))
 def authority_is_the_destination(trace: Trace) -> Iterator[Finding]:
-    """Host and port of the authority are those that the packet goes to; the port stands there
-    unless it is 80.  The UDPConnectionRequestAddress that a CPE has told will do as well."""
-    told = {
-        (r.value, r.record.number) for cpe in cpes(trace) for r in readings(trace, cpe, ADDRESS)
-    }
+    """Host and port of the authority are those that the packet goes to; port 80 may be left out.
+    The UDPConnectionRequestAddress that the CPE has told will do as well."""
 
     def wrong(record: Record) -> str | None:
         assert record.destination is not None
         address, port = record.destination.address, record.destination.port
-        due = address if port == USUAL_PORT else f"{address}:{port}"
+        due = [f"{address}:{port}"] + ([address] if port == USUAL_PORT else [])
         authority = _said(record).authority
-        if authority == due or any(authority == v and n < record.number for v, n in told):
+        if authority in due or authority in _known_addresses(trace, record):
             return None
-        return f"the authority is {authority!r}, {due!r} is due"
+        return f"the authority is {authority!r}, {due[-1]!r} is due"
+
+    return _each(trace, wrong)
+
+
+@check("TR111-2.2.2.3-U14", supposes=("whole",))
+def authority_has_the_port(trace: Trace) -> Iterator[Finding]:
+    """The port of the destination stands in the authority, unless it is 80."""
+
+    def wrong(record: Record) -> str | None:
+        assert record.destination is not None
+        authority, port = _said(record).authority, record.destination.port
+        told = authority.rpartition(":")[2] if re.search(r":\d+$", authority) else ""
+        if told == str(port) or (port == USUAL_PORT and not told):
+            return None
+        return f"the authority is {authority!r}, the packet goes to port {port}"
 
     return _each(trace, wrong)
 
@@ -190,9 +262,13 @@ def path_is_empty(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.2.3-U16")
 def query_has_the_five_pairs(trace: Trace) -> Iterator[Finding]:
-    """The query has ts, id, un, cn and sig, each once and with a value."""
+    """The query has ts, id, un, cn and sig, each once and with a value; no character stands in it
+    that has to be escaped, and no escape is cut off."""
 
     def wrong(record: Record) -> str | None:
+        odd = _UNESCAPED.search(_said(record).uri.partition("?")[2])
+        if odd is not None:
+            return f"the query has {odd[0]!r} unescaped"
         missing = [name for name in NAMES if not _said(record).value(name)]
         return f"{' and '.join(missing)} is not there once, with a value" if missing else None
 
@@ -201,25 +277,38 @@ def query_has_the_five_pairs(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.2.3-T-ts")
 def ts_is_seconds(trace: Trace) -> Iterator[Finding]:
-    """ts counts seconds since 1970: a number of at most ten digits, as it is until the year 2286;
-    milliseconds have thirteen."""
+    """ts counts seconds since 1970 (UTC) up to now: a number of at most ten digits, as it is until
+    the year 2286, and not far from when it is sent."""
 
     def wrong(record: Record) -> str | None:
         ts = _said(record).value("ts")
-        return None if ts and re.fullmatch(r"[0-9]{1,10}", ts) else f"ts is {ts!r}"
+        if not ts or not re.fullmatch(r"[0-9]{1,10}", ts):
+            return f"ts is {ts!r}"
+        off_s = int(ts) - record.time_ns / 1e9
+        return f"ts is {ts}, {off_s:+.0f} s from now" if abs(off_s) > LONGEST_OFF_S else None
 
     return _each(trace, wrong)
 
 
 @check("TR111-2.2.2.3-T-id")
 def id_is_a_number(trace: Trace) -> Iterator[Finding]:
-    """id is an unsigned integer."""
+    """id is an unsigned integer, another one in the next request, and the same in all copies: those
+    of one ts and cn."""
 
     def wrong(record: Record) -> str | None:
         told = _said(record).value("id")
         return None if told and told.isascii() and told.isdecimal() else f"id is {told!r}"
 
-    return _each(trace, wrong)
+    yield from _each(trace, wrong)
+    for records in _copies(trace).values():
+        for one, other in pairwise(records):
+            before, after = _said(one), _said(other)
+            is_copy = all(before.value(each) == after.value(each) for each in ("ts", "cn"))
+            is_same = before.value("id") == after.value("id")
+            if is_copy and not is_same:
+                yield fault(other, f"a copy has the id {after.value('id')!r}")
+            elif is_same and before.value("ts") != after.value("ts"):
+                yield fault(other, f"id is {after.value('id')!r}, as in the request before")
 
 
 @check("TR111-2.2.2.3-T-sig")
@@ -233,45 +322,79 @@ def sig_has_forty_digits(trace: Trace) -> Iterator[Finding]:
     return _each(trace, wrong)
 
 
-@check("TR111-2.2.1.4-C16", "TR111-2.1-1", "TR111-2.2.1-C5", "TR111-2.2.3-F7")
+@check("TR111-2.2.1.4-C16", "TR111-2.1-1", "TR111-2.2.1-C5")
 def session_follows(trace: Trace) -> Iterator[Finding]:
-    """A request that the CPE has taken brings a session with "6 CONNECTION REQUEST" in 30 s.
-
-    It is the next session that begins; one that was about to begin may come before it.
-    """
+    """A valid request that has come to the CPE brings a session with "6 CONNECTION REQUEST" in 30
+    s, whether the CPE tells of taking it or not."""
+    for each in all_due(trace):
+        if each.brought is False and each.inform is not None:
+            yield fault(each.inform, f"{_events(each.inform)}: a request was ignored")
+        elif each.brought and each.inform is not None:
+            passed_s = seconds(each.record, each.inform)
+            if passed_s <= SESSION_WITHIN_S:
+                yield ok(each.inform, f"after {passed_s:.3f} s")
+            else:
+                yield fault(each.inform, f"after {passed_s:.3f} s, 30 are allowed")
+        elif each.inform is None and seconds(each.record, trace.records[-1]) > SESSION_WITHIN_S:
+            yield fault(each.record, "no session follows within 30 s")
     for taken in trace.records:
         if taken.is_event and taken.message.name == "UDP_REQUEST_TAKEN":
-            yield from _session_after(trace, taken)
+            yield from _opened_for_another_reason(trace, taken)
 
 
-def _session_after(trace: Trace, taken: Record) -> Iterator[Finding]:
+def _opened_for_another_reason(trace: Trace, taken: Record) -> Iterator[Finding]:
+    """The session after a request that the CPE tells that it has taken, where it says another
+    reason.  One that was about to begin may come before the right one."""
     other: Record | None = None
     for record in trace.records[taken.number :]:
-        passed_s = (record.time_ns - taken.time_ns) / 1e9
         inform = record.find(rpc.Inform)
         if inform is None or trace.arrow_of(record).origin != taken.sender:
             continue
         if any(event.code == CONNECTION_REQUEST for event in inform.events):
-            if passed_s <= SESSION_WITHIN_S:
-                yield ok(record, f"after {passed_s:.3f} s")
-            else:
-                yield fault(record, f"after {passed_s:.3f} s, 30 are allowed")
             return
         other = other or record
         if record.time_ns - taken.time_ns >= SETTLED_NS:
             break
-    opening = other.find(rpc.Inform) if other is not None else None
-    if other is not None and opening is not None:
-        told = ", ".join(event.code for event in opening.events)
-        yield fault(other, f"the next session tells {told}, not {CONNECTION_REQUEST}")
-    elif (trace.records[-1].time_ns - taken.time_ns) / 1e9 > SESSION_WITHIN_S:
-        yield fault(taken, "no session follows within 30 s")
+    if other is not None:
+        yield fault(other, f"the next session tells {_events(other)}, not {CONNECTION_REQUEST}")
+
+
+def _events(inform: Record) -> str:
+    told = inform.find(rpc.Inform)
+    return ", ".join(event.code for event in told.events) if told is not None else ""
+
+
+@check("TR111-2.2.3-F7")
+def figure_7_is_kept(trace: Trace) -> Iterator[Finding]:
+    """Copies of a request bring one session: no Inform but the first says "6 CONNECTION REQUEST",
+    until somebody asks again."""
+    yield from session_follows(trace)
+    for cpe in cpes(trace):
+        asking = [each.record for each in asked(trace, cpe) if each.is_due]
+        answered: Record | None = None
+        for session in sessions(trace, cpe):
+            inform = session.inform
+            told = None if inform is None else inform.find(rpc.Inform)
+            if inform is None or told is None or told.retry_count:
+                continue
+            if not any(event.code == CONNECTION_REQUEST for event in told.events):
+                continue
+            since = -1 if answered is None else answered.number
+            is_asked = any(since < each.number < inform.number for each in asking)
+            if answered is not None and not is_asked and not asked_by_tcp(trace, cpe, answered):
+                first = f"the one of record {answered.number}"
+                yield fault(inform, f"a second session after {first}, and nobody has asked again")
+            if is_asked:
+                answered = inform
 
 
 @check("TR111-2.2.2.3-U5")
 def nobody_answers(trace: Trace) -> Iterator[Finding]:
-    """There is no response: what the CPE sends to where a request came from is STUN."""
-    for record in _sent(trace):
+    """There is no response, to a wrong request neither: what the CPE sends to where one came from
+    is STUN."""
+    for record in trace.all(UdpConnectionRequest):
+        if trace.arrow_of(record).first is not record:
+            continue
         arrow = trace.arrow_of(record)
         if arrow.end is None or record.source is None:
             continue

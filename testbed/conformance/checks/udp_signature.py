@@ -49,16 +49,15 @@ def un_is_what_was_set(trace: Trace) -> Iterator[Finding]:
 @check("TR111-2.2.2.3-T-cn", needs=("twice",))
 def cn_is_random(trace: Trace) -> Iterator[Finding]:
     """cn is another one in each request that is no copy."""
-    before: dict[str, tuple[str | None, str]] = {}
+    before: dict[str, UdpConnectionRequest] = {}
     for record, request, cpe in _requests(trace):
-        cn, identifier = request.value("cn"), request.value("id")
+        cn, last = request.value("cn"), before.get(cpe)
         if not cn:
             continue
-        last = before.get(cpe)
-        before[cpe] = (identifier, cn)
-        if last is None or last[0] == identifier:
+        before[cpe] = request
+        if last is None or any(last.value(each) == request.value(each) for each in ("id", "ts")):
             continue
-        if last[1] == cn:
+        if last.value("cn") == cn:
             yield fault(record, f"cn is {cn!r}, as in the request before")
         else:
             yield ok(record, cn)

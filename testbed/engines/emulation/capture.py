@@ -22,7 +22,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,6 +87,8 @@ class Capture:
             `interface` are the receiver's.
         buffer_octets: how much may wait to be read in each node's socket.  The kernel counts its
             own overhead in: some 800 octets for a small frame, 2300 for a long one.
+        bridged: nodes behind whose interfaces there is a device: what comes for its link-layer
+            address is no less received than what comes for theirs.
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class Capture:
         on_frame: OnFrame,
         on_arrival: OnFrame | None = None,
         buffer_octets: int = BUFFER_OCTETS,
+        bridged: Collection[str] = (),
     ) -> None:
         self._nodes = nodes
+        self._bridged = frozenset(bridged)
         self._link_of = link_of
         self._on_frame = on_frame
         self._on_arrival = on_arrival
@@ -235,7 +239,10 @@ class Capture:
         stamp_ns = _stamp_ns(ancillary)
         outgoing = direction == socket.PACKET_OUTGOING
         give = self._on_frame if outgoing else self._on_arrival
-        if link is not None and give is not None and (outgoing or direction in _ARRIVED):
+        received = direction in _ARRIVED or (
+            direction == socket.PACKET_OTHERHOST and tap.node in self._bridged
+        )
+        if link is not None and give is not None and (outgoing or received):
             ethernet = hardware_type in (_ETHERNET, _LOOPBACK)
             link_type = LINK_TYPE_ETHERNET if ethernet else LINK_TYPE_RAW_IP
             frame = Frame(stamp_ns, link, tap.node, interface, data, link_type)

@@ -6,19 +6,17 @@ The rules of one node are one table, loaded and replaced as a whole or not at al
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import struct
-import subprocess
 from collections.abc import Sequence
 
+from testbed.engines.emulation import nft
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.nat_rules import EMPTY, TABLE, rules
 from testbed.errors import LocalError, MissingFeature
 from testbed.nat.table import ICMP_LIFETIME_S, OTHER_LIFETIME_S, TCP_LIFETIME_S
-from testbed.topology import Nat, Ports
+from testbed.topology import Nat, Ports, Rebinding
 
-_SYSTEM_FOLDERS = "/usr/sbin:/sbin"
 # linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
 _NETLINK_NETFILTER = 12
 _CONNTRACK_DELETE = 1 << 8 | 2
@@ -38,6 +36,12 @@ class Forwarding:
         self._has_rules = False
         self._forwards = False
         self._generation = 0
+        self._rebinds_at: float | None = None
+
+    @property
+    def rebinds_at(self) -> float | None:
+        """When the kind that is applied rebinds next by itself; None: never."""
+        return self._rebinds_at
 
     @property
     def has_rules(self) -> bool:
@@ -45,9 +49,21 @@ class Forwarding:
         return self._has_rules
 
     def apply(
-        self, nat: Nat, inside: Sequence[str], outside: str, addresses: Sequence[str]
+        self,
+        nat: Nat,
+        inside: Sequence[str],
+        outside: str,
+        addresses: Sequence[str],
+        now: float,
     ) -> None:
         """Forward between the node's interfaces, and translate what leaves by `outside`.
+
+        Args:
+            nat: the kind.
+            inside: interfaces whose packets are translated.
+            outside: the interface by which they leave.
+            addresses: those of it.
+            now: the time, by the clock of `tick`.
 
         Raises:
             BadInput: there is no inside, or outside is part of it, or it lacks an address.
@@ -57,6 +73,9 @@ class Forwarding:
         self._applied = (nat, tuple(inside), outside, tuple(addresses))
         self._write_rules()
         self.route()
+        self._rebinds_at = None
+        if nat.rebinding is not Rebinding.NEVER:
+            self._rebinds_at = now + nat.rebinds_after_s
 
     def route(self) -> None:
         """Forward between the node's interfaces; what is translated stays as it is.
@@ -66,6 +85,13 @@ class Forwarding:
         """
         _set(self._namespace, "ipv4/ip_forward", "1")
         self._forwards = True
+
+    def tick(self, now: float) -> None:
+        """Rebind as often as is due by now."""
+        while self._rebinds_at is not None and self._rebinds_at <= now:
+            assert self._applied is not None
+            self._rebinds_at += self._applied[0].rebinds_after_s
+            self.rebind()
 
     def rebind(self) -> None:
         """Forget every binding; where the kind says so, others are given from now on."""
@@ -83,6 +109,7 @@ class Forwarding:
     def remove(self) -> None:
         """Forward nothing; forget rules and bindings, as a gateway does that loses power."""
         self._applied = None
+        self._rebinds_at = None
         if not self._forwards:
             return
         self._forwards = False
@@ -155,29 +182,11 @@ def _set(namespace: Namespace, name: str, value: str) -> None:
             ) from None
 
 
-def _nft() -> str:
-    found = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}")
-    if found is None:
-        raise MissingFeature(
-            "the program nft is not on this machine, and NAT needs it (apt install nftables)"
-        )
-    return found
-
-
 def _load(namespace: Namespace, text: str) -> None:
-    program = _nft()
-    with namespace:  # the process is born inside; it is waited for outside
-        process = subprocess.Popen(
-            [program, "-f", "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    _, complaint = process.communicate(text)
-    if process.returncode == 0:
+    complaint = nft.load(namespace, text, "NAT")
+    if not complaint:
         return
-    first = complaint.strip().splitlines()[0] if complaint.strip() else "no reason given"
+    first = complaint.splitlines()[0]
     if "not supported" in complaint or "No such file" in complaint:
         raise MissingFeature(
             f"{namespace.name}: this kernel lacks what NAT needs of nftables: {first} "

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from testbed.engines.emulation.carrier import CarrierWatch
 from testbed.engines.emulation.configured import Configured
+from testbed.engines.emulation.device import DeviceCable
 from testbed.engines.emulation.interfaces import Neighbours, announce, await_ready
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
@@ -89,6 +90,8 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
         self._streams: dict[TcpStream, None] = {}
         self._listeners: dict[TcpListener, None] = {}
         self._programs: dict[RunningProgram, None] = {}
+        self._device_wires: Sequence[socket.socket] = ()
+        self._cables: list[DeviceCable] = []
         self._carrier_watch: CarrierWatch | None = None
         self._carrier_callbacks: list[Callable[[str, bool], None]] = []
         # What the network had configured, once the role has changed anything of it.
@@ -224,6 +227,24 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
         self._programs[program] = None
         return program
 
+    # A device in its place
+
+    def stand_for_device(self, wires: Sequence[socket.socket]) -> None:
+        """A device outside the lab is going to play this node, behind these sockets: it brings its
+        own addresses, and the node has none."""
+        self._device_wires = wires
+        self._netlink.flush_default_routes()
+        for interface in self.interfaces:
+            self._netlink.flush_addresses(interface)
+
+    def join_device(self) -> None:
+        """Plug the device in, until the node loses power."""
+        self.require_power()
+        self._cables += [
+            DeviceCable(self.namespace, interface, wire, self.loop)
+            for interface, wire in zip(self.interfaces, self._device_wires, strict=True)
+        ]
+
     # Power
 
     def power_off(self) -> None:
@@ -277,6 +298,8 @@ class EmulatedHost(StreamEnds, TunnelEnds, Translates, Neighbours):
         """The lab ends: close the ports, and leave all else to the end of the namespaces."""
         self._tunnels.hear()
         self.end_watch()
+        while self._cables:
+            self._cables.pop().close()
         for port in list(self._ports):
             port.close()
 

@@ -21,7 +21,8 @@ from testbed.engines.emulation.nat_rules import rules
 from testbed.engines.emulation.netlink import Netlink
 from testbed.engines.emulation.nodes import fresh_namespace
 from testbed.errors import LocalError
-from testbed.nat.probe import (
+from testbed.nat.behaviour import LOOKED_AT
+from testbed.nat.ground import (
     INSIDE,
     NEIGHBOUR,
     ONE,
@@ -31,7 +32,7 @@ from testbed.nat.probe import (
     outside_addresses,
 )
 from testbed.protocols.wire import Endpoint
-from testbed.topology import Nat
+from testbed.topology import Nat, Rebinding
 
 _INSIDE_INTERFACES, _OUTSIDE_INTERFACE = ("eth0", "eth2"), "eth1"
 _KEEPER_PORT, _OPEN_PORT = 9000, 53
@@ -45,9 +46,15 @@ REJECTED = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM)
 
 
 def fingerprint(nat: Nat) -> str:
-    """Of the rules that this machine would load for the kind, its timers, and its kernel."""
-    text = rules(nat, _INSIDE_INTERFACES, _OUTSIDE_INTERFACE, outside_addresses(nat))
-    whole = f"{platform.release()} {platform.version()}\n{sorted(timers(nat).items())}\n{text}"
+    """Of the rules that this machine would load for the kind, its timers, its kernel, and what a
+    probe looks at."""
+    generations = (0,) if nat.rebinding is Rebinding.NEVER else (0, 1)
+    ends = (_INSIDE_INTERFACES, _OUTSIDE_INTERFACE, outside_addresses(nat))
+    texts = [rules(nat, *ends, generation) for generation in generations]
+    if nat.rebinding is not Rebinding.NEVER:
+        texts.append(f"{nat.rebinds_after_s:g}")
+    kernel = f"{platform.release()} {platform.version()}"
+    whole = "\n".join([kernel, f"{sorted(timers(nat).items())}", *LOOKED_AT, *texts])
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
@@ -58,14 +65,22 @@ def kernel_ground(nat: Nat) -> Iterator[KernelGround]:
     Raises:
         MissingFeature: this machine lacks what the kind needs.
     """
-    # On one processor packets keep their order, on the way to and fro as well.
+    with on_one_processor():
+        ground = KernelGround(nat)
+        try:
+            yield ground
+        finally:
+            ground.close()
+
+
+@contextlib.contextmanager
+def on_one_processor() -> Iterator[None]:
+    """There packets keep their order, on the way to and fro as well; every ground needs it."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
-    ground = KernelGround(nat)
     try:
-        yield ground
+        yield
     finally:
-        ground.close()
         os.sched_setaffinity(0, allowed)
 
 
@@ -74,6 +89,9 @@ class KernelGround:
 
     Args:
         nat: what the gateway does.
+
+    Attributes:
+        began: when it began to.
     """
 
     def __init__(self, nat: Nat) -> None:
@@ -116,9 +134,9 @@ class KernelGround:
             for end in ends:
                 while not self._netlinks[name].link(end).ready:
                     os.sched_yield()
-        Forwarding(self._namespaces["gateway"]).apply(
-            nat, _INSIDE_INTERFACES, _OUTSIDE_INTERFACE, pool
-        )
+        self._forwarding = Forwarding(self._namespaces["gateway"])
+        self.began = self.now()
+        self._forwarding.apply(nat, _INSIDE_INTERFACES, _OUTSIDE_INTERFACE, pool, self.began)
 
     # As a ground
 
@@ -196,6 +214,7 @@ class KernelGround:
         return self._sockets[local]
 
     def _send(self, source: Endpoint, destination: Endpoint, payload: bytes = b"") -> bytes:
+        self._forwarding.tick(self.now())  # what is due is done before a packet can tell
         self._number += 1
         data = payload + b"%06d" % self._number
         if destination.address in (ONE.address, OTHER_ADDRESS.address):

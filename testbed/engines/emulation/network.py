@@ -9,7 +9,6 @@ interface set down (all that a bare pair of virtual interfaces could do) loses i
 from __future__ import annotations
 
 import itertools
-import resource
 import time
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from mininet.net import Mininet
 from mininet.topo import Topo
 
 from testbed.engines.emulation.carriage import BackEnd, Wanted, as_netem, choose
+from testbed.engines.emulation.descriptors import allow_descriptors
 from testbed.engines.emulation.links import LabIntf, LabLink
 from testbed.engines.emulation.netlink import Netlink
 from testbed.engines.emulation.nodes import LabNode, LabSwitch, RelayedSwitch, fresh_namespace
@@ -39,7 +39,6 @@ _IPERF_WITHIN_MS = 10_000
 """iperf's server reports within moments after its client has."""
 
 _DESCRIPTORS_EACH = 8
-_MOST_DESCRIPTORS = 65536
 """What a node may hold open: namespaces, netlink, shell, and its role's sockets."""
 
 
@@ -293,7 +292,7 @@ class Network:
             NetlinkError: the kernel refused a request.
             LocalError: too few descriptors, or a link stays without carrier.
         """
-        _allow_descriptors(len(self.topology.nodes) * _DESCRIPTORS_EACH)
+        allow_descriptors(len(self.topology.nodes) * _DESCRIPTORS_EACH, "network")
         self.mininet.start()
         self._nodes.update((name, self.mininet[name]) for name in self.topology.nodes)
         self._give_qualities()
@@ -371,23 +370,3 @@ class Network:
                     f"{_READY_WITHIN_S:.0f} s, the first is {missing[0]}"
                 )
             time.sleep(0.001)  # the kernel's own worker does it
-
-
-def _allow_descriptors(wanted: int) -> None:
-    """Raise this process's limit of open files where it is too low.
-
-    All nodes' connections are this process's too, and a soft limit is often 1024: as much as the
-    hard limit gives is taken, up to a bound.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted += 256
-    if hard == resource.RLIM_INFINITY or hard >= wanted:
-        given = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
-        wanted = max(wanted, min(given, _MOST_DESCRIPTORS))
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        if hard != resource.RLIM_INFINITY and hard < wanted:
-            raise LocalError(
-                f"network: needs {wanted} open files, and this user may have {hard}; "
-                "raise 'nofile' in /etc/security/limits.conf"
-            )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,7 +1,8 @@
 """UDP ports of an emulated node, drained by reader callbacks of the loop.
 
-Besides the kernel's UDP there are two ways past it, for DHCP: sending to a hardware address without
-ARP, and receiving on a bare interface what is sent to an address that the node does not hold yet.
+Besides the kernel's UDP there are three ways past it, for DHCP: sending to a hardware address
+without ARP, sending from a bare interface to everybody, and receiving on a bare interface what is
+sent to an address that the node does not hold yet.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.packets import ETHERTYPE_IPV4, read_udp, udp_packet
 from testbed.errors import LocalError
 from testbed.host import DatagramHandler, Interface
-from testbed.protocols.wire import Endpoint
+from testbed.protocols.wire import BROADCAST, Endpoint
 
 ANY_ADDRESS = "0.0.0.0"
+_EVERY_HARDWARE_ADDRESS = "ff:ff:ff:ff:ff:ff"
 AT_A_TIME = 64
 """Datagrams that a port takes before others of the loop have their turn."""
 RECEIVE_BUFFER_OCTETS = 4 << 20
@@ -262,6 +264,8 @@ class UdpPort:
         """
         if self._closed:
             return
+        if hardware_address is None and destination.address == BROADCAST and self._is_bare_now():
+            hardware_address = _EVERY_HARDWARE_ADDRESS
         try:
             if hardware_address is not None:
                 self._send_past_arp(data, destination, hardware_address)
@@ -279,6 +283,15 @@ class UdpPort:
                     octets=len(data),
                     reason=errno.errorcode.get(error.errno or 0, str(error)),
                 )
+
+    def _is_bare_now(self) -> bool:
+        """Whether this port's interface has no address.
+
+        Without one the kernel takes that of any other interface for the source of a broadcast, such
+        as a tunnel's inner one.  RFC 2131, 4.1: before the client has its address "the source
+        address field in the IP header" is 0.
+        """
+        return self._bare is not None and self._owner.address_of(self._interface or "") is None
 
     def _send_from(self, source: bytes, data: bytes, destination: Endpoint) -> None:
         information = struct.pack("=i4s4s", 0, source, bytes(4))

@@ -13,7 +13,7 @@ from testbed.engines.emulation.netfilter import FlowNews, NetfilterSocket
 from testbed.engines.emulation.netlink import Netlink
 from testbed.host import Interface, Timer
 from testbed.nat import BindingEvent
-from testbed.topology import Nat, Rebinding
+from testbed.topology import Nat
 
 _HOST_PREFIX = 32
 
@@ -62,7 +62,7 @@ class Translates:
                 self._netlink.add_address(outside, address, _HOST_PREFIX)
                 held.append(address)
         self.end_watch()
-        self._forwarding.apply(nat, inside, outside, held)
+        self._forwarding.apply(nat, inside, outside, held, self.now())
         if self.watches_bindings and self._forwarding.has_rules:
             self._begin_watch(nat, tuple(held))
         self._inside = tuple(inside)
@@ -71,21 +71,28 @@ class Translates:
         if self._rebinds is not None:
             self._rebinds.cancel()
             self._rebinds = None
-        if nat.rebinding is not Rebinding.NEVER:
-            self._rebind_at(self.now() + nat.rebinds_after_s, nat.rebinds_after_s)
+        self._await_rebinding()
 
-    def _rebind_at(self, when: float, period_s: float) -> None:
+    def _await_rebinding(self) -> None:
+        when = self._forwarding.rebinds_at
+        if when is None:
+            return
+
         def rebind() -> None:
-            self.rebind()
-            self._rebind_at(when + period_s, period_s)
+            # A timer may come a little before its time.
+            self._rebind(lambda: self._forwarding.tick(max(when, self.now())))
+            self._await_rebinding()
 
         self._rebinds = self.call_at(when, rebind)
 
     def rebind(self) -> None:
         """Forget every binding of `translate`, as a gateway that has restarted."""
+        self._rebind(self._forwarding.rebind)
+
+    def _rebind(self, forget: Callable[[], None]) -> None:
         if self._watch is not None:
             self._watch.look(self.now())
-        self._forwarding.rebind()
+        forget()
         if self._watch is not None:
             self._watch.forgotten(self.now())
 

@@ -12,22 +12,24 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.carriage import Wanted, told
+from testbed.engines.emulation.device import DeviceWatch, Wires
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.network import Network
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
 from testbed.engines.emulation.tunnel_ends import LINK, TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
-from testbed.errors import LocalError
+from testbed.errors import BadInput, LocalError
 from testbed.host import Interface
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint
 from testbed.topology import LOOPBACK, Topology, hardware_address, interface_name
-from testbed.trace.record import Clear
+from testbed.trace.record import Clear, Frame
 from testbed.trace.trace import Trace
 
 
@@ -47,6 +49,7 @@ class EmulationWorld:
         logs: folder of the logs of what the world itself starts (charon); None: none are kept.
         bindings: whether gateways tell what becomes of their bindings.
         wanted: who carries links that are no mere wires.
+        devices: the nodes that are devices outside the lab, and the sockets on their interfaces.
 
     Attributes:
         key_log: the secrets of all TLS connections, in NSS key log form, once the world has
@@ -65,6 +68,7 @@ class EmulationWorld:
         logs: Path | None = None,
         bindings: bool = False,
         wanted: Wanted = Wanted.AUTO,
+        devices: Wires = MappingProxyType({}),
     ) -> None:
         self.topology = topology
         self.trace = trace
@@ -72,7 +76,8 @@ class EmulationWorld:
         self._keys_known: set[bytes | int] = set()
         self.crashes: list[tuple[str, BaseException]] = []
         self.crashed = asyncio.Event()
-        self._foreign = frozenset(foreign)
+        self._foreign = frozenset((*foreign, *devices))
+        self._device_watch = DeviceWatch(devices, trace)
         self._connections = itertools.count()
         self._link_counts: Mapping[str, Mapping[str, int]] = {}
         self._own_files: TemporaryDirectory[str] | None = None
@@ -101,6 +106,8 @@ class EmulationWorld:
         }
         for host in self._hosts.values():
             host.watches_bindings = bindings
+        for name, wires in devices.items():
+            self._hosts[name].stand_for_device(wires)
         self._links = {
             (name, interface.name): interface.link
             for name, host in self._hosts.items()
@@ -114,13 +121,21 @@ class EmulationWorld:
         self.capture = Capture(
             {n: self.network.nodes[n].namespace for n in topology.nodes} if captured else {},
             self._link_of,
-            trace.add_frame,
+            self._frame,
             trace.arrived,
+            bridged=devices,
         )
         self.capture.start()
 
     def _link_of(self, node: str, interface: str) -> str | None:
         return LINK if interface == INTERFACE else self._links.get((node, interface))
+
+    def _frame(self, frame: Frame) -> None:
+        try:
+            self._device_watch.heard(frame)
+        except BadInput as error:
+            self._role_crashed(frame.node, error)
+        self.trace.add_frame(frame)
 
     @property
     def hosts(self) -> Mapping[str, EmulatedHost]:

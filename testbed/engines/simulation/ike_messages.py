@@ -62,7 +62,7 @@ FRAGMENTATION, HASHES, REDIRECT, CHILDLESS = 16430, 16431, 16406, 16418
 INITIAL_CONTACT, MOBIKE, ADDITIONAL_ADDRESS, NO_ADDITIONAL = 16384, 16396, 16397, 16399
 MULTIPLE_AUTH, EAP_ONLY, MESSAGE_ID_SYNC = 16404, 16417, 16420
 REKEY_SA, UPDATE_ADDRESSES, COOKIE2 = 16393, 16400, 16401
-AUTHENTICATION_FAILED, NO_PROPOSAL_CHOSEN = 24, 14
+AUTHENTICATION_FAILED, NO_PROPOSAL_CHOSEN, TEMPORARY_FAILURE = 24, 14, 43
 _KNOWN_HASHES = bytes([0, 2, 0, 3, 0, 4, 0, 5])
 _SIGNED_WITH = bytes.fromhex("0c300a06082a8648ce3d040302")
 _SIGNATURE_OCTETS = 70
@@ -83,6 +83,11 @@ class Side:
     responder_spi: bytes
     is_initiator: bool
     keys: IkeKeys | None = None
+
+    @property
+    def own_spi(self) -> bytes:
+        """By which the other side's messages find this one."""
+        return self.initiator_spi if self.is_initiator else self.responder_spi
 
     def message(
         self, exchange: int, number: int, payloads: Sequence[Payload], is_response: bool

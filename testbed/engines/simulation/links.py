@@ -141,12 +141,12 @@ class Link:
         fate = self.judge(self.name, content) if self.judge is not None else None
         if fate is None:
             fate = lane.drawn(data)
+        if self.quality.is_selective and is_refused(self.quality, data):
+            fate = LOST
         if fate.overtaken:
             self._hold(station, destination, content, data)
             return
         takes_us = lane.takes_us(len(data))
-        if self.quality.is_selective and is_refused(self.quality, data):
-            fate = LOST
         for arrives_us in lane.arrivals_us(self._loop.now_us, takes_us, fate):
             self._deliver_at(arrives_us, station, destination, content, data)
         self._release(station.hardware_address, takes_us + 1)

@@ -37,6 +37,8 @@ LOOPBACK_MTU = 32768
 
 LOOPBACK_DELAY_S = 10e-6
 """What a node sends to itself takes this long, so that cause and effect have different times."""
+_LEAST_MTU = 552
+"""No way is believed to take less (Linux, `min_pmtu`)."""
 REASSEMBLED_WITHIN_S = 30.0
 """RFC 791, 3.2 and Linux: what has not come whole by then is dropped."""
 _ERRORS = {
@@ -84,6 +86,7 @@ class Stack:
         self.has_power = True
         self._loop = loop
         self._random = random
+        self._way_mtu: dict[str, int] = {}
         self._partial: dict[tuple[str, str, int, int], dict[int, Packet]] = {}
 
     # What the node is asked
@@ -157,7 +160,13 @@ class Stack:
             interface, next_hop = way
         else:
             next_hop = packet.destination
-        self._put(packet, interface, next_hop)
+        mtu = interface.link.mtu
+        if packet.protocol == UDP:
+            # As Linux has it (ip(7), IP_PMTUDISC_WANT): no router may cut what is no longer than
+            # the way is known to take; this node cuts what is.
+            mtu = min(mtu, self._way_mtu.get(packet.destination, mtu))
+            packet.may_be_fragmented = packet.octets > mtu
+        self._put(packet, interface, next_hop, mtu)
         return True
 
     def _returned(self, packet: Packet) -> None:
@@ -168,11 +177,11 @@ class Stack:
                 return
         self._take_own(packet, None, False)
 
-    def _put(self, packet: Packet, interface: NetworkInterface, next_hop: str) -> None:
-        if packet.octets <= interface.link.mtu:
+    def _put(self, packet: Packet, interface: NetworkInterface, next_hop: str, mtu: int) -> None:
+        if packet.octets <= mtu:
             interface.send(packet, next_hop)
             return
-        for fragment in packet.fragments(interface.link.mtu):
+        for fragment in packet.fragments(mtu):
             interface.send(fragment, next_hop)
 
     def unreachable(self, packet: Packet) -> None:
@@ -256,7 +265,10 @@ class Stack:
             return
         about = quoted_packet(packet.payload)
         if about is not None and (kind, code) == (UNREACHABLE, FRAGMENTATION_NEEDED):
-            self.shortened(about, int.from_bytes(packet.payload[6:8], "big"))
+            mtu = int.from_bytes(packet.payload[6:8], "big")
+            if about.protocol == UDP:
+                self._way_mtu[about.destination] = max(mtu, _LEAST_MTU)
+            self.shortened(about, mtu)
         elif about is not None and kind == UNREACHABLE:
             self.heard(about, _ERRORS.get(code, errno.EHOSTUNREACH))
 
@@ -294,7 +306,7 @@ class Stack:
         if packet.octets > outgoing.link.mtu and not packet.may_be_fragmented:
             self._complain(received, UNREACHABLE, FRAGMENTATION_NEEDED, outgoing.link.mtu)
             return
-        self._put(packet, outgoing, next_hop)
+        self._put(packet, outgoing, next_hop, outgoing.link.mtu)
 
     def refuse(self, packet: Packet, code: int) -> None:
         """Tell the sender of a packet that it goes no further."""
@@ -331,5 +343,6 @@ class Stack:
     def forget(self) -> None:
         """All that a node without power does not know any more."""
         self._partial.clear()
+        self._way_mtu.clear()
         for interface in self.interfaces.values():
             interface.forget()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.certificate_checks import shown
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
 from testbed.engines.simulation.tunnel_association import NoAnswer
+from testbed.engines.simulation.tunnel_rekey import SPI_OCTETS, TunnelEnd, pause
 from testbed.engines.simulation.tunnel_trust import Disbelieved, check
 from testbed.engines.tunnel_inside import InsideHost
 from testbed.host import (
@@ -28,7 +29,7 @@ from testbed.protocols.wire import Endpoint
 if TYPE_CHECKING:
     from testbed.engines.simulation.tunnels import NodeTunnels
 
-SPI_OCTETS, COOKIE_OCTETS = 8, 16
+COOKIE_OCTETS = 16
 _NOBODY = bytes(SPI_OCTETS)
 _SENTENCES: dict[TunnelCause, str] = {
     "no answer": "nobody answers there",
@@ -64,7 +65,7 @@ class OpenTunnel:
         await self._initiator.close()
 
 
-class Initiator:
+class Initiator(TunnelEnd):
     """Opens one tunnel and keeps it.
 
     Args:
@@ -81,7 +82,8 @@ class Initiator:
         profile: TunnelProfile,
         on_change: TunnelHandler | None,
     ) -> None:
-        self._owner = owner
+        side = Side(owner.random.randbytes(SPI_OCTETS), _NOBODY, True)
+        super().__init__(owner, owner.association(side, Endpoint(remote, ike.PORT), profile.life))
         self._remote = remote
         self._profile = profile
         self._on_change = on_change
@@ -90,8 +92,6 @@ class Initiator:
         self._outer = ""
         self._is_behind_nat = False
         self._seen_as = b""
-        side = Side(owner.random.randbytes(SPI_OCTETS), _NOBODY, True)
-        self.association = owner.association(side, Endpoint(remote, ike.PORT), profile.life)
 
     async def open(self) -> Tunnel:
         """IKE_SA_INIT and IKE_AUTH.
@@ -100,7 +100,7 @@ class Initiator:
             TunnelRefused: there is none.
         """
         side = self.association.side
-        self._owner.initiated[side.initiator_spi] = self
+        self._owner.ends[side.own_spi] = self
         try:
             await self._agree()
             answer = await self._authenticate()
@@ -109,7 +109,7 @@ class Initiator:
             raise self._refused("no answer", str(error)) from None
         finally:
             if not self.association.is_up:
-                self._owner.initiated.pop(self.association.side.initiator_spi, None)
+                self._owner.ends.pop(self.association.side.own_spi, None)
 
     def _refused(self, cause: TunnelCause, line: str) -> TunnelRefused:
         name = self._profile.peer_name
@@ -157,9 +157,10 @@ class Initiator:
         payloads: list[Payload] = [
             messages.identity(profile.identity.name, True),
             *messages.certificates(shown(profile.identity)),
-            Notify(messages.INITIAL_CONTACT),
-            messages.certificate_request(profile.roots),
         ]
+        if profile.verifies_name:  # charon says so only to a peer that it can name
+            payloads.append(Notify(messages.INITIAL_CONTACT))
+        payloads.append(messages.certificate_request(profile.roots))
         if profile.verifies_name:
             payloads.append(messages.identity(profile.peer_name, False))
         payloads += [
@@ -205,6 +206,8 @@ class Initiator:
         chosen = next(each for each in answer.proposals if each.protocol == names.ESP_PROTOCOL)
         association.is_up = True
         owner.carry(association, int.from_bytes(chosen.spi, "big"), self._spi)
+        self.arm_esp(has_asked=True)
+        self.arm_ike(has_asked=True)
         tunnel = self._tunnel = OpenTunnel(self, answer.dns_servers)
         tunnel.interface = owner.opened(tunnel, association)
         interface = Interface(tunnel.interface, "ipsec", "")
@@ -225,30 +228,22 @@ class Initiator:
 
     async def _live(self) -> None:
         """Keep-alives, questions whether the peer lives, new keys: each in its time."""
-        from testbed.engines.simulation.tunnels import pause
-
         association, life, host = self.association, self._profile.life, self._owner.host
-        begun = host.now()
-        esp_due = begun + life.rekey_s if life.rekey_s else None
-        ike_due = begun + life.ike_rekey_s if life.ike_rekey_s else None
         try:
             while association.is_up and not self._is_closing:
                 now = host.now()
                 alive = association.said_s + life.keepalive_s
                 dead = association.heard_s + life.dead_peer_s
-                due = [each for each in (esp_due, ike_due) if each is not None]
+                keys = self.first_due()
+                due = [keys] if keys is not None else []
                 due += [alive] if life.keepalive_s and self._is_behind_nat else []
                 due += [dead] if life.dead_peer_s else []
                 if not due:
                     return
                 if min(due) > now:
                     await pause(min(due) - now)
-                elif esp_due is not None and esp_due <= now:
-                    await self._rekey_esp()
-                    esp_due = host.now() + life.rekey_s
-                elif ike_due is not None and ike_due <= now:
-                    await self._rekey_ike()
-                    ike_due = host.now() + life.ike_rekey_s
+                elif keys is not None and keys <= now:
+                    await self.change_keys()
                 elif life.dead_peer_s and dead <= now:
                     answer = await association.ask(names.INFORMATIONAL, self._places())
                     if self._has_other_mapping(answer):
@@ -259,55 +254,28 @@ class Initiator:
         except NoAnswer:
             self.down("dead")
 
-    async def _rekey_esp(self) -> None:
-        association, random, owner = self.association, self._owner.random, self._owner
-        assert association.incoming is not None
-        old = association.incoming.spi
-        nonce, spi = random.randbytes(NONCE_OCTETS), random.randrange(1 << 31, 1 << 32)
-        payloads: list[Payload] = [
-            Notify(messages.REKEY_SA, protocol=names.ESP_PROTOCOL, spi=old.to_bytes(4, "big")),
-            messages.esp_proposals(spi, False),
-            Nonce(nonce),
-            messages.selectors(True, [messages.single(association.address)]),
-            messages.selectors(False, messages.ranges(self._profile.protects)),
-        ]
-        answer = await association.ask(names.CREATE_CHILD_SA, payloads)
-        if answer.errors:
-            return
-        association.nonces = (nonce, next(answer.every(Nonce)).data)
-        owner.carry(association, int.from_bytes(answer.proposals[0].spi, "big"), spi)
-        ended = Delete(names.ESP_PROTOCOL, 4, old.to_bytes(4, "big"))
-        await association.ask(names.INFORMATIONAL, [ended])
-        owner.forget_incoming(old)
-        owner.told(self._on_change, association, "rekeyed")
+    def changed(self, kind: Literal["rekeyed", "ike rekeyed"]) -> None:
+        """Tell the role."""
+        self._owner.told(self._on_change, self.association, kind)
 
-    async def _rekey_ike(self) -> None:
-        association, random, owner = self.association, self._owner.random, self._owner
-        nonce, spi = random.randbytes(NONCE_OCTETS), random.randbytes(SPI_OCTETS)
-        payloads: list[Payload] = [
-            messages.ike_proposals(False, spi),
-            Nonce(nonce),
-            messages.public_value(random),
-        ]
-        answer = await association.ask(names.CREATE_CHILD_SA, payloads)
-        if answer.errors:
-            return
-        theirs = answer.proposals[0].spi
-        keys = messages.ike_keys(spi, theirs, nonce, next(answer.every(Nonce)).data)
-        owner.on_keys(keys)
-        await association.ask(names.INFORMATIONAL, [Delete(names.IKE_PROTOCOL, 0)])
-        owner.initiated.pop(association.side.initiator_spi, None)
-        owner.initiated[spi] = self
-        association.begin_anew(Side(spi, theirs, True, keys))
-        owner.told(self._on_change, association, "ike rekeyed")
+    def protects(self) -> tuple[str, ...]:
+        """The prefixes behind the responder."""
+        return self._profile.protects
+
+    def is_initiator(self) -> bool:
+        """It has opened the tunnel."""
+        return True
 
     def heard_from(self, source: Endpoint, local: Endpoint) -> None:
         """A responder stays where it is."""
 
     def asked(self, message: IkeMessage) -> None:
         """The responder asks something."""
-        self.association.answer(message, [], in_clear=False)
-        if any(each.protocol == names.IKE_PROTOCOL for each in message.every(Delete)):
+        if isinstance(message, ike.CreateChild):
+            self.create(message)
+            return
+        self.association.answer(message, self.deleted(message), in_clear=False)
+        if self.end_old(message):
             self.down("deleted")
 
     def outer_changed(self) -> None:
@@ -374,7 +342,7 @@ class Initiator:
         if not association.is_up or tunnel is None:
             return
         association.is_up = False
-        owner.initiated.pop(association.side.initiator_spi, None)
+        owner.ends.pop(association.side.own_spi, None)
         if association.incoming is not None:
             owner.forget_incoming(association.incoming.spi)
         owner.host.stack.tunnels.own.pop(association.address, None)

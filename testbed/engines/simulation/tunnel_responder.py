@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.certificate_checks import shown
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
 from testbed.engines.simulation.packets import address_octets
 from testbed.engines.simulation.tunnel_association import IkeAssociation, NoAnswer
+from testbed.engines.simulation.tunnel_rekey import SPI_OCTETS, TunnelEnd, pause
 from testbed.engines.simulation.tunnel_trust import Disbelieved, check
 from testbed.host import TunnelCause, TunnelHandler, TunnelPolicy
 from testbed.protocols import ike
@@ -22,8 +23,6 @@ from testbed.topology import Algorithms
 
 if TYPE_CHECKING:
     from testbed.engines.simulation.tunnels import NodeTunnels
-
-SPI_OCTETS = 8
 
 
 class Responder:
@@ -63,7 +62,7 @@ class Responder:
         association.nonces = (nonce.data, ours)
         association.port = local.port
         made = Responding(owner, self, association)
-        self._begun[message.initiator_spi] = owner.responding[spi] = made
+        self._begun[message.initiator_spi] = owner.ends[spi] = made
         if self.policy.algorithms is Algorithms.OTHER_IKE:
             failed = [Notify(messages.NO_PROPOSAL_CHOSEN)]
             association.answer(message, failed, in_clear=True)
@@ -77,9 +76,8 @@ class Responder:
 
     def forget(self, responding: Responding) -> None:
         """An association is no more."""
-        side = responding.association.side
         self._begun.pop(responding.first_spi, None)
-        self._owner.responding.pop(side.responder_spi, None)
+        self._owner.ends.pop(responding.association.side.own_spi, None)
 
     def lease(self, peer: str, held: set[str]) -> str | None:
         """An inner address: the one that the peer had before, if nobody has it now."""
@@ -95,16 +93,20 @@ class Responder:
 
     async def delete(self, peer: str) -> None:
         """Take that peer's tunnel down in order."""
-        for each in list(self._owner.responding.values()):
+        for each in self.tunnels():
             if each.association.peer == peer:
                 await each.delete()
+
+    def tunnels(self) -> list[Responding]:
+        """All that it has accepted, or is about to."""
+        return [each for each in self._owner.ends.values() if isinstance(each, Responding)]
 
     def close(self) -> None:
         """Accept no more; all tunnels end without a word."""
         self._owner.stop_accepting(self)
 
 
-class Responding:
+class Responding(TunnelEnd):
     """One association at a responder.
 
     Args:
@@ -116,11 +118,9 @@ class Responding:
     def __init__(
         self, owner: NodeTunnels, responder: Responder, association: IkeAssociation
     ) -> None:
-        self.association = association
+        super().__init__(owner, association)
         self.first_spi = association.side.initiator_spi
-        self._owner = owner
         self._responder = responder
-        self._next_side: Side | None = None
 
     def heard_from(self, source: Endpoint, local: Endpoint) -> None:
         """Where an authenticated message of the initiator came from, and whom it asked.
@@ -146,7 +146,7 @@ class Responding:
         if isinstance(message, ike.Auth):
             self._authenticate(message)
         elif isinstance(message, ike.CreateChild):
-            self._create(message)
+            self.create(message)
         elif isinstance(message, ike.Informational):
             self._inform(message)
 
@@ -177,7 +177,7 @@ class Responding:
 
     def _end_others(self) -> None:
         """INITIAL_CONTACT: what the peer had before is no more."""
-        for other in list(self._owner.responding.values()):
+        for other in self._responder.tunnels():
             if other is not self and other.association.peer == self.association.peer:
                 other.down("deleted")
 
@@ -216,70 +216,46 @@ class Responding:
         way = partial(owner.into, association)
         owner.host.stack.tunnels.others[association.address] = way
         association.answer(message, payloads, in_clear=False)
+        self.arm_esp(has_asked=False)
+        self.arm_ike(has_asked=False)
         owner.told(self._responder.on_change, association, "up")
+        owner.host.spawn(self._live(), f"keeps the tunnel of {association.address}")
 
     # After that
 
-    def _create(self, message: IkeMessage) -> None:
-        owner, association = self._owner, self.association
-        offered = next(iter(message.proposals), None)
-        theirs = next(message.every(Nonce), None)
-        if offered is None or theirs is None:
-            failed = [Notify(messages.NO_PROPOSAL_CHOSEN)]
-            association.answer(message, failed, in_clear=False)
-            return
-        nonce = owner.random.randbytes(NONCE_OCTETS)
-        if offered.protocol == names.IKE_PROTOCOL:
-            self._rekey_ike(message, offered.spi, theirs.data, nonce)
-            return
-        assert association.incoming is not None
-        spi = owner.random.randrange(1 << 31, 1 << 32)
-        payloads: list[Payload] = [
-            messages.esp_proposals(spi, True),
-            Nonce(nonce),
-            messages.selectors(True, [messages.single(association.address)]),
-            messages.selectors(False, messages.ranges(self._responder.policy.protects)),
-        ]
-        association.nonces = (theirs.data, nonce)
-        owner.carry(association, int.from_bytes(offered.spi, "big"), spi)
-        association.answer(message, payloads, in_clear=False)
-        owner.told(self._responder.on_change, association, "rekeyed")
+    async def _live(self) -> None:
+        """New keys in their time."""
+        association = self.association
+        try:
+            while association.is_up and (due := self.first_due()) is not None:
+                await pause(due - self._owner.host.now())
+                if association.is_up:
+                    await self.change_keys()
+        except NoAnswer:
+            self.down("dead")
 
-    def _rekey_ike(
-        self, message: IkeMessage, their_spi: bytes, theirs: bytes, nonce: bytes
-    ) -> None:
-        owner, association = self._owner, self.association
-        spi = owner.random.randbytes(SPI_OCTETS)
-        keys = messages.ike_keys(their_spi, spi, theirs, nonce)
-        self._next_side = Side(their_spi, spi, False, keys)
-        payloads: list[Payload] = [
-            messages.ike_proposals(True, spi),
-            Nonce(nonce),
-            messages.public_value(owner.random),
-        ]
-        association.answer(message, payloads, in_clear=False)
+    def changed(self, kind: Literal["rekeyed", "ike rekeyed"]) -> None:
+        """Tell the role."""
+        self._owner.told(self._responder.on_change, self.association, kind)
+
+    def protects(self) -> tuple[str, ...]:
+        """The prefixes behind this node."""
+        return self._responder.policy.protects
+
+    def is_initiator(self) -> bool:
+        """The other end has opened the tunnel."""
+        return False
 
     def _inform(self, message: IkeMessage) -> None:
-        owner, association = self._owner, self.association
-        deletes = list(message.every(Delete))
-        answer: list[Payload] = []
-        if any(each.protocol == names.ESP_PROTOCOL for each in deletes):
-            answer = [Delete(names.ESP_PROTOCOL, 4, deletes[0].spis)]
+        answer = self.deleted(message)
         told = {each.number for each in message.every(Notify)}
         if messages.UPDATE_ADDRESSES in told:
             self._moved()
         if messages.NAT_SOURCE in told:
             answer += self._places()
         answer += [each for each in message.every(Notify) if each.number == messages.COOKIE2]
-        association.answer(message, answer, in_clear=False)
-        ends_all = any(each.protocol == names.IKE_PROTOCOL for each in deletes)
-        if ends_all and self._next_side is not None:
-            owner.responding.pop(association.side.responder_spi, None)
-            side, self._next_side = self._next_side, None
-            owner.responding[side.responder_spi] = self
-            association.begin_anew(side)
-            owner.told(self._responder.on_change, association, "ike rekeyed")
-        elif ends_all or message.errors:
+        self.association.answer(message, answer, in_clear=False)
+        if self.end_old(message) or message.errors:
             self.down("deleted")
 
     async def delete(self) -> None:

@@ -6,7 +6,6 @@ a model is told in `ike_messages`.  ESP always goes in UDP, as charon's own does
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Network
@@ -18,7 +17,8 @@ from testbed.engines.simulation.ike_messages import Side
 from testbed.engines.simulation.packets import ANY_ADDRESS, Packet
 from testbed.engines.simulation.tunnel_association import IkeAssociation
 from testbed.engines.simulation.tunnel_initiator import Initiator, OpenTunnel
-from testbed.engines.simulation.tunnel_responder import Responder, Responding
+from testbed.engines.simulation.tunnel_rekey import TunnelEnd
+from testbed.engines.simulation.tunnel_responder import Responder
 from testbed.engines.simulation.udp import UdpPort, require_address
 from testbed.errors import DecodeError
 from testbed.host import (
@@ -62,8 +62,7 @@ class NodeTunnels:
         self.host = host
         self.random = random
         self.on_keys = on_keys
-        self.initiated: dict[bytes, Initiator] = {}
-        self.responding: dict[bytes, Responding] = {}
+        self.ends: dict[bytes, TunnelEnd] = {}
         self.responder: Responder | None = None
         self._inner = inner
         self._incoming: dict[int, IkeAssociation] = {}
@@ -135,14 +134,12 @@ class NodeTunnels:
             return ANY_ADDRESS
 
     def _take_message(self, message: IkeMessage, source: Endpoint, local: Endpoint) -> None:
-        ours: Initiator | Responding | None
-        if message.is_from_initiator:
-            ours = self.responding.get(message.responder_spi)
-            if ours is None and isinstance(message, ike.SaInit) and self.responder is not None:
+        by_initiator = message.is_from_initiator
+        ours = self.ends.get(message.responder_spi if by_initiator else message.initiator_spi)
+        if ours is None and by_initiator and isinstance(message, ike.SaInit):
+            if self.responder is not None:
                 self.responder.begin(message, source, local)
-                return
-        else:
-            ours = self.initiated.get(message.initiator_spi)
+            return
         if ours is None:
             return
         association = ours.association
@@ -226,8 +223,9 @@ class NodeTunnels:
 
     def outer_changed(self) -> None:
         """An outer address is another one: tunnels that may move do."""
-        for each in list(self.initiated.values()):
-            each.outer_changed()
+        for each in list(self.ends.values()):
+            if isinstance(each, Initiator):
+                each.outer_changed()
 
     def stop_accepting(self, responder: Responder) -> None:
         """The responder ends as a process that dies."""
@@ -236,10 +234,11 @@ class NodeTunnels:
 
     def end(self) -> None:
         """All tunnels are gone; nothing is said on the wire."""
-        for each in list(self.initiated.values()):
-            each.down("dead")
-        self.initiated.clear()
-        self.responding.clear()
+        for each in list(self.ends.values()):
+            if isinstance(each, Initiator):
+                each.down("dead")
+            each.association.is_up = False
+        self.ends.clear()
         self.responder = None
         self._incoming.clear()
         ways = self.host.stack.tunnels
@@ -277,8 +276,3 @@ class TunnelEnds:
             OSError: the node has no power.
         """
         return await self.tunnels.accept(policy, on_change)
-
-
-async def pause(seconds: float) -> None:
-    """Let time pass."""
-    await asyncio.sleep(max(0.0, seconds))

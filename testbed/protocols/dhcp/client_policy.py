@@ -36,8 +36,8 @@ class ClientPolicy:
         start_delay_s: it begins at a random time within this (RFC 2131 section 4.4.1 advises 1 to
             10 s, lest all of a city speak at once); 0: at once.
         decline_pause_s: wait after a DECLINE (section 3.1.5: "a minimum of ten seconds").
-        check_address_s: so long whoever drives the machine waits for somebody who answers for a new
-            address by ARP, before it is used (RFC 2131 section 3.1.5); 0: nobody is asked.
+        check_address_s: so long whoever drives the machine asks who answers for a new address by
+            ARP, before it is used (RFC 2131 section 3.1.5); 0: nobody is asked.
         collect_offers_s: waits so long after the first OFFER for others; 0: takes the first.
         prefers_longest_lease: of collected OFFERs takes the longest lease instead of the first.
         minimum_lease_s: OFFERs and ACKs of less are passed over.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from testbed.errors import BadInput
 from testbed.protocols.dns.build import record
@@ -82,7 +83,8 @@ def _with_dot(name: str) -> str:
     return name if name == ROOT else name + "."
 
 
-def read_zone_text(text: str, origin: str | None = None) -> list[ResourceRecord]:
+@lru_cache(maxsize=64)  # whoever plays thousands of runs reads the same few texts in each
+def read_zone_text(text: str, origin: str | None = None) -> tuple[ResourceRecord, ...]:
     """The records of a zone's text, in order.
 
     Args:
@@ -101,7 +103,7 @@ def read_zone_text(text: str, origin: str | None = None) -> list[ResourceRecord]
             raise BadInput(f"zone text, line {line.number}: {error}") from error
         if found is not None:
             records.append(found)
-    return records
+    return tuple(records)
 
 
 class _Reading:

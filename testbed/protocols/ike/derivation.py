@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from testbed.errors import PeerError
 from testbed.protocols.ike import names
 from testbed.protocols.ike.ciphers import CHECK_OCTETS, CIPHERS, PRFS, prf, prf_plus
-from testbed.protocols.ike.keys import EspKeys, IkeKeys
+from testbed.protocols.ike.keys import IkeKeys
 from testbed.protocols.ike.parts import Proposal, Transform
 from testbed.protocols.ike.payloads import Authentication, Certificate
 from testbed.protocols.pki import Identity
@@ -210,29 +210,6 @@ def derive(
     sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr = cut
     keys = IkeKeys(*spis, suite.encryption, suite.integrity, sk_ei, sk_er, sk_ai, sk_ar)
     return Derived(suite, keys, sk_d, sk_pi, sk_pr, nonces)
-
-
-def derive_esp(
-    derived: Derived, chosen: dict[int, Transform], spis: tuple[int, int], ends: tuple[str, str]
-) -> tuple[EspKeys, EspKeys]:
-    """The first ESP associations: that of the initiator's packets, and that of the responder's.
-
-    Args:
-        derived: keys of their IKE association.
-        chosen: transforms by kind.
-        spis: that which the initiator receives by, and that of the responder.
-        ends: outer addresses, the initiator's first.
-    """
-    cipher = chosen[names.ENCRYPTION]
-    integrity = chosen[names.INTEGRITY].name if names.INTEGRITY in chosen else ""
-    e, a = _key_octets(cipher), _integrity_octets(integrity)
-    octets = prf_plus(derived.suite.prf, derived.sk_d, b"".join(derived.nonces), 2 * (e + a))
-    outward, inward = octets[: e + a], octets[e + a :]
-    initiator, responder = ends
-    return (
-        EspKeys(spis[1], initiator, responder, cipher.name, outward[:e], integrity, outward[e:]),
-        EspKeys(spis[0], responder, initiator, cipher.name, inward[:e], integrity, inward[e:]),
-    )
 
 
 def signed_octets(derived: Derived, message: bytes, identity: bytes, is_initiator: bool) -> bytes:

@@ -100,14 +100,6 @@ FIRST_STATUS_NOTIFY = 16384
 
 ENCRYPTION, PRF, INTEGRITY, KEY_EXCHANGE, SEQUENCE_NUMBERS = 1, 2, 3, 4, 5
 
-TRANSFORM_TYPES: dict[int, str] = {
-    ENCRYPTION: "ENCR",
-    PRF: "PRF",
-    INTEGRITY: "INTEG",
-    KEY_EXCHANGE: "D-H",
-    SEQUENCE_NUMBERS: "ESN",
-}
-
 TRANSFORMS: dict[int, dict[int, str]] = {
     ENCRYPTION: {
         3: "3DES",
@@ -183,15 +175,8 @@ IDENTITIES: dict[int, str] = {
 }
 """Identification types (RFC 7296, 3.5)."""
 
-CERTIFICATES: dict[int, str] = {
-    1: "PKCS #7",
-    4: "X.509",
-    7: "CRL",
-    12: "hash and URL of X.509",
-    13: "hash and URL of X.509 bundle",
-}
-"""Certificate encodings (RFC 7296, 3.6)."""
 X509 = 4
+"""A certificate encoding (RFC 7296, 3.6)."""
 
 METHODS: dict[int, str] = {
     1: "RSA signature",
@@ -235,7 +220,6 @@ ATTRIBUTES: dict[int, str] = {
 """Configuration payload attribute types (RFC 7296, 3.15.1)."""
 
 TS_IPV4_RANGE, TS_IPV6_RANGE = 7, 8
-SELECTORS: dict[int, str] = {TS_IPV4_RANGE: "IPv4 range", TS_IPV6_RANGE: "IPv6 range"}
 """Traffic selector types (RFC 7296, 3.13.1)."""
 
 

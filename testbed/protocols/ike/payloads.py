@@ -37,11 +37,6 @@ class Payload:
         raise NotImplementedError
 
     @property
-    def is_critical(self) -> bool:
-        """Whether a receiver that does not know it must refuse the message."""
-        return bool(self.flags & 0x80)
-
-    @property
     def label(self) -> str:
         """Its notation, as in RFC 7296, 1.2."""
         return names.PAYLOADS.get(self.type) or f"payload {self.type}"

@@ -89,7 +89,6 @@ class BindingClient:
         self._last_change = -math.inf
         self._change_at = math.inf
         self._is_unanswered = False
-        self._probe_began = 0.0
         self._probe_repeats = 0
         self._told: BindingDetermined | None = None
         self._outgoing: list[Outgoing[Message]] = []
@@ -336,7 +335,6 @@ class BindingClient:
 
     def _probe(self, now: float) -> None:
         """From the secondary port, to be answered to the primary one's public endpoint."""
-        self._probe_began = now
         self._probe_repeats = 0
         self._send_probe(now)
 
