@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from testbed.batch import Batch
+from testbed.conformance import register
+from testbed.faults import load_faults
 from testbed.registry import load_scenarios
 from testbed.run import Plan
 from tests.conformance.field_captures import FieldCapture, cuts, failures
@@ -18,10 +21,21 @@ UNLUCKY = {("discovery_intranet", "fragments_dropped")}
 """Runs in which the network, and no node, breaks what a requirement asks."""
 
 
-def play(name: str, variant: str, folder: Path) -> FieldCapture:
-    """A conformant run in virtual time with OpenSSL's TLS, as a capture of the field."""
-    plan = Plan(name, variant, "simulation", "7", {"engine.tls": "real"}, None, folder)
-    Batch(dict(SCENARIOS), [plan], jobs=1).run()
+SHOWN = (
+    "association.device-another-class",
+    "association.gateway-notifies-nothing",
+    "association.model-no-active",
+    "connectivity.asks-another-server",
+)
+"""Faults that the wire alone shows, whoever looks at it."""
+
+
+def play(name: str, variant: str, folder: Path, *faults: str) -> FieldCapture:
+    """A run in virtual time with OpenSSL's TLS, as a capture of the field."""
+    settings = {"engine.tls": "real"}
+    plan = Plan(name, variant, "simulation", "7", settings, None, folder, faults)
+    scenarios = {name: replace(SCENARIOS[name], step_s=3.0)} if faults else dict(SCENARIOS)
+    Batch(scenarios, [plan], jobs=1).run()
     return FieldCapture(folder)
 
 
@@ -50,3 +64,17 @@ def test_a_conformant_run_is_accused_of_nothing(name: str, tmp_path: Path) -> No
 )
 def test_no_variant_is_accused_of_anything(name: str, variant: str, tmp_path: Path) -> None:
     assert accused(name, variant, tmp_path) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_the_wire_shows_is_found_without_a_lab(name: str, tmp_path: Path) -> None:
+    fault = load_faults()[name]
+    scenario, _, variant = fault.shown_in[0].partition("/")
+    capture = play(scenario, variant, tmp_path, f"{fault.role}:{name}")
+    due = {each for each in fault.breaks if scenario in register()[each].scenarios}
+
+    found = failures(capture.trace(capture.frames, capture.names))
+
+    assert due
+    assert due <= {*found}
