@@ -6,6 +6,7 @@ answers at once.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -19,6 +20,7 @@ from testbed.errors import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    EXIT_MISSING,
     TestbedError,
     defect_sentence,
     unknown,
@@ -96,6 +98,16 @@ def _tell_defect(error: Exception) -> int:
     return EXIT_FAILED
 
 
+def _tell_no_room(error: OSError) -> int:
+    """The disk is full, or this user's part of it: which one, if that is known, and what to do."""
+    place = f"to {error.filename} " if error.filename else ""
+    sys.stderr.write(
+        f"testbed: results cannot be written {place}whole: {error.strerror}; make room there, or "
+        "name a folder elsewhere (--out)\n"
+    )
+    return EXIT_MISSING
+
+
 def _tell_usage(error: click.ClickException) -> int:
     """What click refused, in one sentence, and where the right way is told."""
     context: click.Context | None = getattr(error, "ctx", None)
@@ -127,5 +139,8 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = EXIT_FAILED
     except Exception as error:
-        status = _tell_defect(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            status = _tell_no_room(error)
+        else:
+            status = _tell_defect(error)
     sys.exit(status if isinstance(status, int) else 0)
