@@ -19,12 +19,10 @@ from types import SimpleNamespace
 import click
 import pytest
 
-from testbed import nat_probing
 from testbed.batch import Batch
 from testbed.cli import COMMANDS, cli
-from testbed.commands import probe_field, probe_kinds, probe_nat
+from testbed.commands import grid, probe_field, probe_kinds, probe_nat
 from testbed.engines.emulation import lab
-from testbed.nat.behaviour import declared
 from tests.whats_here import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -77,23 +75,18 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
-def as_declared(one: nat_probing.RuleSet) -> nat_probing.Probed:
-    """A kind that has been probed before, and is what it says."""
-    nat = one.nats[0]
-    return nat_probing.Probed(nat, one.rules, declared(nat), kept_before=True)
-
-
 @pytest.fixture
 def no_world(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is built and nothing measured: who would do it says that it has been done."""
     done = SimpleNamespace(
-        wait=lambda: SimpleNamespace(status=0, signal=None), messages=lambda: iter(())
+        wait=lambda: SimpleNamespace(status=0, signal=None),
+        messages=lambda: iter(()),
     )
     monkeypatch.setattr(Batch, "play", lambda batch: {})
     monkeypatch.setattr(lab, "launch", lambda work, title, **more: done)
-    monkeypatch.setattr(nat_probing, "known_before", as_declared)
     monkeypatch.setattr(probe_nat, "_portray", lambda *given: 0)
-    monkeypatch.setattr(probe_kinds, "probe_kinds", lambda *given: 0)
+    monkeypatch.setattr(grid, "_run_beside", lambda run, probing: True)
+    monkeypatch.setattr(probe_kinds, "probe_kinds", lambda *given, **more: 0)
     for name in ("probe_field", "serve_field"):
         monkeypatch.setattr(probe_field, name, lambda *given: 0)
 
