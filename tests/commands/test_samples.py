@@ -72,6 +72,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for table in (where / "tunnel/discovery_intranet/keys").iterdir():
         shutil.copy(table, where)
     (where / "who.toml").write_text('[outer_dns]\naddresses = ["203.0.113.53"]\n')
+    (where / "sslkeys.log").write_text(f"CLIENT_RANDOM {'01' * 32} {'02' * 48}\n")
     return where
 
 
