@@ -7,6 +7,7 @@ are carried out.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -51,7 +52,10 @@ def samples() -> list[str]:
 
 def play(*words: str, where: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "testbed", *words, "--engine", "simulation"], cwd=where, check=True
+        [sys.executable, "-m", "testbed", *words, "--engine", "simulation"],
+        cwd=where,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
     )
 
 
@@ -68,6 +72,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for table in (where / "tunnel/discovery_intranet/keys").iterdir():
         shutil.copy(table, where)
     (where / "who.toml").write_text('[outer_dns]\naddresses = ["203.0.113.53"]\n')
+    (where / "sslkeys.log").write_text(f"CLIENT_RANDOM {'01' * 32} {'02' * 48}\n")
     return where
 
 

@@ -57,7 +57,12 @@ def open_wires(
     """
     wires: dict[str, list[socket.socket]] = {}
     machine = Namespace.current("this machine")
-    netlink = Netlink(machine)
+    try:
+        netlink = Netlink(machine)
+    except PermissionError:
+        machine.close()
+        node, interfaces = next(iter(devices.items()))
+        raise _only_root(node, interfaces[0]) from None
     try:
         for node, interfaces in devices.items():
             for interface, attachment in zip(
@@ -121,11 +126,15 @@ def _open(machine: Namespace, node: str, interface: str) -> socket.socket:
         membership = struct.pack("=iHH8s", socket.if_nametoindex(interface), _PROMISCUOUS, 0, b"")
         wire.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, membership)
     except PermissionError:
-        raise MissingFeature(
-            f"--dut {node}={interface}: only root may carry frames of this machine's interfaces; "
-            "run it by sudo"
-        ) from None
+        raise _only_root(node, interface) from None
     return wire
+
+
+def _only_root(node: str, interface: str) -> MissingFeature:
+    return MissingFeature(
+        f"--dut {node}={interface}: only root may carry frames of this machine's interfaces; "
+        "run it by sudo"
+    )
 
 
 def _packets(namespace: Namespace, interface: str) -> socket.socket:
