@@ -11,6 +11,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from testbed.nat.behaviour import Behaviour, Interval
@@ -34,7 +35,7 @@ BINDING_REQUEST = (
 )
 """A STUN Binding Request with TR-111's CONNECTION-REQUEST-BINDING, and the probe's number last."""
 _TRIED_AT, _TRIED_UNTIL, _FORGOTTEN_S = 1.3, 1.5, 1.05
-_LATE_AT = 0.9
+_LATE_AT = 0.95
 """A binding that nothing refreshed for this fraction of its lifetime, because this machine was
 late, tells nothing of what came after."""
 _OFTEN_AT = 0.4
@@ -197,7 +198,7 @@ class _Watch:
             "confirmed_lifetime_s": _interval(confirmed),
             "binding_request_lifetime_s": _interval(asked),
         }
-        if refreshed:
+        if refreshed and not any(each.is_spoilt for each in refreshed):
             words = {
                 (True, True): Refresh.BOTH.value,
                 (True, False): Refresh.OUTBOUND.value,
@@ -267,14 +268,25 @@ class _Watch:
         ground = self._ground
         by_outbound, by_inbound = self._bear(), self._bear()
 
-        def refresh() -> None:
+        def out() -> None:
             ground.outbound(by_outbound.inside, ground.places.one)
 
-        self._at(by_outbound.ended + REFRESHED_AT * lifetime_s, refresh)
-        self._at(by_inbound.ended + REFRESHED_AT * lifetime_s, lambda: self._attempt(by_inbound))
-        self._try_at(by_outbound.ended + tried_s, by_outbound)
-        self._try_at(by_inbound.ended + tried_s, by_inbound)
+        for one, act in ((by_outbound, out), (by_inbound, lambda: self._attempt(by_inbound))):
+            self._at(one.ended + REFRESHED_AT * lifetime_s, self._in_time(one, act))
+            self._at(one.ended + tried_s, self._in_time(one, partial(self._attempt, one)))
         return by_outbound, by_inbound
+
+    def _in_time(self, one: _Born, act: Callable[[], None]) -> Callable[[], None]:
+        """Do that, and spoil the binding if it was so late that it may have died before."""
+
+        def do() -> None:
+            begun = self._ground.now()
+            act()
+            ended = self._ground.now()
+            one.is_spoilt |= ended - one.begun > _LATE_AT * self._nat.lifetime_s
+            one.begun, one.ended = begun, ended
+
+        return do
 
 
 def _interval(born: Sequence[_Born]) -> Interval:

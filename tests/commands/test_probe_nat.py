@@ -280,10 +280,10 @@ def test_a_gateway_that_rebinds_too_late_is_found_out(
     )
     settings = ("--set", "nat.lifetime_s=2", "--set", "nat.rebinds_after_s=2")
     said = testbed("probe-nat", "--nat", "rebinding-port", *settings, "--json")
-    (found,) = json.loads(said.out)["differences"]
+    found = json.loads(said.out)["differences"]
 
     assert said.status == 1
-    assert found.startswith("flows are rebound after 2.")
+    assert [each for each in found if each.startswith("flows are rebound after")], said.out
 
 
 @emulation

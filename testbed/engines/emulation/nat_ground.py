@@ -138,7 +138,8 @@ class KernelGround:
         self.began = self.now()
         self._forwarding.apply(nat, _INSIDE_INTERFACES, _OUTSIDE_INTERFACE, pool, self.began)
 
-    # As a ground
+    # As a ground.  A rebinding that is due is done before a packet can tell, and never between a
+    # packet and what tells that it has come.
 
     def was_rejected(self) -> bool:
         """Whether a packet that the remote did not see was refused by ICMP."""
@@ -146,6 +147,7 @@ class KernelGround:
 
     def outbound(self, inside: Endpoint, remote: Endpoint, payload: bytes = b"") -> Endpoint | None:
         """Send from inside; the source that the remote sees, None: it sees nothing."""
+        self._forwarding.tick(self.now())
         data = self._send(inside, remote, payload)
         self._drain(inside.address, remote.address)
         refusal = self._sockets[inside].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -154,6 +156,7 @@ class KernelGround:
 
     def inbound(self, remote: Endpoint, outside: Endpoint, insides: Sequence[Endpoint]) -> bool:
         """Send from outside; whether one of the insides gets it."""
+        self._forwarding.tick(self.now())
         for each in insides:
             self._socket(each)
         data = self._send(remote, outside)
@@ -180,6 +183,7 @@ class KernelGround:
 
     def hairpin(self, inside: Endpoint, outside: Endpoint, target: Endpoint) -> Endpoint | None:
         """Send from inside to an outside endpoint; the source that the target sees."""
+        self._forwarding.tick(self.now())
         self._socket(target)
         data = self._send(inside, outside)
         self._drain(inside.address, ONE.address)
@@ -214,7 +218,6 @@ class KernelGround:
         return self._sockets[local]
 
     def _send(self, source: Endpoint, destination: Endpoint, payload: bytes = b"") -> bytes:
-        self._forwarding.tick(self.now())  # what is due is done before a packet can tell
         self._number += 1
         data = payload + b"%06d" % self._number
         if destination.address in (ONE.address, OTHER_ADDRESS.address):
