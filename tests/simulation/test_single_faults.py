@@ -63,6 +63,7 @@ FOUND = [
     ("association_inform/late_server", 15, "lost", RECOVERED),  # an ACK that is sent again
     ("nat_binding_discovery/by_address", 59, "lost", RECOVERED),  # either server is told first
     ("udp_connection_request/managed_gateway", 65, "lost", RECOVERED),  # likewise
+    ("nat_binding_change_stun_auth/asked", 41, "lost", RECOVERED),  # bound before it has answered
     ("udp_connection_request_forged/", 134, "lost", UNHEARD),  # a malformed one
     ("stun_server_conformance/off_path", 76, "lost", RECOVERED),  # the lie
     ("stun_server_conformance/copies", 5, "lost", RECOVERED),  # the second answer
