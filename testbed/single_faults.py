@@ -46,6 +46,8 @@ FAILURES = frozenset(
     }
 )
 """Events by which a role tells that something has failed, and what."""
+CHALLENGE = 401
+"""Of a STUN server: the CPE is to sign what it has asked (TR-111 Part 2, Figure 5)."""
 FLOW_FAILED = "FAILED"
 """The one by which a role tells that its flow has come to its end."""
 UNREPEATED = "nobody acknowledges a UDP Connection Request (TR-111 Part 2, 2.2.2.3)"
@@ -282,12 +284,17 @@ def _failure(trace: Trace, usual: Counter[Telling]) -> Record | None:
     """The first failure that is told more often than in the undisturbed run."""
     seen: Counter[Telling] = Counter()
     for record in trace.records:
-        if isinstance(record.message, Event) and record.message.name in FAILURES:
+        if isinstance(record.message, Event) and _is_failure(record.message):
             told = _telling(record)
             seen[told] += 1
             if seen[told] > usual[told]:
                 return record
     return None
+
+
+def _is_failure(event: Event) -> bool:
+    """Whether a role tells that something has failed; a STUN server's challenge is none."""
+    return event.name in FAILURES and event.fields.get("code") != CHALLENGE
 
 
 def _early_end(result: Simulated, usual: Counter[Telling]) -> Record | None:
