@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 # More options for the program behind a target: make run ARGS="--jobs 2"
 ARGS ?=
+# What to replay: make run SCENARIOS="lan_connectivity discovery_public/"
+SCENARIOS ?= --all
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 14
@@ -22,7 +24,7 @@ set-up-vm:
 	@provision/venv.sh
 
 run: set-up-run ## replay every scenario there is, in emulation; results in runs/
-	@.venv/bin/testbed run --all $(ARGS)
+	@.venv/bin/testbed run $(SCENARIOS) $(ARGS)
 
 test: set-up-test ## everything that can fail: ruff, mypy, pytest
 	@tests/everything.sh $(ARGS)

@@ -6,8 +6,9 @@
 #   provision/packages.sh vm      that, and what `make vm-test` needs
 #
 # No daemon is started by it: while apt runs, /usr/sbin/policy-rc.d forbids that (exit 101), and
-# units that a package enables for the next boot are disabled again.  An existing policy-rc.d is put
-# aside and comes back, on failure and on Ctrl-C too (which lets dpkg finish what it has begun).
+# units and init scripts that a package enables for the next boot are disabled again.  An existing
+# policy-rc.d is put aside and comes back, on failure and on Ctrl-C too (which lets dpkg finish what
+# it has begun).
 # Exit status: 0 all there; 2 wrong usage; 3 something could not be installed, said in one sentence.
 set -euo pipefail
 
@@ -65,6 +66,12 @@ enabled_units() {
     { find /etc/systemd/system -path '*.wants/*' -printf '%f\n' 2>/dev/null || true; } | sort -u
 }
 
+# The scripts that init starts at the next boot; systemd too starts those that no unit replaces.
+enabled_scripts() {
+    { find /etc/rc[2-5].d -name 'S[0-9][0-9]*' -printf '%f\n' 2>/dev/null || true; } |
+        sed 's/^S[0-9][0-9]//' | sort -u
+}
+
 forbid_daemons() {
     if grep -qs "$mark" "$policy"; then rm -f "$policy"; fi # left by a run that was killed
     if [[ -e $policy || -L $policy ]]; then mv -f "$policy" "$kept"; fi
@@ -78,7 +85,7 @@ allow_daemons() {
 }
 
 as_root() {
-    local units unit
+    local units scripts name
     exec 9</usr/sbin # one installation at a time on this machine
     flock --timeout "$wait_s" 9 || fail "another installation of the testbed still runs after $wait_s s"
     log=$(mktemp)
@@ -95,6 +102,7 @@ as_root() {
         debconf-set-selections <<<'wireshark-common wireshark-common/install-setuid boolean false'
     fi
     units=$(enabled_units)
+    scripts=$(enabled_scripts)
     # Package lists that are empty or old make the first try fail: then they are fetched.
     if ! install_packages "${packages[@]}"; then
         apt update || fail "Debian's package lists cannot be fetched: $(reason); check the network and /etc/apt"
@@ -102,10 +110,14 @@ as_root() {
             fail "apt-get cannot install ${packages[*]}: $(reason)"
     fi
     # deb-systemd-helper works with and without a running systemd, but for dpkg's scripts only.
-    while read -r unit; do
-        [[ -z $unit ]] || DPKG_MAINTSCRIPT_PACKAGE=hnb-testbed deb-systemd-helper disable "$unit" \
-            >"$log" 2>&1 || fail "$unit would start at the next boot; as root run: systemctl disable $unit"
+    while read -r name; do
+        [[ -z $name ]] || DPKG_MAINTSCRIPT_PACKAGE=hnb-testbed deb-systemd-helper disable "$name" \
+            >"$log" 2>&1 || fail "$name would start at the next boot; as root run: systemctl disable $name"
     done < <(comm -13 <(printf '%s\n' "$units") <(enabled_units))
+    while read -r name; do
+        [[ -z $name ]] || update-rc.d "$name" disable >"$log" 2>&1 ||
+            fail "$name would start at the next boot; as root run: update-rc.d $name disable"
+    done < <(comm -13 <(printf '%s\n' "$scripts") <(enabled_scripts))
 }
 
 # The first error that apt named.
@@ -116,7 +128,7 @@ main() {
         echo 'usage: provision/packages.sh run|test|vm' >&2
         exit 2
     }
-    local packages command
+    local packages script
     mapfile -t all < <(wanted "$1")
     command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
         fail "this is no Debian; install what Debian calls: ${all[*]}"
@@ -126,13 +138,14 @@ main() {
         as_root "${all[@]}"
         exit 0
     fi
-    command="apt-get install --no-install-recommends ${packages[*]}"
+    script=$(readlink -f "$0")
     if command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [[ -t 0 ]]; }; then
         echo "provision: Debian packages are missing (${packages[*]}); sudo may ask for your password"
-        sudo -- "$(readlink -f "$0")" "$1" || exit 3
+        sudo -- "$script" "$1" || exit 3
         exit 0
     fi
-    fail "Debian packages are missing and neither root nor sudo is at hand; as root run: $command"
+    # Not apt-get itself, which would start daemons.
+    fail "Debian packages are missing (${packages[*]}) and neither root nor sudo is at hand; as root run: $script $1"
 }
 
 main "$@"

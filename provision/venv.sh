@@ -1,9 +1,10 @@
 #!/bin/bash
 # Makes .venv from Debian's Python, with the project in it (editable, with the extra `test`) and
-# Debian's Mininet, and nothing else of Debian's Python packages.
+# Debian's Mininet, and nothing else of Debian's Python packages; and in folders of their own,
+# .venv/foreign/NAME, the programs of provision/foreign.txt.
 #
-# Does nothing while setup.cfg, pyproject.toml, the project's place and Python are those of the last
-# time; their hash is kept in .venv/made-from.
+# Does nothing while setup.cfg, pyproject.toml, that list, the project's place and Python are those of
+# the last time; their hash is kept in .venv/made-from.
 # Exit status: 0 it is there; 3 it could not be made, said in one sentence.
 set -euo pipefail
 
@@ -25,7 +26,8 @@ exec 9<setup.cfg # one at a time in this folder
 flock 9
 
 where="$PWD $(readlink -f "$python")"
-hash=$(sha256sum setup.cfg pyproject.toml provision/venv.sh | sha256sum | cut -d' ' -f1)
+files=(setup.cfg pyproject.toml provision/foreign.txt provision/venv.sh)
+hash=$(sha256sum "${files[@]}" | sha256sum | cut -d' ' -f1)
 made=$(cat "$stamp" 2>/dev/null || true)
 [[ $made != "$where"$'\n'"$hash" ]] || exit 0
 
@@ -41,12 +43,20 @@ if [[ ${made%%$'\n'*} != "$where" ]]; then
     echo "$where" >"$stamp"
 fi
 
+pip() {
+    if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+        "${@:2}" >"$log" 2>&1 9>&-; then
+        cat "$log" >&2
+        fail "pip cannot install $1: $(grep -o 'ERROR: .*' "$log" | tail -n 1 | sed 's/^ERROR: //')"
+    fi
+}
+
 echo 'provision: installs the project and its Python packages into .venv'
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-    --editable '.[test]' >"$log" 2>&1 9>&-; then
-    cat "$log" >&2
-    fail "pip cannot install the project: $(grep -o 'ERROR: .*' "$log" | tail -n 1 | sed 's/^ERROR: //')"
-fi
+pip 'the project' --editable '.[test]'
+rm -rf .venv/foreign
+while read -r program; do
+    pip "$program" --no-deps --target ".venv/foreign/${program%%==*}" "$program" </dev/null
+done < <(sed 's/ *#.*//; /^$/d' provision/foreign.txt)
 printf '%s\n%s\n' "$where" "$hash" >"$stamp"

@@ -9,6 +9,7 @@ from scenarios.association_steps import (
     gateway_ready,
     names,
     notified,
+    released,
     settled,
 )
 from testbed.protocols import dhcp
@@ -99,10 +100,9 @@ async def class_dropped(at: Stage) -> None:
     acs.call(serial, rpc.SetParameterValues(often, "often"))
     await settled(at, device, gateway, acs)
     who = gateway.devices.gateway
-    changed = Identity(who.oui, who.serial_number)
-    gateway.call_itself(changed)
+    gateway.call_itself(Identity(who.oui, who.serial_number))
     await at.sees(device, "<-", gateway, dhcp.Ack)
-    await at.tells(device, "GATEWAY", identity=str(changed))
+    await at.tells(device, "RENEWED")  # whatever it makes of the gateway's identity
     acs.call(serial, rpc.GetParameterValues((INFO,)))
     empty = names(f"{INFO}ProductClass", "")
     await at.sees(device, "->", acs, rpc.GetParameterValuesResponse, parameters=empty)
@@ -127,6 +127,7 @@ async def url_changed(at: Stage) -> None:
     at.cursor = start  # the next ACS need not wait for what the first one makes of it
     await at.sees(device, "->", other, rpc.Inform)
     await at.sees(device, "->", other, rpc.GetParameterAttributesResponse)
+    await released(at, device, other)
     await _changes(at, device)
     product = names(f"{INFO}ProductClass", "Gateway2")
     await at.sees(device, "->", other, rpc.Inform, parameters=product)

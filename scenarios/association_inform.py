@@ -61,7 +61,7 @@ async def late_server(at: Stage) -> None:
     device, gateway, acs = at.device, at.gateway, at.serving_hms
     await gateway_ready(at, gateway, acs)
     gateway.power_off()
-    device.set_dhcp(attempts=1, first_timeout_s=0.2, jitter_s=0.0, keeps_trying=True, pause_s=0.5)
+    device.set_dhcp(attempts=1, first_timeout_s=0.2, jitter_s=0.0, keeps_trying=True, pause_s=2.0)
     device.power_on()
     await at.tells(device, "NO_ANSWER", state="INFORMING")
     gateway.power_on()

@@ -51,7 +51,8 @@ class Expectation:
         if not matches(record, self.message_type, **self.fields):
             return False
         assert self.end is not None
-        return end_to_end(trace.arrow_of(record), self.origin, self.end)
+        arrow = trace.arrow_of(record)  # one message is one arrow, however many links it crosses
+        return arrow.last.number == record.number and end_to_end(arrow, self.origin, self.end)
 
 
 def _protocol_name(expectation: Expectation) -> str:

@@ -181,9 +181,10 @@ class Machine:
         (root / "installed").write_text(installed)
         shutil.copy(ROOT / "provision/packages.txt", root / "provision")
         script = (ROOT / "provision/packages.sh").read_text()
-        # The two places of the machine that the script writes to.
+        # The places of the machine that the script reads or writes.
         script = script.replace("/usr/sbin", str(root / "sbin"))
         script = script.replace("/etc/systemd/system", str(root / "units"))
+        script = script.replace("/etc/rc", str(root / "rc"))
         self.script = root / "provision/packages.sh"
         self.script.write_text(script)
         self.script.chmod(0o755)
@@ -194,6 +195,7 @@ class Machine:
             "deb-systemd-helper",
             f'[[ $DPKG_MAINTSCRIPT_PACKAGE ]] || exit 1; echo "systemd $@" >>{self.calls}',
         )
+        self.program("update-rc.d", f'echo "init $@" >>{self.calls}')
         self.program(
             "apt-get",
             f'echo "apt $@" >>{self.calls}; cp {self.policy} {root}/policy-during-apt\n{apt}',
@@ -323,6 +325,20 @@ def test_a_unit_that_a_package_enables_is_disabled_again(tmp_path: Path) -> None
 
 
 @pytest.mark.emulation
+def test_an_init_script_that_a_package_enables_is_disabled_again(tmp_path: Path) -> None:
+    links = tmp_path / "rc2.d"
+    machine = Machine(tmp_path, "", f"touch {links}/S01new")
+    links.mkdir()
+    (links / "S01old").touch()
+
+    done = machine.provision("run")
+
+    assert done.returncode == 0, done.stderr
+    calls = machine.calls.read_text().splitlines()
+    assert [each for each in calls if each.startswith("init")] == ["init new disable"]
+
+
+@pytest.mark.emulation
 def test_who_is_neither_root_nor_sudoer_is_told_the_packages_and_the_command(
     tmp_path: Path,
 ) -> None:
@@ -334,7 +350,8 @@ def test_who_is_neither_root_nor_sudoer_is_told_the_packages_and_the_command(
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     names = " ".join(packages()["run"])
-    assert line.endswith(f"as root run: apt-get install --no-install-recommends {names}")
+    assert f"({names})" in line
+    assert line.endswith(f"as root run: {machine.script} run")
     assert not machine.calls.exists()
 
 

@@ -1,7 +1,7 @@
 """`make vm-test`, or `python -m vm`: boot Debian's kernel, provision, play, compare the ladders.
 
-Exit status: 0 all good; 1 something failed; 2 wrong usage; 3 this machine lacks something, which is
-named; 130 Ctrl-C.
+Exit status: 0 all good; 1 something failed, making the image too; 2 wrong usage; 3 this machine
+lacks something, which is named; 130 Ctrl-C.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ FILES = (
     "Vagrantfile",
     "setup.cfg",
     "pyproject.toml",
+    "provision/foreign.txt",
     "provision/packages.txt",
     "provision/packages.sh",
     "provision/venv.sh",
@@ -94,11 +95,13 @@ def frozen_packages(python: Path) -> str:
 
 
 def python_requirements(root: Path = ROOT) -> list[str]:
-    """What setup.cfg and pyproject.toml ask of pip, for running, testing and installing."""
+    """What setup.cfg, pyproject.toml and the list of foreign programs ask of pip, for running,
+    testing and installing."""
     setup = configparser.ConfigParser()
     setup.read(root / "setup.cfg")
     listed = [setup["options"]["install_requires"], setup["options.extras_require"]["test"]]
-    lines = [line.strip() for text in listed for line in text.splitlines()]
+    listed.append((root / "provision/foreign.txt").read_text())
+    lines = [line.partition(" #")[0].strip() for text in listed for line in text.splitlines()]
     project = tomllib.loads((root / "pyproject.toml").read_text())
     wanted = [line for line in lines if line and not line.startswith("#")]
     return wanted + list(project["build-system"]["requires"])

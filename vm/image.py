@@ -24,6 +24,14 @@ _PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (36, 35, 34, 31, 28, 17
 _KEPT = 2
 """So many images stay: that of this branch, and the one used before it."""
 
+_SHOWN = 8
+"""So many last lines of a build that failed are told."""
+_LACKING = re.compile(
+    r"^(unshare|newuidmap|newgidmap): |cannot be fetched|Failed to fetch|Unable to fetch"
+    r"|Could not (resolve|connect)|Temporary failure resolving|No space left on device"
+)
+"""By this a build tells that namespaces, the network or the disk refuse."""
+
 Tell = Callable[[str], None]
 
 
@@ -61,7 +69,9 @@ def image(cache: Path, sources: Mapping[str, str], python: Path, tell: Tell) -> 
         tell: takes one line of progress.
 
     Raises:
-        MissingFeature: a program that makes it is not here, or the network does not give.
+        MissingFeature: a program that makes it is not here, or namespaces, the network or the disk
+            refuse.
+        LocalError: the build failed in any other way.
     """
     frozen = contents.frozen_packages(python)
     parts = contents.parts(sources, frozen)
@@ -115,7 +125,7 @@ def _make(folder: Path, sources: Mapping[str, str], frozen: str, python: Path) -
     if done.returncode != 0:
         kept = folder.parent / "failed.log"
         shutil.copy(log, kept)
-        raise MissingFeature(f"the image cannot be made: {_reason(log)} (all of it: {kept})")
+        raise why_not_made(log.read_text(errors="replace"), kept)
     for path in folder.iterdir():
         if path.name not in _MADE:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -189,12 +199,22 @@ def write_project(tar: Path, extra: Mapping[str, str] | None = None) -> None:
             archive.addfile(told, io.BytesIO(text.encode()))
 
 
-def _reason(log: Path) -> str:
-    """The last words of the program that failed: what stands before mmdebstrap's own farewell."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-    farewell = re.compile(r"$|E: (setup|mmdebstrap) failed|note: ")
-    said = [line for line in lines if not farewell.match(line)]
-    return said[-1] if said else "it said nothing"
+def why_not_made(said: str, kept: Path) -> LocalError:
+    """What to tell of a build that failed: that this machine lacks something, or how its log ends.
+
+    Args:
+        said: the log.
+        kept: where it is.
+    """
+    farewell = re.compile(r"$|E: (setup|mmdebstrap) failed|note: ")  # not a reason, and the last
+    lines = [line.strip() for line in said.splitlines() if not farewell.match(line.strip())]
+    lacking = [line for line in lines if _LACKING.search(line)]
+    if lacking:
+        return MissingFeature(
+            f"this machine lacks what the image is made with: {lacking[-1]} (all of it: {kept})"
+        )
+    last = "".join(f"\n    {line}" for line in lines[-_SHOWN:]) or " without a word"
+    return LocalError(f"the image could not be made; the build (all of it: {kept}) ended:{last}")
 
 
 def _forget_old(cache: Path) -> None:

@@ -86,12 +86,12 @@ def _judge_one(
     from testbed.commands.draw import read_trace
     from testbed.conformance import examine
     from testbed.conformance import judge as sum_up
-    from testbed.conformance.suppositions import SUPPOSITIONS
+    from testbed.conformance.suppositions import FACTS
     from testbed.errors import unknown
 
     trace = read_trace(source, names, keys)
-    for fact in sorted(trace.facts - set(SUPPOSITIONS)):
-        raise unknown("fact", fact, SUPPOSITIONS)
+    for fact in sorted(trace.facts - set(FACTS)):
+        raise unknown("fact", fact, FACTS)
     return sum_up(scenario, {"": examine(scenario, trace)})
 
 

@@ -27,6 +27,11 @@ class Keys:
     tunnels: list[IkeKeys | EspKeys] = field(default_factory=list)
 
 
+def is_empty(octets: bytes) -> bool:
+    """Whether a file has no line but comments: a key log before its first secret."""
+    return all(not line.strip() or line.lstrip().startswith(b"#") for line in octets.splitlines())
+
+
 def read_keys(logs: Sequence[bytes], files: Sequence[Path]) -> Keys:
     """The keys in a capture and in files beside it; a file tells by its lines what it is.
 
@@ -49,6 +54,8 @@ def read_keys(logs: Sequence[bytes], files: Sequence[Path]) -> Keys:
         if told := read_key_log(octets):
             keys.tls.append(told)
             continue
+        if is_empty(octets):
+            continue  # of a run that has made no TLS connection, or none yet
         ike, esp = read_tables(octets.decode("utf-8", "replace"), f"keys {file}")
         if not ike and not esp:
             raise BadInput(

@@ -346,13 +346,23 @@ def connections(trace: Trace, client: str) -> list[Connection]:
 
 
 def has_lost(trace: Trace, node: str, first: Record, last: Record) -> bool:
-    """Whether a frame that a node sent or was sent got lost between two records, or anybody's TCP
-    segment did: what takes longer then is not the node's fault."""
+    """Whether a frame that a node sent or was sent got lost between two records, on whatever link:
+    what takes longer then is not the node's fault.  What others lose is no excuse."""
     return any(
-        trace.arrow_of(each).delivered is False
+        node in (arrow.origin, arrow.end, each.sender, each.receiver)
+        or _is_of_connection(trace, each, node)
         for each in trace.records[first.number : last.number + 1]
-        if each.transport == "tcp" or node in (each.sender, each.receiver)
+        if (arrow := trace.arrow_of(each)).delivered is False
     )
+
+
+def _is_of_connection(trace: Trace, segment: Record, node: str) -> bool:
+    """Whether a segment is of a TCP connection that has this node at one end."""
+    if segment.stream is None:
+        return False
+    others = index_of(trace).of_stream[segment.link, segment.stream]
+    arrows = (trace.arrow_of(each) for each in others)
+    return any(node in (arrow.origin, arrow.end) for arrow in arrows)
 
 
 def connection_of(trace: Trace, client: str, record: Record) -> Connection | None:

@@ -15,6 +15,7 @@ from testbed.conformance.index import index_of, remembered
 from testbed.conformance.reading import (
     INITIAL_HMS,
     Contact,
+    connection_of,
     contacts,
     events_of,
     hnbs,
@@ -263,7 +264,7 @@ def discoveries(trace: Trace, hnb: str) -> list[Discovery]:
                 discovery.done, values = None, []
             if discovery.done is not None:
                 discovery.later.append(session)
-            elif is_one_of(session.acs, INITIAL_HMS):
+            elif is_one_of(session.acs, INITIAL_HMS) or is_redirected(trace, discovery, session):
                 discovery.sessions.append(session)
                 values += session.set_values()
                 discovery.values = serving_set(values)
@@ -338,6 +339,20 @@ def _goes_where_it_was_sent(trace: Trace, discovery: Discovery, contact: Contact
     does not know who is who.  What goes through a tunnel that is there opens nothing."""
     is_late = discovery.done is not None and contact.record.number > discovery.done.number
     return is_late and contact.kind != "ESP" and is_served_by(trace, discovery, contact)
+
+
+def is_redirected(trace: Trace, discovery: Discovery, session: Session) -> bool:
+    """Whether a session is where HMS (initial) has sent the HNB, and stands for it."""
+    if not redirections(discovery):
+        return False
+    connection = connection_of(trace, session.cpe, session.turns[0])
+    return connection is not None and is_redirection(trace, discovery, connection.address)
+
+
+def is_redirection(trace: Trace, discovery: Discovery, address: str) -> bool:
+    """Whether an address is one to which an ACS has redirected the HNB."""
+    hosts = redirections(discovery)
+    return any(address in addresses_of(trace, discovery, plain_name(host)) for host in hosts)
 
 
 def redirections(discovery: Discovery) -> set[str]:

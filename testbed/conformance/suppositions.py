@@ -26,6 +26,9 @@ SUPPOSITIONS = {
 }
 """What is not known without being told, by the name under which it is told to hold."""
 
+FACTS = tuple(name for name in SUPPOSITIONS if name != "telling")
+"""What whoever made a capture can tell; what a node has noticed only the node could."""
+
 
 def unknown_of(trace: Trace, finding: Finding, supposes: tuple[str, ...]) -> str:
     """What nobody has told and a fault would rest on; "": nothing, or it is no fault.
@@ -38,6 +41,8 @@ def unknown_of(trace: Trace, finding: Finding, supposes: tuple[str, ...]) -> str
     if finding.ok or not trace.is_excerpt:
         return ""
     for name in (*supposes, *finding.supposes):
+        if name not in FACTS:
+            return SUPPOSITIONS[name]
         if name not in trace.facts:
             return f"{SUPPOSITIONS[name]} (fact {name!r})"
     return ""

@@ -40,9 +40,7 @@ class Dhclient(ExternalProgram):
         tells=frozenset({"CONNECTED", "RENEWED", "DISCONNECTED", "FAILED"}),
         cannot={
             **NO_CPE,
-            "set_dhcp": "its timers are fixed when it starts",
             "set_resolver": "it resolves no names",
-            "lan": "its state is its own; its events tell the lease",
         },
     )
     starts_off = True

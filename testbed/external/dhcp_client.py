@@ -10,6 +10,8 @@ OUI = "00005E"
 NO_CPE = {
     "identity": "it is a DHCP client and no CPE: it has no DeviceInfo",
     "tell_identity": "its option 125 is fixed when it starts",
+    "set_dhcp": "its timers are fixed when it starts",
+    "lan": "its state is its own; its events tell the lease",
     **dict.fromkeys(
         (
             *("TR111-1.2-S2", "TR111-1.2.2-D2", "TR111-1.2.2-D2a", "TR111-1.2.2-D2b"),

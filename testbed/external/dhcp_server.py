@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Interface, IPv4Network
 
+from testbed.external.program import ExternalProgram
 from testbed.protocols.association import Identity
-from testbed.topology import Node
+from testbed.topology import Nat, Node
 
 INSIDE, OUTSIDE = "eth0", "eth1"
 FIRST_NUMBER, LAST_NUMBER = 100, 199
@@ -27,6 +28,14 @@ NO_CPE = {
     ),
 }
 """Abilities and requirements that a DHCP server alone cannot have."""
+
+
+class ForeignGateway(ExternalProgram):
+    """A program that plays a home gateway; the translation to the outside stays ours."""
+
+    def prepare(self) -> None:
+        """Forward and translate."""
+        self.host.translate(self.node.nat or Nat.NONE, [INSIDE], OUTSIDE, self.node.pool)
 
 
 def home_of(node: Node) -> IPv4Network:

@@ -9,19 +9,19 @@ from testbed.errors import Unsupported
 from testbed.external.dhcp_server import (
     INSIDE,
     NO_CPE,
-    OUTSIDE,
+    ForeignGateway,
     home_of,
     identity_of,
     leased_by,
 )
-from testbed.external.program import About, ExternalProgram
+from testbed.external.program import About
 from testbed.protocols.association import DSL_FORUM, GATEWAY_CODES
-from testbed.topology import Nat, Node
+from testbed.topology import Node
 
 SHORTEST_LEASE_S = 120
 
 
-class Dnsmasq(ExternalProgram):
+class Dnsmasq(ForeignGateway):
     """dnsmasq on the home link; the translation to the outside stays ours."""
 
     about = About(
@@ -43,10 +43,6 @@ class Dnsmasq(ExternalProgram):
                 f"{node.name} is played by {self.about.program}, whose leases last "
                 f"{SHORTEST_LEASE_S} s at least; this run wants {lease_s:g} s"
             )
-
-    def prepare(self) -> None:
-        """Forward and translate."""
-        self.host.translate(self.node.nat or Nat.NONE, [INSIDE], OUTSIDE, self.node.pool)
 
     def files(self, folder: Path) -> Mapping[str, str]:
         """dnsmasq.conf."""

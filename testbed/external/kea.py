@@ -11,20 +11,20 @@ from testbed.errors import Unsupported
 from testbed.external.dhcp_server import (
     INSIDE,
     NO_CPE,
-    OUTSIDE,
+    ForeignGateway,
     home_of,
     identity_of,
     leased_by,
 )
-from testbed.external.program import About, ExternalProgram
+from testbed.external.program import About
 from testbed.protocols.association import DEVICE_CODES, DSL_FORUM, gateway_option
-from testbed.topology import Nat, Node
+from testbed.topology import Node
 
 TELLS_A_SERIAL = f"vendor[{DSL_FORUM}].option[{DEVICE_CODES[1]}].exists"
 """In Kea's words: a client that tells a Device Identity, of which the serial number is a part."""
 
 
-class Kea(ExternalProgram):
+class Kea(ForeignGateway):
     """kea-dhcp4 on the home link; the translation to the outside stays ours."""
 
     about = About(
@@ -45,10 +45,6 @@ class Kea(ExternalProgram):
                 f"{node.name} is played by {self.about.program}, which forwards no DNS queries; "
                 f"this run wants a DNS proxy: dnsmasq is one"
             )
-
-    def prepare(self) -> None:
-        """Forward and translate."""
-        self.host.translate(self.node.nat or Nat.NONE, [INSIDE], OUTSIDE, self.node.pool)
 
     def files(self, folder: Path) -> Mapping[str, str]:
         """kea.json."""

@@ -17,6 +17,7 @@ from testbed.topology import Node
 CONFIGURATION = """\
 daemon off;
 master_process off;
+user root; # in an ordinary user's lab nobody else is there
 pid {folder}/pid;
 error_log stderr notice;
 events {{ }}

@@ -31,9 +31,7 @@ class Udhcpc(ExternalProgram):
         tells=frozenset({"CONNECTED", "RENEWED", "DISCONNECTED", "FAILED", "RESOLVED"}),
         cannot={
             **NO_CPE,
-            "set_dhcp": "its timers are fixed when it starts",
             "set_resolver": "its resolver's timers are its own",
-            "lan": "its state is its own; its events tell the lease",
         },
     )
     starts_off = True

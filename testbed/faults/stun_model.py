@@ -100,7 +100,10 @@ def without_object(device: ManagedDevice) -> None:
 
 
 @fault(
-    "stun.model-announces-writable", role="device", breaks=["TR111-2.2.4-FN"], shown_in=ON_DEVICE
+    "stun.model-announces-writable",
+    role="device",
+    breaks=["TR111-2.2.4-FN", "TR111-2.2.4-T6-10"],
+    shown_in=ON_DEVICE,
 )
 def announces_writable(device: ManagedDevice) -> None:
     """NATDetected is announced as writable, and refused when it is set."""
@@ -110,7 +113,39 @@ def announces_writable(device: ManagedDevice) -> None:
     )
 
 
-@fault("stun.model-sets-read-only", role="device", breaks=["TR111-2.2.4-FN"], shown_in=ON_DEVICE)
+@fault(
+    "stun.model-lets-the-address-be-set",
+    role="device",
+    breaks=["TR111-2.2.4-FN", "TR111-2.2.4-T6-1"],
+    shown_in=ON_DEVICE,
+)
+def lets_the_address_be_set(device: ManagedDevice) -> None:
+    """UDPConnectionRequestAddress is said to be set by the ACS; it has no effect."""
+    tree: Any = device.tree
+    set_values, path = tree.set, _path(device, "UDPConnectionRequestAddress")
+    tree.set = lambda values, key="": set_values([v for v in values if v.path != path], key)
+
+
+@fault(
+    "stun.model-takes-any-number",
+    role="device",
+    breaks=["TR111-2.2.4-T6-5", "TR111-2.2.4-T6-8"],
+    shown_in=ON_DEVICE,
+)
+def takes_any_number(device: ManagedDevice) -> None:
+    """Numbers that their types do not hold are said to be set."""
+    tree: Any = device.tree
+    set_values = tree.set
+    none = ("65536", "-2")
+    tree.set = lambda values, key="": set_values([v for v in values if v.text not in none], key)
+
+
+@fault(
+    "stun.model-sets-read-only",
+    role="device",
+    breaks=["TR111-2.2.4-FN", "TR111-2.2.4-T6-10"],
+    shown_in=ON_DEVICE,
+)
 def sets_read_only(device: ManagedDevice) -> None:
     """NATDetected is said to be set by the ACS; it has no effect."""
     tree: Any = device.tree

@@ -50,7 +50,7 @@ def server_without_changed_address(message: stun.Message, to: Endpoint) -> list[
 @fault(
     "stun.server-with-empty-changed-address",
     role="stun_server",
-    breaks=["TR111-2.2.2.1-S5"],
+    breaks=["TR111-2.2.2.1-S5", "TR111-2.2.3-0"],
     acts_on="message stun",
     shown_in=("nat_binding_discovery/one_address",),
 )

@@ -53,6 +53,7 @@ class Addresses:
         self._peers: dict[tuple[str, str], str] = {}
         self._behind: dict[tuple[str, str], str] = {}
         self._of_interface: dict[tuple[str, str], list[Holding]] = {}
+        self._bound: dict[tuple[str, str, str], list[tuple[int, int | None]]] = {}
 
     @property
     def nodes(self) -> list[str]:
@@ -134,6 +135,25 @@ class Addresses:
     def history(self, address: str) -> list[Holding]:
         """Every holding of that address, the oldest first."""
         return list(self._of_address.get(address, ()))
+
+    def bind(self, node: str, protocol: str, outside: str, time_ns: int) -> None:
+        """From that time on a NAT passes on what comes to that endpoint of its own ("A:P")."""
+        times = self._bound.setdefault((node, protocol, outside), [])
+        if not times or times[-1][1] is not None:
+            times.append((time_ns, None))
+
+    def unbind(self, node: str, protocol: str, outside: str, time_ns: int) -> None:
+        """From that time on it does so no more."""
+        times = self._bound.get((node, protocol, outside))
+        if times and times[-1][1] is None:
+            times[-1] = (times[-1][0], time_ns)
+
+    def is_bound(self, node: str, protocol: str, outside: str, time_ns: int) -> bool:
+        """Whether a NAT passes on, at that time, what comes to that endpoint of its own."""
+        return any(
+            since <= time_ns and (until is None or time_ns < until)
+            for since, until in self._bound.get((node, protocol, outside), ())
+        )
 
     def set_peer(self, link: str, address: str, node: str) -> None:
         """What has that address on a tunnel's inside talks to that node there."""

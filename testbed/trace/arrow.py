@@ -125,9 +125,12 @@ class Arrow:
         return end == last.destination.address or not known
 
     def is_for(self, node: str) -> bool:
-        """Whether the last hop was put on a link towards `node` and ends there."""
+        """Whether the last hop was put on a link towards `node` and ends there.
+
+        What comes to a NAT's outside endpoint while its binding lives is on its way through.
+        """
         if self.end is not None:
-            return self.end == node and self.reached
+            return self.end == node and self.reached and not self._is_passing(node)
         last = self.last
         if last.sender == last.receiver:  # a loopback
             return node == last.sender
@@ -138,6 +141,13 @@ class Arrow:
         return last.destination is not None and self._addresses.holds(
             node, last.destination.address, last.time_ns
         )
+
+    def _is_passing(self, node: str) -> bool:
+        last = self.last
+        if last.frame is None or last.destination is None:
+            return False
+        endpoint = str(last.destination)
+        return self._addresses.is_bound(node, last.transport, endpoint, last.time_ns)
 
 
 def end_to_end(arrow: Arrow, origin: str, end: str) -> bool:
@@ -166,6 +176,15 @@ def _is_broadcast(record: Record) -> bool:
     if frame is not None and frame.link_type == 1:
         return frame.data[:6] == _EVERYONE
     return record.destination is not None and record.destination.address == BROADCAST
+
+
+def _is_translated(before: Record, after: Record) -> bool:
+    """Whether two records of a capture that does not know who sends look like the two sides of one
+    NAT: the same message, one of its endpoints another."""
+    frames = (before.frame, after.frame)
+    if any(frame is None or frame.node for frame in frames) or before.source is None:
+        return False
+    return (before.source == after.source) is not (before.destination == after.destination)
 
 
 def _receiving_interface(record: Record, addresses: Addresses) -> str | None:
@@ -278,6 +297,8 @@ class Arrows:
             return False
         if after.sender == before.sender or _is_broadcast(before):
             return False
+        if _is_translated(before, after):
+            return True
         if before.receiver is not None:
             return before.receiver == after.sender
         return after.link != before.link and self._addresses.is_member(after.sender, before.link)

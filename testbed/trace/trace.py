@@ -22,10 +22,13 @@ from testbed.trace.record import Clear, Event, Frame, Listener, Record
 from testbed.trace.select import matches
 
 ADDRESS_EVENT = "ADDRESS"
+"""By which a node tells that an interface has another address now."""
 HARDWARE_ADDRESS_EVENT = "HARDWARE_ADDRESS"
+"""Likewise, that an interface has that link-layer address."""
+BINDING_EVENTS = ("BINDING_CREATED", "BINDING_EXPIRED", "BINDING_FORGOTTEN")
+"""By which a NAT tells of its bindings, with `protocol`, `inside` and `outside`."""
 LOOPBACK = "lo"
 """Of Linux: what a node sends there comes to itself."""
-"""The event by which a node tells that an interface has another address now."""
 
 
 class Trace:
@@ -268,6 +271,8 @@ class Trace:
             for holding in self.addresses.holders(str(fields.get("peer", "")), time_ns)[:1]:
                 if text is not None and "link" in fields:
                     self.addresses.set_peer(str(fields["link"]), text, holding.node)
+        if name in BINDING_EVENTS:
+            self._see_binding(node, name, fields, time_ns)
         self.deliveries.now_ns = max(self.deliveries.now_ns, time_ns)
         event = Event(name, MappingProxyType(dict(fields)))
         record = Record(len(self.records), time_ns, "", node, None, "event", message=event)
@@ -275,6 +280,14 @@ class Trace:
         self._arrows.add(record, None, None)
         self._tell([record])
         return record
+
+    def _see_binding(self, node: str, name: str, fields: Mapping[str, Any], time_ns: int) -> None:
+        """A NAT tells what it has made, or has forgotten, for somebody else's traffic."""
+        inside = str(fields.get("inside", "")).rpartition(":")[0]
+        if self.addresses.holds(node, inside.strip("[]"), time_ns):
+            return  # the gateway's own
+        change = self.addresses.bind if name == BINDING_EVENTS[0] else self.addresses.unbind
+        change(node, str(fields.get("protocol")), str(fields.get("outside")), time_ns)
 
     @property
     def ike_keys(self) -> tuple[IkeKeys, ...]:

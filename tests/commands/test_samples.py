@@ -20,7 +20,7 @@ import pytest
 
 from testbed.batch import Batch
 from testbed.cli import COMMANDS, cli
-from testbed.commands import probe_field, probe_nat
+from testbed.commands import grid, probe_field, probe_kinds, probe_nat
 from testbed.engines.emulation import lab
 from tests.whats_here import ROOT
 
@@ -75,12 +75,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_world(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is built and nothing measured: who would do it says that it has been done."""
     done = SimpleNamespace(
-        wait=lambda: SimpleNamespace(status=0, signal=None), messages=lambda: iter(())
+        wait=lambda: SimpleNamespace(status=0, signal=None),
+        messages=lambda: iter(()),
     )
     monkeypatch.setattr(Batch, "play", lambda batch: {})
     monkeypatch.setattr(lab, "launch", lambda work, title, **more: done)
-    for name in ("_compare", "_portray"):
-        monkeypatch.setattr(probe_nat, name, lambda *given: 0)
+    monkeypatch.setattr(probe_nat, "_portray", lambda *given: 0)
+    monkeypatch.setattr(grid, "_run_beside", lambda run, probing: True)
+    monkeypatch.setattr(probe_kinds, "probe_kinds", lambda *given, **more: 0)
     for name in ("probe_field", "serve_field"):
         monkeypatch.setattr(probe_field, name, lambda *given: 0)
 

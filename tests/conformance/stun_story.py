@@ -5,8 +5,8 @@ hnb - home - gateway (NAT) - internet - initial_hms (its ACS), time_server (its 
 
 from __future__ import annotations
 
-from discovery_story import ADDRESSES, LAN, MAC, WAN, Story
-from trace_frames import START_NS, ipv4, udp
+from discovery_story import ADDRESSES, LAN, MAC, SYN, WAN, Story
+from trace_frames import START_NS, ipv4, tcp, udp
 
 from testbed.protocols import dhcp, dns, stun
 from testbed.protocols.cwmp import rpc
@@ -125,6 +125,16 @@ class CpeStory(Story):
         for ours, link in (((WAN, outside), "internet"), ((LAN["hnb"], PRIMARY), "home")):
             packet = ipv4(sender[0], ours[0], 17, udp(sender, ours, octets))
             self.route(link, "hnb", "time_server", False, packet)
+        return self
+
+    def is_called(self, port: int, *flags: int) -> CpeStory:
+        """The ACS opens a connection to that port; the CPE's segments have these flags."""
+        there, here = (ADDRESSES["initial_hms"], 45000), (LAN["hnb"], port)
+        opening = tcp(there, here, 1, SYN, b"", 0)
+        self.route("home", "hnb", "initial_hms", False, ipv4(there[0], here[0], 6, opening))
+        for each in flags:
+            answer = ipv4(here[0], there[0], 6, tcp(here, there, 9, each, b"", 2))
+            self.route("home", "hnb", "initial_hms", True, answer)
         return self
 
     def says(self, octets: bytes) -> CpeStory:

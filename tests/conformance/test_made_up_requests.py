@@ -4,6 +4,7 @@ nothing of themselves, and ACSs that go wrong in another way than the faults do.
 from __future__ import annotations
 
 import pytest
+from discovery_story import ACK, RST, SYN
 from stun_story import REQUESTED, CpeStory, reachable, request
 
 FOLLOWING = ("TR111-2.2.1.4-C16", "TR111-2.1-1", "TR111-2.2.1-C5", "TR111-2.2.3-F7")
@@ -134,3 +135,47 @@ def test_the_address_of_another_cpe_is_no_authority() -> None:
 
     assert len(story.faults("TR111-2.2.2.3-U13")) == 1
     assert story.faults("TR111-2.2.2.3-U14") == []
+
+
+# Requests by TCP: 2.2.1.4-C2
+
+
+URL = {"ConnectionRequestURL": "http://192.168.1.100:51005/x"}
+
+
+def test_a_listener_that_refuses_or_is_silent_at_the_port_it_tells_is_seen() -> None:
+    refusing = reachable().tells(**URL).is_called(51005, RST | ACK)
+    silent = reachable().tells(**URL).is_called(51005).waits(4)
+
+    assert len(refusing.faults("TR111-2.2.1.4-C2")) == 1
+    assert len(silent.faults("TR111-2.2.1.4-C2")) == 1
+
+
+def test_a_connection_that_is_reset_at_its_end_was_not_refused() -> None:
+    story = reachable().tells(**URL).is_called(51005, SYN | ACK, RST).waits(4)
+
+    assert story.faults("TR111-2.2.1.4-C2") == []
+
+
+def test_another_port_than_it_tells_may_be_closed() -> None:
+    story = reachable().tells(**URL).is_called(7547, RST | ACK)
+
+    assert story.faults("TR111-2.2.1.4-C2") == []
+
+
+# Bodies and escapes: 2.2.1.4-C18, 2.2.2.3-U16
+
+
+def test_a_request_that_is_ignored_for_its_body_is_seen_by_what_follows() -> None:
+    deaf = reachable().is_asked(request() + b"more").waits(2).tells()
+    right = reachable().is_asked(request() + b"more").tells(REQUESTED)
+
+    assert len(deaf.faults("TR111-2.2.1.4-C18")) == 1
+    assert [each.ok for each in right.findings("TR111-2.2.1.4-C18")] == [True]
+
+
+@pytest.mark.parametrize("cnonce", [b"a<b>", b"a%2", b"a%zz", b'"a"'])
+def test_what_has_to_be_escaped_is_seen(cnonce: bytes) -> None:
+    story = sent(request().replace(b"&cn=C", b"&cn=" + cnonce))
+
+    assert len(story.faults("TR111-2.2.2.3-U16")) == 1

@@ -293,3 +293,49 @@ def test_a_name_that_a_capture_does_not_show_set_is_no_wrong_one(requirement: st
     story = CpeStory().binds(MARK, username("somebody", "nul"))
 
     assert story.findings(requirement) == []
+
+
+# Table 6 over CWMP: 2.2.4-FN, T6-5, T6-8; 2.2.3-0
+
+
+def answered_by_fault(code: int, **values: object) -> CpeStory:
+    """A CPE that has periods, and answers a setting by a fault."""
+    story = CpeStory().is_set(STUNMaximumKeepAlivePeriod=30)
+    parameters = tuple(rpc.ParameterValue(f"{OBJECT}{n}", str(v)) for n, v in values.items())
+    return story.session((rpc.SetParameterValues(parameters), rpc.Fault(code, "no")))
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value"),
+    [("STUNServerPort", 65536), ("STUNMaximumKeepAlivePeriod", -2), ("STUNUsername", "n" * 257)],
+)
+def test_a_cpe_may_refuse_what_a_type_does_not_hold(leaf: str, value: object) -> None:
+    assert answered_by_fault(9007, **{leaf: value}).faults("TR111-2.2.4-FN") == []
+
+
+def test_a_cpe_may_refuse_a_minimum_above_the_maximum() -> None:
+    story = answered_by_fault(9007, STUNMinimumKeepAlivePeriod=60)
+
+    assert story.faults("TR111-2.2.4-FN") == []
+
+
+def test_a_cpe_may_not_refuse_a_minimum_below_the_maximum() -> None:
+    story = answered_by_fault(9007, STUNMinimumKeepAlivePeriod=20)
+
+    assert len(story.faults("TR111-2.2.4-FN")) == 1
+
+
+def test_a_port_that_opens_a_binding_and_then_tests_is_one_port_still() -> None:
+    target = Attribute(Kind.RESPONSE_ADDRESS, address_value(Endpoint(WAN, OUTSIDE)))
+    story = switched_on().binds(port=SECONDARY, outside=OUTSIDE + 1)
+    story.binds(target, port=SECONDARY, outside=OUTSIDE + 1)
+
+    faults = [text for text in story.faults("TR111-2.2.3-0") if "endpoint" in text]
+    assert faults == []
+
+
+# Notification: 2.2.4.1-N1
+
+
+def test_one_parameter_that_is_notified_says_nothing_of_the_others() -> None:
+    assert CpeStory().session(ASKED).findings("TR111-2.2.4.1-N1") == []

@@ -10,8 +10,10 @@ from testbed.engines.emulation.lab import launch
 from testbed.engines.emulation.nat_ground import kernel_ground
 from testbed.errors import EXIT_OK
 from testbed.nat.behaviour import Behaviour, declared, differences
+from testbed.nat.ground import INSIDE, ONE
 from testbed.nat.probe import probe_at_once
 from testbed.nat_measuring import measure_kernels
+from testbed.protocols.wire import Endpoint
 from testbed.topology import (
     KINDS,
     Dependence,
@@ -92,3 +94,26 @@ def test_another_nat_than_the_declared_one_is_found_out() -> None:
     )
 
     assert message["wrong"] == ["mapping is address-and-port-dependent, declared address-dependent"]
+
+
+def test_random_ports_are_nobodys_although_their_bindings_are_silent() -> None:
+    """Each is one inside's and lets its answer in, when connection tracking knows of few."""
+    nat = find_nat("symmetric")
+    insides = [Endpoint(INSIDE, 20_000 + number) for number in range(2000)]
+
+    def work():
+        with kernel_ground(nat) as ground:
+            outsides = []
+            for inside in insides:
+                outsides.append(ground.outbound_alone(inside, ONE))
+                ground.release(inside)
+            reached = 0
+            for inside, outside in zip(insides, outsides, strict=True):
+                ground.listen(inside)
+                reached += ground.inbound_alone(ONE, outside, inside)
+                ground.release(inside)
+            yield {"different": len(set(outsides)), "reached": reached}
+
+    (message,) = told_by_lab(work)
+
+    assert message == {"different": len(insides), "reached": len(insides)}

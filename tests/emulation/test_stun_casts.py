@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,27 @@ def test_clients_of_others_see_through_our_server_what_the_nat_does() -> None:
     assert status == 0, said
     assert "Primary: Independent Mapping, Port Dependent Filter" in said
     assert "UDP reflexive addr: 203.0.113.100:" in said
+
+
+@pytest.mark.parametrize(
+    ("nat", "found"),
+    [
+        ("full-cone", "Full Cone"),
+        ("port-restricted", "Restric Port NAT"),
+        ("symmetric", "Symmetric NAT"),
+    ],
+)
+def test_pystun3_finds_the_kind_of_nat_by_our_server(nat: str, found: str) -> None:
+    """It asks with and without CHANGE-REQUEST, and at CHANGED-ADDRESS."""
+    modules = Path(sys.prefix, "foreign/pystun3")
+    client = f"env PYTHONPATH={modules} {sys.executable} {modules}/bin/pystun3"
+    script = (
+        "device power_on\n"
+        "device sh -c 'until ip route | grep -q default; do :; done'\n"
+        f"device {client} -H 203.0.113.30\n"
+    )
+
+    status, said = command("shell", "acs_with_stun", "--nat", nat, script=script)
+
+    assert status == 0, said
+    assert f"NAT Type: {found}\n" in said

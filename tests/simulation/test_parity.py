@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from testbed.protocols import stun
 from testbed.protocols.wire import Endpoint
 from testbed.registry import find_scenario, load_scenarios
 from testbed.simulate import simulate
 from testbed.trace.folder import load
 from testbed.trace.record import Record
+from tests.simulation.copies import superfluous
 from tests.simulation.labels import Labels
 from tests.simulation.parity import Conversation, first_difference, told
 
@@ -137,6 +139,19 @@ def test_a_port_by_chance_stays_the_same_one_wherever_it_is_told() -> None:
     assert told == name(45000, 1025, b"I am 192.0.2.1:1025, of 10.0.0.2:45000")
     assert told != name(45000, 1025, b"I am 192.0.2.1:1026, of 10.0.0.2:45000")
     assert name(7547, 1025, b"10.0.0.2:7547") == b"10.0.0.2:7547"
+
+
+def test_what_is_answered_late_is_asked_once() -> None:
+    scenario = find_scenario("nat_binding_discovery")
+    quick, slow = (
+        simulate(scenario, settings={"link.delay_ms": each}).trace for each in ("1", "60")
+    )
+    silent = simulate(find_scenario("nat_keepalive"), "silent_server").trace
+
+    assert superfluous(quick.arrows) == set()
+    copies = [each for each in slow.arrows if each.first.number in superfluous(slow.arrows)]
+    assert {type(each.message) for each in copies} == {stun.BindingRequest, stun.BindingResponse}
+    assert superfluous(silent.arrows) == set()
 
 
 def test_a_period_may_come_once_more_but_what_is_asked_in_it_may_not() -> None:

@@ -374,3 +374,51 @@ def test_static_addresses_are_held_from_the_start(home, node):
     own = [address for (name, _), address in STATIC.items() if name == node]
 
     assert home.trace.addresses.addresses_of(node, None, START_NS) == own
+
+
+def _answered(home):
+    """The segw's datagram to the NAT's outside endpoint, on its way in."""
+    packet = ipv4("203.0.113.50", "203.0.113.100", 17, udp(home.server, home.wan, b"hi"))
+    return home.trace.arrow_of(home.put("segw", "internet", "gateway", packet))
+
+
+def _tells(home, name, inside="192.168.1.100:40000"):
+    ends = {"protocol": "udp", "inside": inside, "outside": "203.0.113.100:40000"}
+    home.trace.add_event("gateway", name, ends, START_NS + home.now_ms * MILLISECOND)
+
+
+def test_what_comes_to_a_living_binding_is_not_for_the_nat(home):
+    _tells(home, "BINDING_CREATED")
+
+    assert not end_to_end(_answered(home), "segw", "gateway")
+
+
+def test_what_comes_to_a_dead_binding_goes_no_further_than_the_nat(home):
+    _tells(home, "BINDING_CREATED")
+    home.now_ms += 5
+    _tells(home, "BINDING_EXPIRED")
+
+    assert end_to_end(_answered(home), "segw", "gateway")
+
+
+def test_what_comes_to_the_gateways_own_binding_is_for_the_gateway(home):
+    _tells(home, "BINDING_CREATED", inside="203.0.113.100:40000")
+
+    assert end_to_end(_answered(home), "segw", "gateway")
+
+
+def test_two_sides_of_a_nat_are_joined_where_nobody_says_who_sent(home):
+    home.out()
+    frames = [Frame(each.time_ns, "pile", "", "", each.data) for each in home.sent]
+    trace = Trace.from_frames(frames, decoders=words(), addresses={("hnb", ""): "192.168.1.100"})
+
+    (arrow,) = trace.arrows
+    assert (arrow.origin, arrow.end) == ("hnb", "203.0.113.50")
+
+
+def test_copies_of_one_message_on_one_link_are_not_joined(home):
+    home.out(second=0)
+    home.out(second=0)
+    frames = [Frame(e.time_ns, "pile", "", "", e.data) for e in home.sent if e.link == "home"]
+
+    assert len(Trace.from_frames(frames, decoders=words()).arrows) == 2

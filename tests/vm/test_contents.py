@@ -127,5 +127,5 @@ def test_the_project_is_copied_without_what_tools_made(tmp_path: Path) -> None:
 def test_requirements_are_those_of_running_testing_and_installing() -> None:
     names = [each.split()[0] for each in contents.python_requirements()]
 
-    assert {"click", "pytest", "setuptools>=68"} <= set(names)
+    assert {"click", "pytest", "pystun3==2.0.0", "setuptools>=68"} <= set(names)
     assert not [name for name in names if name.startswith("#")]

@@ -81,6 +81,7 @@ def _by_notification(trace: Trace, cpe: str, moment: Record) -> bool:
         "nat_binding_change_stun_auth": ("asked",),
         "nat_binding_change_notification": ("asked",),
     },
+    supposes=("whole",),
 )
 def requests_go_to_the_binding(trace: Trace) -> Iterator[Finding]:
     """Whichever way the ACS learns it, requests go to the binding that the CPE has then."""
@@ -94,7 +95,7 @@ def requests_go_to_the_binding(trace: Trace) -> Iterator[Finding]:
                 and each.success is not None
                 and each.success.number < record.number
             ]
-            if not answered:
+            if not answered or (trace.is_excerpt and answered[-1] is None):
                 continue
             if record.destination == answered[-1]:
                 yield ok(record, f"to {record.destination}")

@@ -231,7 +231,7 @@ def device_tells_what_it_must(trace: Trace) -> Iterator[Finding]:
                 yield from _complete(device, record, known, DEVICE_CODES)
 
 
-@check("TR111-1.2.5-O6")
+@check("TR111-1.2.5-O6", supposes=("whole",))
 def gateway_tells_what_it_must(trace: Trace) -> Iterator[Finding]:
     """With an identity come sub-options 4 and 5, and 6 where the gateway has a product class."""
     for gateway in gateways(trace):
@@ -315,19 +315,19 @@ def sub_option_3_is_the_devices_product_class(trace: Trace) -> Iterator[Finding]
     yield from _row(trace, 2, of_device=True)
 
 
-@check("TR111-1.2.5-T1-4")
+@check("TR111-1.2.5-T1-4", supposes=("whole",))
 def sub_option_4_is_the_gateways_oui(trace: Trace) -> Iterator[Finding]:
     """As in its DeviceInfo."""
     yield from _row(trace, 0, of_device=False)
 
 
-@check("TR111-1.2.5-T1-5")
+@check("TR111-1.2.5-T1-5", supposes=("whole",))
 def sub_option_5_is_the_gateways_serial_number(trace: Trace) -> Iterator[Finding]:
     """As in its DeviceInfo."""
     yield from _row(trace, 1, of_device=False)
 
 
-@check("TR111-1.2.5-T1-6")
+@check("TR111-1.2.5-T1-6", supposes=("whole",))
 def sub_option_6_is_the_gateways_product_class(trace: Trace) -> Iterator[Finding]:
     """As in its DeviceInfo."""
     yield from _row(trace, 2, of_device=False)

@@ -269,6 +269,10 @@ def _url_changed(trace: Trace, device: str, before: Record) -> Record | None:
     return None
 
 
+def _is_off(told: Attributes) -> bool:
+    return any(each != ACTIVE for each in told.found.values())
+
+
 def _all_active(told: Attributes) -> Finding:
     device, answer, found = told.device, told.answer, told.found
     off = [name for name, each in found.items() if each != ACTIVE]
@@ -309,6 +313,10 @@ def changes_are_notified(trace: Trace) -> Iterator[Finding]:
         moved = _url_changed(trace, device, trace.records[-1])
         if _sets_attributes(trace, device) and moved is None:
             continue  # the ACS does not want to be told
+        since = 0 if moved is None else moved.number
+        read = [each for each in _attributes(trace) if each.device == device]
+        if any(_is_off(each) for each in read if each.answer.number > since):
+            continue  # whether that is right, others judge
         told = dict.fromkeys(ELEMENTS, "")
         owed_all = owed_info(trace, device)
         for place, owed in enumerate(owed_all):

@@ -315,7 +315,7 @@ def _column(trace: Trace, name: str, wrong: Callable[[str], str | None]) -> Iter
                 yield ok(read.record, f"{parts(identity)[name][:20]!r} is not listed")
 
 
-@check("TR111-1.2.6-T2-5")
+@check("TR111-1.2.6-T2-5", supposes=("whole",))
 def oui_has_its_form(trace: Trace) -> Iterator[Finding]:
     """Six hexadecimal digits, letters in upper case, as the device tells it; what has another form
     is not listed (AMB-P1-09)."""
@@ -337,13 +337,13 @@ def _too_long(value: str) -> str | None:
     return f"{len(value)} characters, 64 are the most" if len(value) > 64 else None
 
 
-@check("TR111-1.2.6-T2-6")
+@check("TR111-1.2.6-T2-6", supposes=("whole",))
 def serial_number_is_as_told(trace: Trace) -> Iterator[Finding]:
     """At most 64 characters; a longer one is not cut to fit."""
     yield from _column(trace, ELEMENTS[1], _too_long)
 
 
-@check("TR111-1.2.6-T2-7")
+@check("TR111-1.2.6-T2-7", supposes=("whole",))
 def product_class_is_as_told(trace: Trace) -> Iterator[Finding]:
     """At most 64 characters, as told."""
     yield from _column(trace, ELEMENTS[2], _too_long)

@@ -48,7 +48,8 @@ def _judge_query(hnb: str, query: Record, acknowledged: Record | None) -> Findin
     assert query.source is not None
     assert query.destination is not None
     if acknowledged is None:
-        return fault(query, f"{hnb} asks {query.message.name} before any DHCP ACK reached it")
+        said = f"{hnb} asks {query.message.name} before any DHCP ACK reached it"
+        return fault(query, said, ("whole",))
     lease = acknowledged.message
     if not lease.routers:
         return fault(query, f"{hnb} asks {query.message.name} without a default route in its lease")

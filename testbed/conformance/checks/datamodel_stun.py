@@ -6,101 +6,42 @@ Both roots have it: Table 7 is about `Device.`, Table 8 about `InternetGatewayDe
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import replace
 
-from testbed.conformance.associations import gateways, managed_devices, values_seen
+from testbed.conformance.associations import values_seen
 from testbed.conformance.bindings import ADDRESS, ENABLE, NAT_DETECTED, PASSWORD, is_on
 from testbed.conformance.check import CHECKS, check
-from testbed.conformance.sessions import Call, sessions
+from testbed.conformance.model_calls import (
+    DEVICE,
+    GATEWAY,
+    LIMIT,
+    OBJECT,
+    READ_ONLY,
+    TABLE_6,
+    WRITABLE,
+    all_cpes,
+    answered,
+    fits,
+    is_of_type,
+    leaf_of,
+    listings,
+)
+from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
-DEVICE, GATEWAY = "Device.", "InternetGatewayDevice."
-OBJECT = "ManagementServer."
-LIMIT = f"{ADDRESS}NotificationLimit"
-READ_ONLY = (ADDRESS, NAT_DETECTED)
-WRITABLE = (
-    *(LIMIT, ENABLE, "STUNServerAddress", "STUNServerPort", "STUNUsername", PASSWORD),
-    *("STUNMaximumKeepAlivePeriod", "STUNMinimumKeepAlivePeriod"),
-)
-TABLE_6 = (*READ_ONLY, *WRITABLE)
 PROFILE = "UDPConnReq:1"
 LEAST_VERSION = {DEVICE: 1, GATEWAY: 2}
 """Minor versions that the profile needs (2.2.4.2.2, 2.2.4.2.3)."""
 BOTH_ROOTS = ("connection_requests_device", "connection_requests_gateway")
 """Sub-runs: one root each."""
 PASSIVE, ACTIVE = 1, 2
-_PATH = re.compile(rf"^((?:InternetGateway)?Device\.){re.escape(OBJECT)}(\w+)$")
 _RULES = "TR111-2.2.1"
 """Ids of what 2.2.1 asks of CPEs begin so."""
-
-
-class Answered(NamedTuple):
-    """A call to a CPE and what came of it.
-
-    Attributes:
-        cpe: whom the ACS called.
-        call: what it said.
-        answer: the CPE's answer.
-        refusal: that, where it is a fault.
-        done: whether the CPE has carried it out.
-    """
-
-    cpe: str
-    call: rpc.Rpc
-    answer: Record
-    refusal: rpc.Fault | None
-    done: bool
-
-
-def _cpes(trace: Trace) -> list[str]:
-    return list(dict.fromkeys([*managed_devices(trace), *gateways(trace)]))
-
-
-def _answered(trace: Trace, *kinds: type[rpc.Rpc]) -> Iterator[Answered]:
-    """Every call of these kinds that was answered, in order."""
-    for cpe in _cpes(trace):
-        calls: list[Call] = [
-            call
-            for session in sessions(trace, cpe)
-            for kind in kinds
-            for call in session.calls(kind)
-        ]
-        for each in sorted(calls, key=lambda call: call.call.number):
-            message = each.call.find(rpc.Rpc)
-            if each.answer is not None and message is not None:
-                refusal = each.answer.find(rpc.Fault)
-                yield Answered(cpe, message, each.answer, refusal, each.done)
-
-
-def _leaf(path: str) -> str:
-    """A parameter's name below ManagementServer; "": it is none of Table 6."""
-    match = _PATH.match(path)
-    return match[2] if match is not None and match[2] in TABLE_6 else ""
-
-
-class Listing(NamedTuple):
-    """What a CPE has listed of all of its object ManagementServer; names with writability."""
-
-    cpe: str
-    root: str
-    answer: Record
-    names: dict[str, bool]
-
-
-def _listings(trace: Trace) -> Iterator[Listing]:
-    for each in _answered(trace, rpc.GetParameterNames):
-        message, told = each.call, each.answer.find(rpc.GetParameterNamesResponse)
-        if not isinstance(message, rpc.GetParameterNames) or told is None or message.next_level:
-            continue
-        for root in (DEVICE, GATEWAY):
-            if message.path in ("", root, f"{root}{OBJECT}"):
-                names = {entry.name: entry.writable for entry in told.parameters}
-                if any(name.startswith(root) for name in names):
-                    yield Listing(each.cpe, root, each.answer, names)
 
 
 # Names: 2.2.4 and the heads of Tables 6, 7 and 8.
@@ -109,7 +50,7 @@ def _listings(trace: Trace) -> Iterator[Listing]:
 def _has_table_6(trace: Trace, root: str) -> Iterator[Finding]:
     """All ten are listed below a root.  Nobody has to implement Part 2: a CPE that has none of them
     and does not announce the profile is not blamed."""
-    for each in _listings(trace):
+    for each in listings(trace):
         if each.root != root:
             continue
         missing = [name for name in TABLE_6 if f"{root}{OBJECT}{name}" not in each.names]
@@ -132,7 +73,7 @@ def gateways_have_table_6(trace: Trace) -> Iterator[Finding]:
 
 
 def _object_is_listed(trace: Trace) -> Iterator[Finding]:
-    for each in _listings(trace):
+    for each in listings(trace):
         if f"{each.root}{OBJECT}" in each.names:
             yield ok(each.answer)
         else:
@@ -157,28 +98,55 @@ def object_is_on_both_roots(trace: Trace) -> Iterator[Finding]:
 @check("TR111-2.2.4-FN")
 def read_only_is_refused_the_rest_accepted(trace: Trace) -> Iterator[Finding]:
     """SetParameterValues of UDPConnectionRequestAddress and NATDetected is refused, and neither is
-    announced as writable; the other eight are set."""
-    for each in _answered(trace, rpc.SetParameterValues):
+    announced as writable; the other eight are set, to what their types can hold."""
+    for leaf in READ_ONLY:
+        yield from is_read_only(trace, leaf)
+    for each in answered(trace, rpc.SetParameterValues):
         assert isinstance(each.call, rpc.SetParameterValues)
         for value in each.call.parameters:
-            leaf = _leaf(value.name)
-            if leaf in READ_ONLY and each.done:
-                yield fault(each.answer, f"{each.cpe} lets {value.name} be set")
-            elif leaf in WRITABLE and each.refusal is not None and len(each.call.parameters) == 1:
+            leaf = leaf_of(value.name)
+            if leaf not in WRITABLE or not fits(trace, each, leaf, value.value):
+                continue
+            if each.refusal is not None and len(each.call.parameters) == 1:
                 yield fault(each.answer, f"{each.cpe} refuses {value.name}: {each.refusal.code}")
-            elif leaf:
+            else:
                 yield ok(each.answer, value.name)
-    for listing in _listings(trace):
-        for leaf in READ_ONLY:
-            if listing.names.get(f"{listing.root}{OBJECT}{leaf}"):
-                yield fault(listing.answer, f"{listing.cpe} announces {leaf} as writable")
+
+
+def is_read_only(trace: Trace, leaf: str) -> Iterator[Finding]:
+    """A parameter of Table 6 that no ACS can set, and that is not announced as writable."""
+    for each in answered(trace, rpc.SetParameterValues):
+        assert isinstance(each.call, rpc.SetParameterValues)
+        for value in each.call.parameters:
+            if leaf_of(value.name) != leaf:
+                continue
+            if each.done:
+                yield fault(each.answer, f"{each.cpe} lets {value.name} be set")
+            else:
+                yield ok(each.answer, value.name)
+    for listing in listings(trace):
+        if listing.names.get(f"{listing.root}{OBJECT}{leaf}"):
+            yield fault(listing.answer, f"{listing.cpe} announces {leaf} as writable")
+
+
+def other_values_are_refused(trace: Trace, leaf: str) -> Iterator[Finding]:
+    """A value that the row's type does not hold is answered by a fault."""
+    for each in answered(trace, rpc.SetParameterValues):
+        assert isinstance(each.call, rpc.SetParameterValues)
+        for value in each.call.parameters:
+            if leaf_of(value.name) != leaf or is_of_type(leaf, value.value):
+                continue
+            if each.done:
+                yield fault(each.answer, f"{each.cpe} takes {leaf} = {value.value!r}")
+            else:
+                yield ok(each.answer, f"{value.value!r} is refused")
 
 
 def _readable(trace: Trace, leaf: str) -> Iterator[Finding]:
     """A parameter that is asked for alone is answered by its value."""
-    for each in _answered(trace, rpc.GetParameterValues):
+    for each in answered(trace, rpc.GetParameterValues):
         assert isinstance(each.call, rpc.GetParameterValues)
-        if len(each.call.names) != 1 or _leaf(each.call.names[0]) != leaf:
+        if len(each.call.names) != 1 or leaf_of(each.call.names[0]) != leaf:
             continue
         told = each.answer.find(rpc.GetParameterValuesResponse)
         if told is not None and [value.name for value in told.parameters] == [*each.call.names]:
@@ -194,19 +162,23 @@ def _keeps(trace: Trace, leaf: str) -> Iterator[Finding]:
     STUNPassword reads back empty (AMB-P2-24).
     """
     wanted: dict[str, str] = {}
-    for each in _answered(trace, rpc.SetParameterValues, rpc.GetParameterValues):
+    for each in answered(trace, rpc.SetParameterValues, rpc.GetParameterValues):
         if isinstance(each.call, rpc.SetParameterValues):
             for value in each.call.parameters:
-                if _leaf(value.name) != leaf:
+                if leaf_of(value.name) != leaf:
                     continue
                 if each.done:
                     wanted[each.cpe] = "" if leaf == PASSWORD else value.value
-                elif each.refusal is not None and len(each.call.parameters) == 1:
+                elif (
+                    each.refusal is not None
+                    and len(each.call.parameters) == 1
+                    and fits(trace, each, leaf, value.value)
+                ):
                     yield fault(each.answer, f"{each.cpe} refuses {leaf}: {each.refusal.code}")
             continue
         told = each.answer.find(rpc.GetParameterValuesResponse)
         for value in told.parameters if told is not None else ():
-            if _leaf(value.name) == leaf and each.cpe in wanted:
+            if leaf_of(value.name) == leaf and each.cpe in wanted:
                 is_same = _same(leaf, wanted.pop(each.cpe), value.value)
                 text = f"{leaf} reads {value.value!r}"
                 yield ok(each.answer, text) if is_same else fault(each.answer, text)
@@ -233,16 +205,16 @@ def limit_is_writable(trace: Trace) -> Iterator[Finding]:
 @check("TR111-2.2.4-T6-7b")
 def password_is_not_told(trace: Trace) -> Iterator[Finding]:
     """STUNPassword reads back empty once it was set, and no Inform tells it."""
-    for cpe in _cpes(trace):
+    for cpe in all_cpes(trace):
         is_set = False
         for session in sessions(trace, cpe):
             for turn in session.turns:
                 asked = turn.find(rpc.SetParameterValues)
                 for value in asked.parameters if asked is not None else ():
-                    is_set |= _leaf(value.name) == PASSWORD and value.value != ""
+                    is_set |= leaf_of(value.name) == PASSWORD and value.value != ""
                 told = turn.find(rpc.GetParameterValuesResponse) or turn.find(rpc.Inform)
                 for value in told.parameters if told is not None else ():
-                    if _leaf(value.name) != PASSWORD or not is_set:
+                    if leaf_of(value.name) != PASSWORD or not is_set:
                         continue
                     if value.value == "":
                         yield ok(turn)
@@ -255,26 +227,30 @@ def password_is_not_told(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.4.1-N1")
 def every_notification_is_granted(trace: Trace) -> Iterator[Finding]:
-    """Passive and active notification of each of the ten, and that is what the CPE then says."""
+    """Passive and active notification of each of the ten, and that is what the CPE then says: it
+    takes all twenty to say that nothing is excepted."""
     wanted: dict[tuple[str, str], int] = {}
-    for each in _answered(trace, rpc.SetParameterAttributes, rpc.GetParameterAttributes):
+    done: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for each in answered(trace, rpc.SetParameterAttributes, rpc.GetParameterAttributes):
         if isinstance(each.call, rpc.SetParameterAttributes):
             for change in each.call.parameters:
-                leaf = _leaf(change.name)
+                leaf = leaf_of(change.name)
                 if not leaf or not change.notification_change:
                     continue
                 if change.notification not in (PASSIVE, ACTIVE):
                     wanted.pop((each.cpe, leaf), None)
                 elif each.done:
                     wanted[each.cpe, leaf] = change.notification
-                    yield ok(each.answer, f"{leaf}: {change.notification}")
+                    done[each.cpe].add((leaf, change.notification))
+                    if len(done[each.cpe]) == 2 * len(TABLE_6):
+                        yield ok(each.answer, f"all of {each.cpe}'s")
                 else:
                     code = None if each.refusal is None else each.refusal.code
                     yield fault(each.answer, f"{each.cpe} refuses {leaf}: {code}")
             continue
         told = each.answer.find(rpc.GetParameterAttributesResponse)
         for found in told.parameters if told is not None else ():
-            leaf = _leaf(found.name)
+            leaf = leaf_of(found.name)
             granted = wanted.get((each.cpe, leaf), found.notification)
             if granted != found.notification:
                 yield fault(each.answer, f"{leaf} has {found.notification}, {granted} was granted")
@@ -355,7 +331,7 @@ def detection_is_readable(trace: Trace) -> Iterator[Finding]:
 def _announcing(trace: Trace) -> dict[str, tuple[Record, str]]:
     """The CPEs whose DeviceSummary names the profile: where they say so, and what."""
     found: dict[str, tuple[Record, str]] = {}
-    for cpe in _cpes(trace):
+    for cpe in all_cpes(trace):
         for seen in values_seen(trace, cpe):
             for name, text in seen.values.items():
                 if name.endswith(".DeviceSummary") and PROFILE in text:
@@ -372,8 +348,12 @@ def _profile_is_kept(trace: Trace, root: str) -> Iterator[Finding]:
             continue
         if version is None or int(version[1]) < LEAST_VERSION[root]:
             yield fault(record, f"{cpe} announces {PROFILE} with {summary[:60]!r}")
-        rules = {c.function for name, c in CHECKS.items() if name.startswith(_RULES)}
-        found = [each for rule in rules for each in rule(trace)]
+        rules = {c.function: c.supposes for name, c in CHECKS.items() if name.startswith(_RULES)}
+        found = [
+            replace(each, supposes=(*supposes, *each.supposes))
+            for rule, supposes in rules.items()
+            for each in rule(trace)
+        ]
         mine = [each for each in found if cpe in (each.record.sender, each.record.receiver)]
         broken = [each for each in mine if not each.ok]
         yield from broken

@@ -29,7 +29,7 @@ from testbed.trace.trace import Trace
 INVALID_ARGUMENTS = 9003
 
 
-@check("32583-5.1-P2")
+@check("32583-5.1-P2", supposes=("whole",))
 def each_place_gets_its_own_set(trace: Trace) -> Iterator[Finding]:
     """HNBs that report different places are set different serving data, each after its Inform.
 
@@ -72,7 +72,7 @@ def each_place_gets_its_own_set(trace: Trace) -> Iterator[Finding]:
             yield ok(record, f"{hnb} is set {_told(asked)}")
 
 
-@check("32583-5.1.2-4")
+@check("32583-5.1.2-4", supposes=("whole",))
 def inform_tells_identity_and_place(trace: Trace) -> Iterator[Finding]:
     """Every Inform to the initial HMS tells who the HNB is and where.
 
@@ -82,7 +82,7 @@ def inform_tells_identity_and_place(trace: Trace) -> Iterator[Finding]:
     yield from _identity_and_place(public_discoveries(trace))
 
 
-@check("32583-5.1.1-4")
+@check("32583-5.1.1-4", supposes=("whole",))
 def inform_through_the_tunnel_tells_identity_and_place(trace: Trace) -> Iterator[Finding]:
     """The same of an Inform that comes through a tunnel."""
     yield from _identity_and_place(tunnelled_discoveries(trace))
@@ -116,7 +116,7 @@ def _identity_and_place(discoveries: Iterator[Discovery]) -> Iterator[Finding]:
                 yield ok(record, f"{who.oui}-{who.serial_number} at {place}")
 
 
-@check("32583-5.1.2-5")
+@check("32583-5.1.2-5", supposes=("whole",))
 def inform_is_answered(trace: Trace) -> Iterator[Finding]:
     """The initial HMS answers an Inform by an InformResponse with the Inform's cwmp:ID.
 
@@ -126,7 +126,7 @@ def inform_is_answered(trace: Trace) -> Iterator[Finding]:
     yield from _inform_answers(trace, public_discoveries(trace))
 
 
-@check("32583-5.1.1-5")
+@check("32583-5.1.1-5", supposes=("whole",))
 def inform_through_the_tunnel_is_answered(trace: Trace) -> Iterator[Finding]:
     """The same of an Inform that comes through a tunnel; MaxEnvelopes is 1."""
     yield from _inform_answers(trace, tunnelled_discoveries(trace))
@@ -182,7 +182,7 @@ def _refusal(session: Session) -> str | None:
     return None
 
 
-@check("32583-5.1.2-6")
+@check("32583-5.1.2-6", supposes=("whole",))
 def serving_set_is_written(trace: Trace) -> Iterator[Finding]:
     """The initial HMS sets serving SeGW and serving HMS, after its InformResponse.
 
@@ -193,7 +193,7 @@ def serving_set_is_written(trace: Trace) -> Iterator[Finding]:
     yield from _sets(trace, public_discoveries(trace))
 
 
-@check("32583-5.1.1-6")
+@check("32583-5.1.1-6", supposes=("whole",))
 def serving_set_is_written_through_the_tunnel(trace: Trace) -> Iterator[Finding]:
     """The same of a session that goes through a tunnel."""
     yield from _sets(trace, tunnelled_discoveries(trace))
@@ -249,6 +249,7 @@ def _read_back(discovery: Discovery) -> Iterator[Finding]:
     "32583-5.1.2-6-hnbgw",
     needs=("", "hnbgw_by_serving"),
     needs_in={"discovery_hnbgw_by_serving": ("public", "public_by_initial")},
+    supposes=("whole",),
 )
 def hnb_takes_the_set_with_and_without_hnb_gw(trace: Trace) -> Iterator[Finding]:
     """The HNB takes a serving set that names an HNB-GW, and one that does not.
@@ -262,6 +263,7 @@ def hnb_takes_the_set_with_and_without_hnb_gw(trace: Trace) -> Iterator[Finding]
     "32583-5.1.1-6-hnbgw",
     needs=("", "hnbgw_by_serving"),
     needs_in={"discovery_hnbgw_by_serving": ("", "by_initial")},
+    supposes=("whole",),
 )
 def hnb_takes_either_set_through_the_tunnel(trace: Trace) -> Iterator[Finding]:
     """The same of a session that goes through a tunnel."""
@@ -289,7 +291,7 @@ def serving_set_is_blamed(refused: rpc.Fault) -> bool:
     return not names or serving_set(names) != ServingSet()
 
 
-@check("32583-5.1.2-7")
+@check("32583-5.1.2-7", supposes=("whole",))
 def set_is_acknowledged_and_then_released(trace: Trace) -> Iterator[Finding]:
     """SetParameterValuesResponse carries the call's cwmp:ID, and the session ends before step 9.
 
@@ -307,7 +309,7 @@ def set_is_acknowledged_and_then_released(trace: Trace) -> Iterator[Finding]:
             yield fault(begun, "registration begins, and the session with HMS (initial) is open")
 
 
-@check("32583-5.1.1-7")
+@check("32583-5.1.1-7", supposes=("whole",))
 def set_through_the_tunnel_is_acknowledged(trace: Trace) -> Iterator[Finding]:
     """SetParameterValuesResponse carries the call's cwmp:ID and status 0 or 1.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.conformance.check import check
+from testbed.conformance.checks.discovery import parameters_of
 from testbed.conformance.early import (
     Step,
     connections_before_done,
@@ -38,7 +39,14 @@ from testbed.conformance.reading import (
     plain_name,
     staged,
 )
-from testbed.conformance.sessions import Discovery, all_discoveries, redirections, registration
+from testbed.conformance.sessions import (
+    Discovery,
+    all_discoveries,
+    is_redirection,
+    redirections,
+    registration,
+    serving_set,
+)
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import tls
 from testbed.protocols.cwmp import rpc
@@ -47,7 +55,7 @@ from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 
-@check("32583-5.1-P1")
+@check("32583-5.1-P1", supposes=("whole",))
 def initial_hms_comes_first(trace: Trace) -> Iterator[Finding]:
     """Until the initial HMS has set the serving data, the HNB turns to nobody of the serving side.
 
@@ -58,6 +66,8 @@ def initial_hms_comes_first(trace: Trace) -> Iterator[Finding]:
     for discovery in all_discoveries(trace):
         first = True
         for contact in contacts_before_done(trace, discovery):
+            if is_redirection(trace, discovery, contact.address):
+                continue
             if is_serving(contact.node):
                 if _is_hidden(trace, discovery, contact.record):
                     break  # what HMS (initial) has set meanwhile is not to be seen
@@ -68,7 +78,7 @@ def initial_hms_comes_first(trace: Trace) -> Iterator[Finding]:
                 first = False
 
 
-@check("32583-5.1-P4", observed="told")
+@check("32583-5.1-P4", observed="told", supposes=("whole",))
 def first_names_are_factory_data(trace: Trace) -> Iterator[Finding]:
     """The names that lead to SeGW and HMS (initial) are those that the HNB held at power-up.
 
@@ -81,7 +91,7 @@ def first_names_are_factory_data(trace: Trace) -> Iterator[Finding]:
         for lookup in _first_lookups(trace, discovery):
             if lookup.name in held:
                 yield ok(lookup.query, f"{lookup.name} is factory data")
-            elif lookup.name in redirections(discovery):
+            elif lookup.name in redirections(discovery) or _named_by_acs(discovery, lookup):
                 continue
             elif _named_by_dhcp(trace, discovery, lookup):
                 yield fault(lookup.query, f"asks for {lookup.name}, which DHCP has named")
@@ -93,7 +103,7 @@ def first_names_are_factory_data(trace: Trace) -> Iterator[Finding]:
                 )
 
 
-@check("32583-5.1.2-P1", observed="told")
+@check("32583-5.1.2-P1", observed="told", supposes=("whole",))
 def factory_holds_an_https_url(trace: Trace) -> Iterator[Finding]:
     """The factory data hold an https URL, and the first name asked for is its host.
 
@@ -118,7 +128,7 @@ def factory_holds_an_https_url(trace: Trace) -> Iterator[Finding]:
                 yield fault(lookup.query, f"asks for {lookup.name}, the factory's URL is {url}")
 
 
-@check("32583-5.1.2-P2")
+@check("32583-5.1.2-P2", supposes=("whole",))
 def initial_hms_is_published(trace: Trace) -> Iterator[Finding]:
     """The outer DNS gives public addresses for the name of HMS (initial).
 
@@ -215,7 +225,7 @@ def _judge_address(connection: Connection, asked: list[Lookup], factory: Factory
     return fault(connection.syn, f"connects to {connection.address}; of {name} {said}")
 
 
-@check("32583-5.1-P9", needs=("", "other_mode"), observed="told")
+@check("32583-5.1-P9", needs=("", "other_mode"), observed="told", supposes=("whole",))
 def modes_are_not_mixed(trace: Trace) -> Iterator[Finding]:
     """With factory data for the public Internet no tunnel is built; with a SeGW's, one is first.
 
@@ -238,7 +248,7 @@ def modes_are_not_mixed(trace: Trace) -> Iterator[Finding]:
             yield ok(discovery.done, "public mode" if factory.segw is None else "intranet mode")
 
 
-@check("32583-5.1.2-F1")
+@check("32583-5.1.2-F1", supposes=("whole",))
 def ladder_runs_in_order(trace: Trace) -> Iterator[Finding]:
     """Steps 1 to 9 follow each other, without Security Gateway (initial) and inner DNS.
 
@@ -335,6 +345,15 @@ def _first_lookups(trace: Trace, discovery: Discovery) -> list[Lookup]:
         known = [each for each in early if each.name in held]
         return (known or early)[:1]
     return list(found.values())
+
+
+def _named_by_acs(discovery: Discovery, lookup: Lookup) -> bool:
+    """Whether HMS (initial) is setting this name: the HNB may look for it before it answers."""
+    calls = (c for each in discovery.sessions for c in each.calls(rpc.SetParameterValues))
+    asked = [
+        serving_set(parameters_of(c.call)) for c in calls if c.call.number < lookup.query.number
+    ]
+    return any(lookup.name in (each.hms_host, plain_name(each.segw or "")) for each in asked)
 
 
 def _named_by_dhcp(trace: Trace, discovery: Discovery, lookup: Lookup) -> bool:

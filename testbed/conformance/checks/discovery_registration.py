@@ -42,7 +42,7 @@ ANY_HNB_GW = re.compile(r"\.Gateway\.FAPGWServer\d$")
 """Parameters that name one."""
 
 
-@check("32583-5.1.2-8")
+@check("32583-5.1.2-8", supposes=("whole",))
 def session_is_released(trace: Trace) -> Iterator[Finding]:
     """After the ACS's empty answer the HNB closes the connection, before any registration traffic.
 
@@ -53,7 +53,7 @@ def session_is_released(trace: Trace) -> Iterator[Finding]:
     yield from _released(trace, public_discoveries(trace))
 
 
-@check("32583-5.1.1-8")
+@check("32583-5.1.1-8", supposes=("whole",))
 def session_through_the_tunnel_is_released(trace: Trace) -> Iterator[Finding]:
     """The same of a session that goes through a tunnel, where another HMS serves (AMB-3G-03)."""
     distinct = (each for each in tunnelled_discoveries(trace) if not is_shared(trace, each))
@@ -94,7 +94,7 @@ def _registration_traffic(trace: Trace, discovery: Discovery) -> Record | None:
     return min(found, key=lambda each: each.number, default=None)
 
 
-@check("32583-5.1.2-9")
+@check("32583-5.1.2-9", supposes=("whole",))
 def registration_goes_to_the_serving_side(trace: Trace) -> Iterator[Finding]:
     """After the release the HNB says that registration begins, and turns to what it was set.
 
@@ -128,6 +128,7 @@ def registration_goes_to_the_serving_side(trace: Trace) -> Iterator[Finding]:
     "32583-5.1-P6",
     needs=("", "shared_hms"),
     needs_in={"discovery_intranet_shared_hms": ("", "separate_hms")},
+    supposes=("whole",),
 )
 def serving_hms_may_be_another_or_the_same(trace: Trace) -> Iterator[Finding]:
     """The next session is with the HMS that was set, whether it is HMS (initial) or another one.
@@ -155,7 +156,7 @@ def serving_hms_may_be_another_or_the_same(trace: Trace) -> Iterator[Finding]:
             yield fault(first, f"with {whom}, {discovery.values.hms_url} was set")
 
 
-@check("32583-5.1-P3")
+@check("32583-5.1-P3", supposes=("whole",))
 def somebody_names_the_hnb_gw(trace: Trace) -> Iterator[Finding]:
     """Registration has an HNB-GW from HMS (initial) or from HMS (serving).
 
@@ -176,7 +177,7 @@ def somebody_names_the_hnb_gw(trace: Trace) -> Iterator[Finding]:
             yield fault(over, "the session with HMS (serving) ends, and no HNB-GW was ever set")
 
 
-@check("32583-5.1.2-6-note")
+@check("32583-5.1.2-6-note", supposes=("whole",))
 def serving_hms_fills_the_gap(trace: Trace) -> Iterator[Finding]:
     """Where HMS (initial) names no HNB-GW, HMS (serving) sets it in the registration.
 
@@ -185,7 +186,7 @@ def serving_hms_fills_the_gap(trace: Trace) -> Iterator[Finding]:
     yield from _gap_filled(trace, public_discoveries(trace))
 
 
-@check("32583-5.1.1-6-note")
+@check("32583-5.1.1-6-note", supposes=("whole",))
 def serving_hms_fills_the_gap_through_the_tunnel(trace: Trace) -> Iterator[Finding]:
     """The same, where discovery went through a tunnel; no HNB-GW is contacted before.
 

@@ -30,7 +30,7 @@ from testbed.trace.trace import Trace
 _GOOD_VERSIONS = ("1.2", "1.3")
 
 
-@check("32583-5.1.2-3")
+@check("32583-5.1.2-3", supposes=("whole",))
 def session_is_under_tls(trace: Trace) -> Iterator[Finding]:
     """A ClientHello is the first thing on the connection; HTTP comes as TLS application data only.
 
@@ -92,6 +92,7 @@ def _misplaced_trust(trace: Trace, connection: Connection, factory: Factory) -> 
         "discovery_public": ("", "wrong_root"),
     },
     observed="told",
+    supposes=("whole",),
 )
 def only_the_operators_root_is_trusted(trace: Trace) -> Iterator[Finding]:
     """The HNB speaks to a server whose chain ends at its root, and to no other.
@@ -123,7 +124,7 @@ def only_the_operators_root_is_trusted(trace: Trace) -> Iterator[Finding]:
                 yield ok(refusal or connection.closing() or connection.syn, "refused")
 
 
-@check("32583-5.1-P8", observed="told")
+@check("32583-5.1-P8", observed="told", supposes=("whole",))
 def certificate_names_the_configured_host(trace: Trace) -> Iterator[Finding]:
     """The certificate of HMS (initial) has the URL's host among its subjectAltNames.
 

@@ -36,7 +36,7 @@ from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 
-@check("32583-5.1.1-2")
+@check("32583-5.1.1-2", supposes=("whole",))
 def tunnel_follows_the_name(trace: Trace) -> Iterator[Finding]:
     """Query, answer, tunnel and inner query follow each other, and the tunnel goes where the answer
     says.
@@ -59,7 +59,7 @@ def tunnel_follows_the_name(trace: Trace) -> Iterator[Finding]:
                 yield fault(lookup.query, f"asks the inner DNS for {lookup.name}, without a tunnel")
 
 
-@check("32583-5.1.1-2.1")
+@check("32583-5.1.1-2.1", supposes=("whole",))
 def segw_is_asked_for_at_the_outer_dns(trace: Trace) -> Iterator[Finding]:
     """The name of SeGW (initial) is asked for outside, at the outer DNS.
 
@@ -79,7 +79,7 @@ def segw_is_asked_for_at_the_outer_dns(trace: Trace) -> Iterator[Finding]:
                 yield ok(lookup.query, f"asks for {lookup.name}")
 
 
-@check("32583-5.1.1-2.2")
+@check("32583-5.1.1-2.2", supposes=("whole",))
 def outer_dns_gives_the_segw(trace: Trace) -> Iterator[Finding]:
     """The outer DNS answers with an address of SeGW (initial).
 
@@ -94,7 +94,7 @@ def outer_dns_gives_the_segw(trace: Trace) -> Iterator[Finding]:
         yield from _answered(trace, asked, OUTER_DNS, opened[0].begun if opened else None, "IKE")
 
 
-@check("32583-5.1.1-2.4")
+@check("32583-5.1.1-2.4", supposes=("whole",))
 def hms_is_asked_for_inside(trace: Trace) -> Iterator[Finding]:
     """The name of HMS (initial) is asked for through the tunnel, at the inner DNS.
 
@@ -118,7 +118,7 @@ def hms_is_asked_for_inside(trace: Trace) -> Iterator[Finding]:
                 yield ok(lookup.query, f"asks for {hms} inside")
 
 
-@check("32583-5.1.1-2.5")
+@check("32583-5.1.1-2.5", supposes=("whole",))
 def inner_dns_gives_the_hms(trace: Trace) -> Iterator[Finding]:
     """The inner DNS answers with an address of HMS (initial), and the HNB connects to that.
 
@@ -138,7 +138,7 @@ def inner_dns_gives_the_hms(trace: Trace) -> Iterator[Finding]:
             yield fault(inside[0].syn, f"connects to {inside[0].address}, the answer says {told}")
 
 
-@check("32583-5.1.1-3")
+@check("32583-5.1.1-3", supposes=("whole",))
 def session_goes_through_the_tunnel(trace: Trace) -> Iterator[Finding]:
     """The HNB connects from its inner address to an address of 2.5, and begins with an Inform.
 

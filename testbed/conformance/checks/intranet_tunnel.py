@@ -29,7 +29,13 @@ from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
 
 
-@check("32583-5.1.1-2.3", supposes=("arrivals",))
+@check(
+    "32583-5.1.1-2.3",
+    supposes=(
+        "arrivals",
+        "whole",
+    ),
+)
 def secure_connection_carries_it_all(trace: Trace) -> Iterator[Finding]:
     """IKE_SA_INIT and IKE_AUTH give an inner address, and what is inside is outside as ESP only.
 
@@ -108,7 +114,7 @@ def _got_lost(trace: Trace, attempt: Attempt, again: Record) -> bool:
     return not any(each.reached and each.delivered is not False for each in copies)
 
 
-@check("32583-5.1.1-2.3-residue")
+@check("32583-5.1.1-2.3-residue", supposes=("whole",))
 def one_tunnel_is_built(trace: Trace) -> Iterator[Finding]:
     """One tunnel is built in a discovery, whatever the change request's two sentences say.
 
@@ -142,7 +148,7 @@ def _ended_before(trace: Trace, attempt: Attempt, number: int) -> bool:
     return any(attempt.begun.number < each.number < number for each in told)
 
 
-@check("32583-5.1.1-9")
+@check("32583-5.1.1-9", supposes=("whole",))
 def tunnel_ends_after_the_session(trace: Trace) -> Iterator[Finding]:
     """The tunnel is left after the session with HMS (initial) is over, or kept: both will do.
 
@@ -176,7 +182,7 @@ def _is_closed_before(trace: Trace, session: Session, moment: Record) -> bool:
     return closing is not None and closing.number < moment.number
 
 
-@check("32583-5.1.1-7-shared")
+@check("32583-5.1.1-7-shared", supposes=("whole",))
 def shared_hms_keeps_session_and_tunnel(trace: Trace) -> Iterator[Finding]:
     """Where HMS (initial) serves too, registration begins in its session and its tunnel.
 
@@ -204,7 +210,7 @@ def shared_hms_keeps_session_and_tunnel(trace: Trace) -> Iterator[Finding]:
             yield ok(begun, "registration begins in the session")
 
 
-@check("32583-5.1-P7", observed="told")
+@check("32583-5.1-P7", observed="told", supposes=("whole",))
 def segw_has_the_configured_name(trace: Trace) -> Iterator[Finding]:
     """The SeGW's certificate and its IDr have the name that the HNB is configured with.
 

@@ -106,7 +106,7 @@ def requests_are_signed_by_stun_password(trace: Trace) -> Iterator[Finding]:
                 yield fault(each.first, "MESSAGE-INTEGRITY is not that of STUNPassword")
 
 
-@check("TR111-2.2.4-T6-6")
+@check("TR111-2.2.4-T6-6", supposes=("whole",))
 def username_is_stun_username(trace: Trace) -> Iterator[Finding]:
     """Where USERNAME is sent it is STUNUsername."""
     for each in all_transactions(trace):
@@ -119,7 +119,9 @@ def username_is_stun_username(trace: Trace) -> Iterator[Finding]:
                 yield fault(record, f"USERNAME is {told!r}, STUNUsername is {wanted!r}")
 
 
-@check("TR111-2.2.4-T6-6b", needs_in={"nat_stun_auth_failure": ("no_username",)})
+@check(
+    "TR111-2.2.4-T6-6b", needs_in={"nat_stun_auth_failure": ("no_username",)}, supposes=("whole",)
+)
 def nobody_signs_without_a_username(trace: Trace) -> Iterator[Finding]:
     """Without STUNUsername a 401 is answered by nothing signed."""
     for each, refusal, again in _challenged(trace):

@@ -277,7 +277,7 @@ def _policy(trace: Trace, reply: Record) -> Record | None:
 # Attacks
 
 
-@check("TR111-2.3-S1", needs_in={"stun_server_conformance": ("", "off_path")})
+@check("TR111-2.3-S1", needs_in={"stun_server_conformance": ("", "off_path")}, supposes=("whole",))
 def forgery_and_reflection_lead_nowhere(trace: Trace) -> Iterator[Finding]:
     """Nobody is sent packets for whom no trace leads back to the requester; an answer to nothing
     that was asked, and one that lacks the proof that was given, change nothing."""

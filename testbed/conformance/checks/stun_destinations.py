@@ -23,6 +23,7 @@ from testbed.conformance.bindings import (
     was_on,
 )
 from testbed.conformance.check import check
+from testbed.conformance.checks.datamodel_stun import other_values_are_refused
 from testbed.conformance.reading import has_lost, host_of, is_address, lookups, plain_name
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
@@ -38,7 +39,7 @@ MOVED_S = 5.0
 DEFAULT_PORT = 3478
 
 
-@check("TR111-2.2-P4")
+@check("TR111-2.2-P4", supposes=("whole",))
 def requests_wait_for_stun_to_be_enabled(trace: Trace) -> Iterator[Finding]:
     """The ACS sets STUNEnable before the first Binding Request, and none is sent while it is off.
 
@@ -155,7 +156,8 @@ def server_may_be_a_name_or_an_address(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.4-T6-5")
 def requests_go_to_the_port(trace: Trace) -> Iterator[Finding]:
-    """The UDP destination port is STUNServerPort."""
+    """The UDP destination port is STUNServerPort, which no number above 65535 can be."""
+    yield from other_values_are_refused(trace, PORT)
     for transaction, _, port in _destinations(trace):
         destination = transaction.first.destination
         if destination is not None and destination.port == port:

@@ -19,6 +19,7 @@ from testbed.conformance.bindings import (
     was_on,
 )
 from testbed.conformance.check import check
+from testbed.conformance.checks.datamodel_stun import other_values_are_refused
 from testbed.conformance.index import index_of
 from testbed.conformance.probes import USED_A_MOMENT_AGO_S, probes
 from testbed.conformance.sessions import sessions
@@ -107,7 +108,7 @@ def _period(trace: Trace, transaction: Transaction, name: str) -> int | None:
     return None if value is None else int(value)
 
 
-@check("TR111-2.2.1.2-C1")
+@check("TR111-2.2.1.2-C1", supposes=("whole",))
 def keep_alives_come_from_the_primary_port(trace: Trace) -> Iterator[Finding]:
     """Marked requests go on from the endpoint of the first one, each under an ID of its own, as
     long as STUN is on."""
@@ -141,7 +142,14 @@ def keep_alives_are_not_too_frequent(trace: Trace) -> Iterator[Finding]:
             )
 
 
-@check("TR111-2.2.1.2-C3", "TR111-2.2.4-T6-8")
+@check("TR111-2.2.4-T6-8")
+def maximum_is_a_period_or_none(trace: Trace) -> Iterator[Finding]:
+    """Keep-alives are no further apart than STUNMaximumKeepAlivePeriod; it is no less than -1."""
+    yield from keep_alives_are_frequent_enough(trace)
+    yield from other_values_are_refused(trace, MAXIMUM)
+
+
+@check("TR111-2.2.1.2-C3")
 def keep_alives_are_frequent_enough(trace: Trace) -> Iterator[Finding]:
     """Between a keep-alive and the request from the same port before it lies at most
     STUNMaximumKeepAlivePeriod, where that is given; and there is a next one."""

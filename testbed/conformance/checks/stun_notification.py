@@ -84,16 +84,26 @@ def _is_notified(trace: Trace, cpe: str) -> Iterator[Finding]:
         wanted = {form for _, newer in learnt[place:] for form in _forms(newer)}
         said = [(r, v) for r, v in _notified(trace, cpe) if r.number > success.number]
         right = [record for record, value in said if value in wanted]
-        if right and seconds(success, right[0]) <= within_s:
+        free = _free(trace, cpe, success)
+        if right and seconds(free, right[0]) <= within_s:
             yield ok(right[0], mapped)
         elif has_lost(trace, cpe, success, said[0][0] if said else trace.records[-1]):
             continue  # the Inform, or what had to come before it, has to be sent again
-        elif seconds(success, trace.records[-1]) <= within_s:
+        elif seconds(free, trace.records[-1]) <= within_s:
             continue
         elif said and not right:
             yield fault(said[0][0], f"{mapped} is new, and the Inform tells {said[0][1]!r}")
         else:
             yield fault(success, f"{mapped} is new, and no Inform says so in {within_s:g} s")
+
+
+def _free(trace: Trace, cpe: str, moment: Record) -> Record:
+    """When a CPE can open a session: at once, or when the one that it has is over."""
+    for session in sessions(trace, cpe):
+        first, last = session.turns[0], session.turns[-1]
+        if first.number < moment.number < last.number:
+            return last
+    return moment
 
 
 def _forms(endpoint: str) -> tuple[str, ...]:
@@ -102,7 +112,7 @@ def _forms(endpoint: str) -> tuple[str, ...]:
     return (endpoint, host) if port == "80" else (endpoint,)
 
 
-@check("TR111-2.2.1.3-C16")
+@check("TR111-2.2.1.3-C16", supposes=("whole",))
 def notifications_wait_for_a_cause_only(trace: Trace) -> Iterator[Finding]:
     """Where bindings are notified, a notification waits for longer than the limit only while the
     lifetime is looked for, or where bindings change all the time; never for more than a minute."""
@@ -112,7 +122,7 @@ def notifications_wait_for_a_cause_only(trace: Trace) -> Iterator[Finding]:
             said = next((record for record in told if record.number > success.number), None)
             if said is None:
                 continue  # whether it is told at all is judged elsewhere
-            delay_s = seconds(success, said)
+            delay_s = seconds(_free(trace, cpe, success), said)
             over_s = delay_s - max(limit_s(trace, cpe, success), NOTIFIED_S)
             if over_s <= 0 or (over_s <= LONGEST_DELAY_S and _has_cause(trace, cpe, said)):
                 yield ok(said, f"{mapped}, after {delay_s:.3f} s")

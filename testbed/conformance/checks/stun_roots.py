@@ -37,7 +37,7 @@ def _enabled(trace: Trace, cpe: str) -> list[Setting]:
     return [each for each in settings(trace, cpe) if ENABLE in each.values]
 
 
-@check("TR111-2.2.1-C6")
+@check("TR111-2.2.1-C6", supposes=("whole",))
 def gateways_are_cpes_too(trace: Trace) -> Iterator[Finding]:
     """A gateway whose ACS switches STUN on, under InternetGatewayDevice, discovers its own binding
     behind whatever NAT it is behind, and tells it."""

@@ -89,11 +89,12 @@ def _is_alone(trace: Trace, reply: Record) -> bool:
 def endpoints_are_what_the_figures_say(trace: Trace) -> Iterator[Finding]:
     """(A1', P1') and (A1', P2') differ; a server without a second address says (A3, P3) in
     CHANGED-ADDRESS."""
+    yield from changed_address_is_the_primary_one(trace)
     for cpe in cpes(trace):
         mapped = {
             each.outer
             for each in transactions(trace, cpe)
-            if not each.is_probe and each.outer is not None
+            if each.is_primary and not each.is_probe and each.outer is not None
         }
         for each in transactions(trace, cpe):
             if not each.is_probe or each.outer is None:
@@ -115,13 +116,13 @@ def figure_3_is_kept(trace: Trace) -> Iterator[Finding]:
         if not each.is_keep_alive or not each.replies:
             continue
         known = value_at(trace, each.cpe, USERNAME, each.first)
-        wanted, supposes = known or "", ("whole",) if known is None else ()
+        wanted = each.request.username or "" if known is None else known
         reply = each.replies[0]
         message = reply.message
         if not each.request.is_marked:
-            yield fault(each.first, "it has no CONNECTION-REQUEST-BINDING")
+            yield fault(each.first, "it has no CONNECTION-REQUEST-BINDING", ("whole",))
         elif (each.request.username or "") != wanted:
-            yield fault(each.first, f"USERNAME is not {wanted!r}", supposes)
+            yield fault(each.first, f"USERNAME is not {wanted!r}")
         elif message.error_code == UNAUTHORIZED:
             said = f"it is answered {message.summary()!r}"
             yield fault(reply, said, ("no_challenges",))
@@ -131,6 +132,8 @@ def figure_3_is_kept(trace: Trace) -> Iterator[Finding]:
             continue  # what a NAT made of it is not to be seen
         elif message.mapped_address != each.outer:
             yield fault(reply, f"MAPPED-ADDRESS is {message.mapped_address}, not {each.outer}")
+        elif each.arrived and each.arrived[0].destination != each.source:
+            yield fault(each.arrived[0], f"it comes to {each.arrived[0].destination}")
         elif each.arrived:
             yield ok(each.arrived[0])
 

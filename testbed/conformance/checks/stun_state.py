@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
 
+from testbed.conformance.asked import BOOT
 from testbed.conformance.bindings import (
     ADDRESS,
     NAT_DETECTED,
@@ -20,6 +23,7 @@ from testbed.conformance.bindings import (
     was_on,
 )
 from testbed.conformance.check import check
+from testbed.conformance.checks.datamodel_stun import is_read_only
 from testbed.conformance.index import index_of
 from testbed.conformance.reading import is_address
 from testbed.conformance.sessions import sessions
@@ -27,6 +31,7 @@ from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import http
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.wire import Endpoint
+from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 _AUTHORITY = re.compile(r"^(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?$")
@@ -38,6 +43,9 @@ def _told(trace: Trace, name: str) -> Iterator[tuple[Reading, list[Transaction]]
     """What CPEs with STUN said of a parameter after a first response, and what they could know."""
     for cpe in cpes(trace):
         for reading in readings(trace, cpe, name):
+            inform = reading.record.find(rpc.Inform)
+            if inform is not None and BOOT in [each.code for each in inform.events]:
+                continue  # what was learnt before the start is forgotten
             known = known_at(trace, cpe, reading.record)
             if known and was_on(trace, cpe, reading.record):
                 yield reading, known
@@ -117,7 +125,7 @@ def port_is_the_public_port(trace: Trace) -> Iterator[Finding]:
     yield from _agrees(trace, lambda endpoint: endpoint.port, True)
 
 
-@check("TR111-2.2.1.3-C17", observed="read back")
+@check("TR111-2.2.1.3-C17", observed="read back", supposes=("whole",))
 def without_translation_it_is_its_own(trace: Trace) -> Iterator[Finding]:
     """Without translation NATDetected is false, and the address is the local one."""
     yield from _agrees(trace, lambda endpoint: endpoint, False)
@@ -138,7 +146,14 @@ def _detects(reading: Reading, known: list[Transaction]) -> Iterator[Finding]:
         )
 
 
-@check("TR111-2.2-P1", "TR111-2.2.1.1-C4", "TR111-2.2.4-T6-10", observed="read back")
+@check("TR111-2.2.4-T6-10", observed="read back", supposes=("whole",))
+def nat_detected_is_told_and_never_set(trace: Trace) -> Iterator[Finding]:
+    """NATDetected tells the truth, and no ACS can set it."""
+    yield from nat_detected_tells_the_truth(trace)
+    yield from is_read_only(trace, NAT_DETECTED)
+
+
+@check("TR111-2.2-P1", "TR111-2.2.1.1-C4", observed="read back", supposes=("whole",))
 def nat_detected_tells_the_truth(trace: Trace) -> Iterator[Finding]:
     """NATDetected says whether address or port of MAPPED-ADDRESS is not the CPE's own."""
     for reading, known in _told(trace, NAT_DETECTED):
@@ -155,7 +170,9 @@ def translation_is_detected(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.4-T6-1", observed="read back")
 def address_has_its_form(trace: Trace) -> Iterator[Finding]:
-    """UDPConnectionRequestAddress is host:port or host (RFC 3986 authority): no scheme, no path."""
+    """UDPConnectionRequestAddress is host:port or host (RFC 3986 authority): no scheme, no path;
+    and no ACS can set it."""
+    yield from is_read_only(trace, ADDRESS)
     for cpe in cpes(trace):
         for reading in readings(trace, cpe, ADDRESS):
             if not reading.value:
@@ -194,12 +211,15 @@ def server_port_defaults_to_stun_s(trace: Trace) -> Iterator[Finding]:
 
 CONNECTION_REQUEST = "6 CONNECTION REQUEST"
 SESSION_WITHIN_S = 30.0
+LET_IN_S = 3.0
+"""Within which a listener that is there answers a SYN."""
 
 
 @check("TR111-2.2.1.4-C2")
 def connection_requests_by_tcp_still_work(trace: Trace) -> Iterator[Finding]:
     """While STUN is on, a GET that the CPE accepts on its ConnectionRequestURL brings a session
-    with "6 CONNECTION REQUEST"; a CPE that refuses the connection does not listen any more."""
+    with "6 CONNECTION REQUEST"; a CPE that refuses the connection, or lets it wait, does not listen
+    any more."""
     for cpe in cpes(trace):
         informed = [
             each.inform
@@ -208,18 +228,46 @@ def connection_requests_by_tcp_still_work(trace: Trace) -> Iterator[Finding]:
             and (told := each.inform.find(rpc.Inform)) is not None
             and any(event.code == CONNECTION_REQUEST for event in told.events)
         ]
+        ports = _request_ports(trace, cpe)
         for record in index_of(trace).of_node.get(cpe, ()):
             if not was_on(trace, cpe, record):
                 continue
             port = None if record.source is None else record.source.port
-            if record.sender == cpe and port == REQUEST_PORT and "RST" in record.marks:
-                yield fault(record, "the CPE refuses a connection request by TCP")
+            asks = record.receiver == cpe and "SYN" in record.marks and "ACK" not in record.marks
+            if asks and record.destination is not None and record.destination.port in ports:
+                yield from _is_let_in(trace, cpe, record)
             if record.sender != cpe or not isinstance(record.message, http.Response):
                 continue
-            if port != REQUEST_PORT or record.message.status != 200:
+            if port not in ports or record.message.status not in (200, 204):
                 continue
             later = [each for each in informed if each.number > record.number]
             if later and seconds(record, later[0]) <= SESSION_WITHIN_S:
                 yield ok(later[0])
             elif later or seconds(record, trace.records[-1]) > SESSION_WITHIN_S:
                 yield fault(record, "a connection request was accepted, and no session follows")
+
+
+def _request_ports(trace: Trace, cpe: str) -> set[int]:
+    """Where a CPE listens for connection requests by TCP, as it has told; else where most do."""
+    ports = set()
+    for reading in readings(trace, cpe, "ConnectionRequestURL"):
+        with suppress(ValueError):
+            ports.add(urlsplit(reading.value).port or IMPLICIT_PORT)
+    return ports or {REQUEST_PORT}
+
+
+def _is_let_in(trace: Trace, cpe: str, syn: Record) -> Iterator[Finding]:
+    """Whether a SYN that has come to a CPE is answered by one."""
+    here, there = syn.destination, syn.source
+    for record in index_of(trace).of_node.get(cpe, ()):
+        is_answer = record.number > syn.number and (record.source, record.destination) == (
+            here,
+            there,
+        )
+        if is_answer and "SYN" in record.marks:
+            return
+        if is_answer and "RST" in record.marks:
+            yield fault(record, "the CPE refuses a connection request by TCP")
+            return
+    if seconds(syn, trace.records[-1]) > LET_IN_S:
+        yield fault(syn, f"the CPE lets a connection request by TCP wait for {LET_IN_S:g} s")

@@ -74,7 +74,7 @@ def tests_ask_for_the_public_endpoint(trace: Trace) -> Iterator[Finding]:
             yield ok(each.record, f"after {each.idle_s:.3f} s, {'alive' if each.alive else 'dead'}")
 
 
-@check("TR111-2.2.1.3-C4")
+@check("TR111-2.2.1.3-C4", supposes=("whole",))
 def tests_are_not_marked(trace: Trace) -> Iterator[Finding]:
     """No request from another port than the primary one has CONNECTION-REQUEST-BINDING."""
     for cpe in cpes(trace):
@@ -220,7 +220,11 @@ def the_minimum_is_not_for_tests(trace: Trace) -> Iterator[Finding]:
 # The gateway
 
 
-@check("TR111-2.2.1.3-FN10", needs_in={"nat_timeout_discovery": ("", "tr111_aware")})
+@check(
+    "TR111-2.2.1.3-FN10",
+    needs_in={"nat_timeout_discovery": ("", "tr111_aware")},
+    supposes=("whole",),
+)
 def gateways_pass_marked_requests_on(trace: Trace) -> Iterator[Finding]:
     """Requests with CONNECTION-REQUEST-BINDING leave the gateway as they came, whether it knows the
     attribute or not."""

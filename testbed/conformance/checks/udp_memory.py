@@ -224,7 +224,7 @@ def _passes(trace: Trace, cpe: str) -> Callable[[Record], bool]:
     return lambda record: record.source in servers
 
 
-@check("TR111-2.2-P2", needs_in={"nat_keepalive": ("requests_between",)})
+@check("TR111-2.2-P2", needs_in={"nat_keepalive": ("requests_between",)}, supposes=("whole",))
 def way_stays_open(trace: Trace) -> Iterator[Finding]:
     """What the STUN server sends unasked to the binding of the moment comes through to the CPE."""
     for cpe in cpes(trace):

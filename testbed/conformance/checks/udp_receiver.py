@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from testbed.conformance.asked import BOOT, MALFORMED, Asked, asked
+from testbed.conformance.asked import BOOT, MALFORMED, Asked, all_due, asked
 from testbed.conformance.bindings import cpes
 from testbed.conformance.check import check
 from testbed.conformance.checks.udp_memory import answer_to, refusal_of
@@ -196,7 +196,15 @@ def wrong_requests_leave_no_record(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.1.4-C18", observed="told")
 def body_is_ignored(trace: Trace) -> Iterator[Finding]:
-    """A body changes nothing: the request is taken."""
+    """A body changes nothing: the request is taken, as its session shows, or it itself tells."""
+    for due in all_due(trace):
+        if due.request is None or not due.request.body or due.inform is None:
+            continue
+        text = f"with a body of {len(due.request.body)} octets"
+        if due.brought:
+            yield ok(due.inform, text)
+        elif due.brought is False:
+            yield fault(due.inform, f"a request is ignored, {text}")
     for each in _answers(trace):
         message = each.record.message
         has_body = isinstance(message, UdpConnectionRequest) and bool(message.body)

@@ -30,6 +30,8 @@ from testbed.trace.trace import Trace
 SESSION_WITHIN_S = 30.0
 USUAL_PORT = 80
 _AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+_UNESCAPED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%+&=._~*!$'(),;:@/?-]")
+"""What the query of a URI cannot hold (RFC 3986 3.4)."""
 LONGEST_OFF_S = 1800.0
 """How wrong a clock may be: by less than the hour that a time zone makes."""
 
@@ -215,7 +217,7 @@ def _known_addresses(trace: Trace, record: Record) -> list[str]:
     ]
 
 
-@check("TR111-2.2.2.3-U13")
+@check("TR111-2.2.2.3-U13", supposes=("whole",))
 def authority_is_the_destination(trace: Trace) -> Iterator[Finding]:
     """Host and port of the authority are those that the packet goes to; port 80 may be left out.
     The UDPConnectionRequestAddress that the CPE has told will do as well."""
@@ -232,7 +234,7 @@ def authority_is_the_destination(trace: Trace) -> Iterator[Finding]:
     return _each(trace, wrong)
 
 
-@check("TR111-2.2.2.3-U14")
+@check("TR111-2.2.2.3-U14", supposes=("whole",))
 def authority_has_the_port(trace: Trace) -> Iterator[Finding]:
     """The port of the destination stands in the authority, unless it is 80."""
 
@@ -260,9 +262,13 @@ def path_is_empty(trace: Trace) -> Iterator[Finding]:
 
 @check("TR111-2.2.2.3-U16")
 def query_has_the_five_pairs(trace: Trace) -> Iterator[Finding]:
-    """The query has ts, id, un, cn and sig, each once and with a value."""
+    """The query has ts, id, un, cn and sig, each once and with a value; no character stands in it
+    that has to be escaped, and no escape is cut off."""
 
     def wrong(record: Record) -> str | None:
+        odd = _UNESCAPED.search(_said(record).uri.partition("?")[2])
+        if odd is not None:
+            return f"the query has {odd[0]!r} unescaped"
         missing = [name for name in NAMES if not _said(record).value(name)]
         return f"{' and '.join(missing)} is not there once, with a value" if missing else None
 

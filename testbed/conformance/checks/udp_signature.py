@@ -31,7 +31,7 @@ def _requests(trace: Trace) -> Iterator[tuple[Record, UdpConnectionRequest, str]
             yield record, record.message, str(arrow.end)
 
 
-@check("TR111-2.2.2.3-T-un")
+@check("TR111-2.2.2.3-T-un", supposes=("whole",))
 def un_is_what_was_set(trace: Trace) -> Iterator[Finding]:
     """un is the ConnectionRequestUsername that the ACS has set last in the CPE that it asks."""
     for record, request, cpe in _requests(trace):
@@ -93,7 +93,7 @@ def _other_text(request: UdpConnectionRequest, key: str) -> str | None:
     return None
 
 
-@check("TR111-2.2.2.3-T-sigkey")
+@check("TR111-2.2.2.3-T-sigkey", supposes=("whole",))
 def key_is_the_password(trace: Trace) -> Iterator[Finding]:
     """The key is the ConnectionRequestPassword that the ACS has set last."""
     for record, request, cpe, key in _signed(trace):

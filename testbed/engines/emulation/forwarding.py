@@ -6,19 +6,17 @@ The rules of one node are one table, loaded and replaced as a whole or not at al
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import struct
-import subprocess
 from collections.abc import Sequence
 
+from testbed.engines.emulation import nft
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.nat_rules import EMPTY, TABLE, rules
 from testbed.errors import LocalError, MissingFeature
 from testbed.nat.table import ICMP_LIFETIME_S, OTHER_LIFETIME_S, TCP_LIFETIME_S
 from testbed.topology import Nat, Ports, Rebinding
 
-_SYSTEM_FOLDERS = "/usr/sbin:/sbin"
 # linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
 _NETLINK_NETFILTER = 12
 _CONNTRACK_DELETE = 1 << 8 | 2
@@ -184,29 +182,11 @@ def _set(namespace: Namespace, name: str, value: str) -> None:
             ) from None
 
 
-def _nft() -> str:
-    found = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}")
-    if found is None:
-        raise MissingFeature(
-            "the program nft is not on this machine, and NAT needs it (apt install nftables)"
-        )
-    return found
-
-
 def _load(namespace: Namespace, text: str) -> None:
-    program = _nft()
-    with namespace:  # the process is born inside; it is waited for outside
-        process = subprocess.Popen(
-            [program, "-f", "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    _, complaint = process.communicate(text)
-    if process.returncode == 0:
+    complaint = nft.load(namespace, text, "NAT")
+    if not complaint:
         return
-    first = complaint.strip().splitlines()[0] if complaint.strip() else "no reason given"
+    first = complaint.splitlines()[0]
     if "not supported" in complaint or "No such file" in complaint:
         raise MissingFeature(
             f"{namespace.name}: this kernel lacks what NAT needs of nftables: {first} "

@@ -7,9 +7,7 @@ nothing of a raw socket's associations, and answers each packet of theirs by an 
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
+from testbed.engines.emulation import nft
 from testbed.engines.emulation.namespace import Namespace
 from testbed.errors import MissingFeature
 
@@ -18,7 +16,6 @@ MARK = 0x53435450
 """What marks the packets of raw sockets; the kernel's own have none."""
 
 _PROTOCOLS = "/proc/net/protocols"
-_SYSTEM_FOLDERS = "/usr/sbin:/sbin"
 # To name a table makes it, so that the deletion after it cannot fail.
 RULES = f"""\
 table ip testbed_sctp
@@ -44,24 +41,9 @@ def silence(namespace: Namespace) -> None:
     Raises:
         MissingFeature: nft is not on this machine, or the kernel does not take the rule.
     """
-    program = shutil.which("nft") or shutil.which("nft", path=_SYSTEM_FOLDERS)
-    remedy = "as root: apt-get install nftables, or modprobe -r sctp"
-    if program is None:
+    complaint = nft.load(namespace, RULES, "whoever keeps this kernel's own SCTP quiet")
+    if complaint:
         raise MissingFeature(
-            f"{namespace.name}: this kernel's own SCTP has to be kept quiet, and the program nft "
-            f"is not on this machine ({remedy})"
-        )
-    with namespace:  # the process is born inside; it is waited for outside
-        process = subprocess.Popen(
-            [program, "-f", "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    _, complaint = process.communicate(RULES)
-    if process.returncode != 0:
-        first = (complaint.strip().splitlines() or ["no reason given"])[0]
-        raise MissingFeature(
-            f"{namespace.name}: this kernel's own SCTP cannot be kept quiet: {first} ({remedy})"
+            f"{namespace.name}: this kernel's own SCTP cannot be kept quiet: "
+            f"{complaint.splitlines()[0]} (as root: modprobe -r sctp)"
         )

@@ -8,6 +8,8 @@ Maps and sets, each a second time as `..._long` where there is a second lifetime
     out        inside endpoint (and what the mapping depends on) to outside endpoint
     in         outside endpoint to inside endpoint
     taken_N    ports of the N-th outside address that are in use
+    drawn_N    the same as marks, where ports are random
+    ports      every port that can be drawn, by its mark
     permitted  outside endpoint with the remotes that its filter lets in
     paired_N   insides that have the N-th outside address
     answered, known, young   (outside, remote) pairs, for two stages
@@ -18,7 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from testbed.engines.emulation.rule_texts import AS_GIVEN, Ends, allotment, chain, dynamic
+from testbed.engines.emulation.rule_texts import (
+    AS_GIVEN,
+    DESTINATION_MARK,
+    SOURCE_MARK,
+    Ends,
+    allotment,
+    chain,
+    drawing,
+    dynamic,
+    ports_by_mark,
+)
 from testbed.errors import BadInput
 from testbed.nat.supply import PORTS, REBINDING_STEP
 from testbed.topology import (
@@ -136,6 +148,10 @@ class _Table:
                 told += dynamic(f"map in{suffix}", f"{_ENDPOINT} : {_ENDPOINT}", lifetime_s)
                 for number in range(len(self.addresses)):
                     told += dynamic(f"set taken_{number}{suffix}", "inet_service", lifetime_s)
+                    if self._draws:
+                        told += dynamic(f"set drawn_{number}{suffix}", "mark", lifetime_s)
+        if self._draws:
+            told += ports_by_mark()
         if self.nat.confirmed_lifetime_s is not None:
             pair = f"{_ENDPOINT} . {_ENDPOINT}"
             longest_s = self.nat.confirmed_lifetime_s
@@ -146,6 +162,10 @@ class _Table:
             for number in range(len(self.addresses)):
                 told += dynamic(f"set paired_{number}", "ipv4_addr", 86_400.0)
         return told
+
+    @property
+    def _draws(self) -> bool:
+        return self.nat.translates and self.nat.ports is Ports.RANDOM
 
     @property
     def _is_paired(self) -> bool:
@@ -188,10 +208,12 @@ class _Table:
             for suffix, when in self._by_mark():
                 if self.permits:
                     admitted.append(f"{when}update @permitted{suffix} {{ {key} }}")
-                admitted += [
-                    f"{when}ip daddr {address} update @taken_{number}{suffix} {{ udp dport }}"
-                    for number, address in enumerate(self.addresses)
-                ]
+                for number, address in enumerate(self.addresses):
+                    begin = f"{when}ip daddr {address}"
+                    admitted.append(f"{begin} update @taken_{number}{suffix} {{ udp dport }}")
+                    if self._draws:
+                        admitted.append(f"{begin} {DESTINATION_MARK}")
+                        admitted.append(f"{begin} update @drawn_{number}{suffix} {{ ct mark }}")
         return (
             chain("admitted", admitted)
             + chain("mapped", mapped)
@@ -321,21 +343,19 @@ class _Table:
 
     def _allotment(self, number: int) -> str:
         """A new mapping of the N-th outside address."""
-        nat = self.nat
+        nat, address = self.nat, self.addresses[number]
+        if self._draws:
+            is_free = " ".join(f"ct mark != @drawn_{number}{suffix}" for suffix in self.lifetimes)
+            text, way = drawing(number, address, is_free)
+            return text + chain(f"to_{number}", [way, "drop"])
         lines = []
         is_free = " ".join(f"udp sport != @taken_{number}{suffix}" for suffix in self.lifetimes)
         keeps = nat.ports is Ports.PRESERVING and self.moved == 0
         if keeps:
-            lines.append(f"{is_free} snat ip to {self.addresses[number]} : udp sport {AS_GIVEN}")
+            lines.append(f"{is_free} snat ip to {address} : udp sport {AS_GIVEN}")
         few = keeps and nat.mapping is Dependence.ENDPOINT_INDEPENDENT
-        lines.append(
-            allotment(
-                self.addresses[number],
-                nat.ports is Ports.RANDOM,
-                self.moved * REBINDING_STEP,
-                _CONFLICT_PORTS if few else PORTS,
-            )
-        )
+        count = _CONFLICT_PORTS if few else PORTS
+        lines.append(allotment(address, self.moved * REBINDING_STEP, count))
         return chain(f"to_{number}", lines)
 
     # What is learnt of packets that leave
@@ -387,7 +407,11 @@ class _Table:
                 f"meta l4proto udp {verb} @in{suffix} {{ {here} : {inside} }}",
             ]
             for number, address in enumerate(self.addresses):
-                lines.append(f"ip saddr {address} {verb} @taken_{number}{suffix} {{ udp sport }}")
+                begin = f"ip saddr {address}"
+                lines.append(f"{begin} {verb} @taken_{number}{suffix} {{ udp sport }}")
+                if self._draws:
+                    lines.append(f"{begin} {SOURCE_MARK}")
+                    lines.append(f"{begin} {verb} @drawn_{number}{suffix} {{ ct mark }}")
                 if self._is_paired:
                     host = inside.partition(" . ")[0]
                     lines.append(f"ip saddr {address} update @paired_{number} {{ {host} }}")
