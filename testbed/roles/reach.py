@@ -100,6 +100,7 @@ class Reach:
         self._by_tcp = by_tcp
         self._resolve = resolve
         self._server: Server | None = None
+        self._verified: dict[str, Endpoint] = {}
 
     def uses(self, server: Server) -> None:
         """Be associated with this STUN server: it tells bindings, and sends requests."""
@@ -152,6 +153,7 @@ class Reach:
             return
         if isinstance(request, rpc.SetParameterValues) and not isinstance(response, rpc.Fault):
             self._told(each, request.parameters)
+            self._record(each)  # a CPE may be bound before its answer is here
         elif isinstance(response, rpc.GetParameterValuesResponse):
             self._told(each, response.parameters)
 
@@ -163,15 +165,25 @@ class Reach:
 
     def _bound(self, event: stun.BindingStored) -> None:
         """The server passes on what it has verified (2.2.2.2.1)."""
+        self._verified[event.username] = event.endpoint
         for each in self.known.values():
             if each.value("STUNUsername") == event.username:
-                each.binding = event.endpoint
-                self._host.tell(
-                    "BINDING_RECORDED",
-                    serial_number=each.serial_number,
-                    username=event.username,
-                    endpoint=str(event.endpoint),
-                )
+                each.binding = None
+                self._record(each)
+
+    def _record(self, each: Reachable) -> None:
+        """Keep the binding that was verified for the CPE's username, if it is another one."""
+        username = each.value("STUNUsername")
+        binding = self._verified.get(username)
+        if binding is None or binding == each.binding:
+            return
+        each.binding = binding
+        self._host.tell(
+            "BINDING_RECORDED",
+            serial_number=each.serial_number,
+            username=username,
+            endpoint=str(binding),
+        )
 
     # Asking for a session.
 
