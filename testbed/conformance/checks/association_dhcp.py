@@ -91,7 +91,7 @@ def every_kind_of_request_tells_it(trace: Trace) -> Iterator[Finding]:
                 yield fault(record, f"{device} sends {word} without its Device Identity")
 
 
-@check("TR111-1.2.4-1")
+@check("TR111-1.2.4-1", supposes=("whole",))
 def other_means_use_inform(trace: Trace) -> Iterator[Finding]:
     """A device with an address of its own sends DHCPINFORM with it, and never a DISCOVER."""
     for device in devices(trace):

@@ -81,7 +81,7 @@ def _is_back(record: Record, datagram: Record) -> bool:
     return to is not None and back is not None and to.address == back.address
 
 
-@check("TR111-2.2.1.4-C9", needs=("persistent",))
+@check("TR111-2.2.1.4-C9", needs=("persistent",), supposes=("whole",))
 def kept_record_outlives_a_reboot(trace: Trace) -> Iterator[Finding]:
     """A CPE that keeps its record ignores, after a reboot, what it took before."""
     for each in all_asked(trace):
@@ -91,7 +91,13 @@ def kept_record_outlives_a_reboot(trace: Trace) -> Iterator[Finding]:
             yield from _must_be(each, False, f"ts {each.ts} was taken before the reboot, or later")
 
 
-@check("TR111-2.2.1.4-C10", supposes=("no_window",))
+@check(
+    "TR111-2.2.1.4-C10",
+    supposes=(
+        "no_window",
+        "whole",
+    ),
+)
 def record_begins_at_zero(trace: Trace) -> Iterator[Finding]:
     """After a reboot a CPE holds the last ts against a request, if it has kept that, else zero: an
     old request is taken once, and no later one is refused."""

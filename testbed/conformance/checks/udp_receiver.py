@@ -120,13 +120,13 @@ def _ignored(trace: Trace, *begins: str) -> Iterator[Finding]:
             yield ok(each.event, each.reason)
 
 
-@check("TR111-2.2.1.4-C3", observed="told")
+@check("TR111-2.2.1.4-C3", observed="told", supposes=("whole",))
 def wrong_requests_are_ignored(trace: Trace) -> Iterator[Finding]:
     """What is not valid, or not authentic, brings no session."""
     return _ignored(trace, "")
 
 
-@check("TR111-2.2.1.4-C17", observed="told")
+@check("TR111-2.2.1.4-C17", observed="told", supposes=("whole",))
 def wrong_requests_get_no_word(trace: Trace) -> Iterator[Finding]:
     """What is not valid, or not authentic, brings no session, and no answer either: neither a
     datagram nor an ICMP message."""
@@ -139,37 +139,37 @@ def wrong_requests_get_no_word(trace: Trace) -> Iterator[Finding]:
                 yield fault(said, f"a request is answered, though {reason}")
 
 
-@check("TR111-2.2.1.4-C4", observed="told")
+@check("TR111-2.2.1.4-C4", observed="told", supposes=("whole",))
 def requests_are_http(trace: Trace) -> Iterator[Finding]:
     """What breaks HTTP/1.1 is ignored: another version, no Host, no empty line."""
     return _ignored(trace, "HTTP/", MALFORMED)
 
 
-@check("TR111-2.2.1.4-C5", observed="told")
+@check("TR111-2.2.1.4-C5", observed="told", supposes=("whole",))
 def only_get_is_taken(trace: Trace) -> Iterator[Finding]:
     """Another method than GET is ignored."""
     return _ignored(trace, "the method")
 
 
-@check("TR111-2.2.1.4-C6", "TR111-2.2.1.4-C7", observed="told")
+@check("TR111-2.2.1.4-C6", "TR111-2.2.1.4-C7", observed="told", supposes=("whole",))
 def ts_must_be_greater(trace: Trace) -> Iterator[Finding]:
     """A ts that is not greater than that of the last good request is ignored."""
     return _ignored(trace, "ts ")
 
 
-@check("TR111-2.2.1.4-C14", observed="told")
+@check("TR111-2.2.1.4-C14", observed="told", supposes=("whole",))
 def un_must_be_the_cpes(trace: Trace) -> Iterator[Finding]:
     """Another username is ignored."""
     return _ignored(trace, "un ")
 
 
-@check("TR111-2.2.1.4-C15", observed="told")
+@check("TR111-2.2.1.4-C15", observed="told", supposes=("whole",))
 def sig_must_be_right(trace: Trace) -> Iterator[Finding]:
     """A signature that is not that of the values and the CPE's password is ignored."""
     return _ignored(trace, "sig ")
 
 
-@check("TR111-2.2.1.4-C8", observed="told")
+@check("TR111-2.2.1.4-C8", observed="told", supposes=("whole",))
 def wrong_requests_leave_no_record(trace: Trace) -> Iterator[Finding]:
     """The ts of a request that failed is not recorded: a good one with the same ts, or a smaller
     one, is taken."""
@@ -194,7 +194,7 @@ def wrong_requests_leave_no_record(trace: Trace) -> Iterator[Finding]:
             yield fault(each.event, f"ignored ({reason}), as a wrong one of that ts came before")
 
 
-@check("TR111-2.2.1.4-C18", observed="told")
+@check("TR111-2.2.1.4-C18", observed="told", supposes=("whole",))
 def body_is_ignored(trace: Trace) -> Iterator[Finding]:
     """A body changes nothing: the request is taken, as its session shows, or it itself tells."""
     for due in all_due(trace):

@@ -322,7 +322,7 @@ def sig_has_forty_digits(trace: Trace) -> Iterator[Finding]:
     return _each(trace, wrong)
 
 
-@check("TR111-2.2.1.4-C16", "TR111-2.1-1", "TR111-2.2.1-C5")
+@check("TR111-2.2.1.4-C16", "TR111-2.1-1", "TR111-2.2.1-C5", supposes=("whole",))
 def session_follows(trace: Trace) -> Iterator[Finding]:
     """A valid request that has come to the CPE brings a session with "6 CONNECTION REQUEST" in 30
     s, whether the CPE tells of taking it or not."""
