@@ -85,7 +85,7 @@ def _is_alone(trace: Trace, reply: Record) -> bool:
     return sum(place.node == reply.sender for place in places) == 1
 
 
-@check("TR111-2.2.3-0")
+@check("TR111-2.2.3-0", supposes=("one_address",))
 def endpoints_are_what_the_figures_say(trace: Trace) -> Iterator[Finding]:
     """(A1', P1') and (A1', P2') differ; a server without a second address says (A3, P3) in
     CHANGED-ADDRESS."""
