@@ -1,8 +1,14 @@
-"""For all tests: Ctrl-C and a hangup are heard, whoever started them."""
+"""For all tests: Ctrl-C and hangups are heard, whoever started them; no property has a deadline."""
 
 from __future__ import annotations
 
 import signal
+
+from hypothesis import HealthCheck, settings
+
+# How long an example takes, or to find one, says how busy the machine is.
+settings.register_profile("testbed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("testbed")
 
 
 def pytest_configure() -> None:
