@@ -26,8 +26,10 @@ Command = Callable[..., Said]
 def testbed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Command:
-    """Calls the command line in an empty folder."""
+    """Calls the command line in an empty folder, into a pipe of no known width."""
     monkeypatch.chdir(tmp_path)
+    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
 
     def call(*words: str) -> Said:
         monkeypatch.setattr("sys.argv", ["testbed", *words])

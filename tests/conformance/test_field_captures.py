@@ -24,7 +24,6 @@ UNLUCKY = {("discovery_intranet", "fragments_dropped")}
 SHOWN = (
     "association.device-another-class",
     "association.gateway-notifies-nothing",
-    "association.model-no-active",
     "connectivity.asks-another-server",
 )
 """Faults that the wire alone shows, whoever looks at it."""

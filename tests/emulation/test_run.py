@@ -233,7 +233,7 @@ def test_after_an_interrupt_the_results_so_far_are_kept(jobs: str) -> None:
 
         assert status == 130
         assert kinds.count("completed") >= 1
-        assert len(kinds) < len(VARIANTS)
+        assert kinds.count("completed") < len(VARIANTS)
         assert set(kinds) <= {"completed", "interrupted"}
         assert (OUT / "out" / "lan_connectivity" / "report.html").exists()
 
@@ -259,7 +259,7 @@ async def start(self):
 testbed.roles.hnb.Hnb.start = start
 """
 NO_NFT = """
-import os, testbed.engines.emulation.forwarding as rules
+import os, testbed.engines.emulation.nft as rules
 rules._SYSTEM_FOLDERS, os.environ["PATH"] = "/nowhere", "/usr/bin:/bin"
 """
 SLOW = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from testbed.engines.emulation import forwarding, nat_rules
+from testbed.engines.emulation import forwarding, nat_rules, nft
 from testbed.engines.emulation.namespace import Namespace
 from testbed.errors import BadInput, MissingFeature
 from testbed.topology import Nat
@@ -30,7 +30,7 @@ def test_no_translation_is_no_rules() -> None:
 
 
 def test_a_machine_without_nft_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarding, "_SYSTEM_FOLDERS", "")
+    monkeypatch.setattr(nft, "_SYSTEM_FOLDERS", "")
     monkeypatch.setenv("PATH", "/nowhere")
     here = Namespace.current("gateway")
     with pytest.raises(MissingFeature, match="apt install nftables"):

@@ -103,7 +103,11 @@ def requests_go_to_the_binding(trace: Trace) -> Iterator[Finding]:
                 yield fault(record, f"to {record.destination}, the binding is {answered[-1]}")
 
 
-@check("TR111-2.2.2.2.2-A2", needs_in={"nat_binding_change_notification": ("asked",)})
+@check(
+    "TR111-2.2.2.2.2-A2",
+    supposes=("whole",),
+    needs_in={"nat_binding_change_notification": ("asked",)},
+)
 def latest_address_is_used(trace: Trace) -> Iterator[Finding]:
     """A request goes to the UDPConnectionRequestAddress that the CPE has told last."""
     for cpe in cpes(trace):

@@ -67,7 +67,7 @@ def _sent_while_on(each: Transaction, before: list[Setting]) -> Iterator[Finding
         yield ok(each.first)
 
 
-@check("TR111-2.2.4-T6-3")
+@check("TR111-2.2.4-T6-3", supposes=("whole",))
 def enabling_switches_stun(trace: Trace) -> Iterator[Finding]:
     """STUNEnable starts Binding Requests, and ends them: none is sent once it is false again, and
     what was not answered is not sent again."""
@@ -92,7 +92,7 @@ def enabling_switches_stun(trace: Trace) -> Iterator[Finding]:
                 yield ok(setting.answer, "switched off")
 
 
-@check("TR111-2.2.1-C1")
+@check("TR111-2.2.1-C1", supposes=("whole",))
 def enabling_starts_discovery(trace: Trace) -> Iterator[Finding]:
     """Once STUNEnable is set, a Binding Request follows within two seconds, without a reboot."""
     for cpe in cpes(trace):
