@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import json
 import selectors
 import shutil
@@ -150,8 +149,9 @@ class Batch:
         try:
             return launch(lambda lab: self._work(plan, lab, wires), plan.title, keep=[plan.folder])
         finally:
-            for wire in itertools.chain.from_iterable(wires.values()):
-                wire.close()  # the lab has its own copy
+            for wires_of_node in wires.values():
+                for wire in wires_of_node:
+                    wire.close()  # the lab has its own copy
 
     def _open_wires(self, plan: Plan) -> Wires:
         """Sockets on this machine's interfaces, which a lab cannot reach from inside."""

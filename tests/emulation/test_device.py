@@ -18,11 +18,14 @@ from typing import Any
 import pytest
 
 from testbed.credentials import equip
+from testbed.engines.emulation.device import close_wires, open_wires
+from testbed.errors import BadInput
 from testbed.host import Interface
 from testbed.roles import make_role
 from testbed.trace.folder import load
 from tests.emulation.as_user import ROOT, verdicts
 from tests.emulation.wires import Wires, on_wires
+from topologies.homes import home_on_internet
 from topologies.public import hms_on_internet
 
 pytestmark = [pytest.mark.emulation, pytest.mark.slow]
@@ -249,6 +252,20 @@ async def test_a_device_that_cannot_play_is_refused_before_anything_is_made(
     assert told in text
     assert len(text.strip().splitlines()) <= 3
     assert not (tmp_path / "out/lan_connectivity").exists()
+
+
+@on_wires
+async def test_an_address_of_the_link_on_another_interface_is_refused_unless_linux_keeps_quiet(
+    wires: Wires,
+) -> None:
+    bench(wires)
+    wires.wire("office", ("bench", "192.168.1.7/24"), ("device", ""))
+    devices = {"hnb": ("eth0",)}
+    with wires.namespaces["bench"]:
+        with pytest.raises(BadInput, match=r"eth1 has 192\.168\.1\.7.*answer for it on eth0"):
+            open_wires(devices, home_on_internet())
+        Path("/proc/sys/net/ipv4/conf/eth0/arp_ignore").write_text("1")
+        close_wires(open_wires(devices, home_on_internet()))
 
 
 @on_wires

@@ -18,6 +18,7 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.netlink import Netlink
@@ -110,6 +111,8 @@ def _require_free(
             f"and would answer beside the device; use a spare one, or as root run: "
             f"ip address flush dev {interface}"
         )
+    if _answers_for_itself_only(interface):
+        return
     for other in links:
         for address, _ in netlink.addresses(other):
             if ipaddress.ip_address(address) in subnet:
@@ -118,6 +121,12 @@ def _require_free(
                     f"of the run's own {subnet}, and Linux would answer for it on {interface} too; "
                     f"take it away, or as root run: sysctl net.ipv4.conf.{interface}.arp_ignore=1"
                 )
+
+
+def _answers_for_itself_only(interface: str) -> bool:
+    """Whether Linux has been told not to answer there for addresses of other interfaces."""
+    told = (Path(f"/proc/sys/net/ipv4/conf/{name}/arp_ignore") for name in ("all", interface))
+    return any(each.read_text().strip() != "0" for each in told)
 
 
 def _open(machine: Namespace, node: str, interface: str) -> socket.socket:
