@@ -6,7 +6,6 @@ answers at once.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
@@ -21,6 +20,7 @@ from testbed.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_MISSING,
+    NO_ROOM,
     TestbedError,
     defect_sentence,
     unknown,
@@ -139,7 +139,7 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = EXIT_FAILED
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             status = _tell_no_room(error)
         else:
             status = _tell_defect(error)

@@ -7,7 +7,11 @@ every layer may use it.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says when results find no place."""
 
 EXIT_OK = 0
 EXIT_FAILED = 1

@@ -26,6 +26,7 @@ from testbed.conformance import examine
 from testbed.credentials import equip, write_credentials
 from testbed.errors import (
     EXIT_FAILED,
+    NO_ROOM,
     MissingFeature,
     TestbedError,
     Unsupported,
@@ -229,6 +230,7 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
     if threading.current_thread() is threading.main_thread():  # another one gets no signals
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, interrupted.set)
+    loop.set_exception_handler(functools.partial(_callback_failed, world))
     script = asyncio.ensure_future(_script(scenario, plan.variant, stage))
     stuck = watch_for_deadlock(loop)
     crash = asyncio.ensure_future(world.crashed.wait())
@@ -266,6 +268,16 @@ async def _play(plan: Plan, scenario: Scenario, stage: Stage, world: Any) -> Out
     finally:
         for task in (script, crash, stop, stuck):
             task.cancel()
+
+
+def _callback_failed(world: Any, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no role is to blame for, such as a trace that cannot be written, ends the run."""
+    error = context.get("exception")
+    if error is None or "handle" not in context:
+        loop.default_exception_handler(context)
+        return
+    world.crashes.append(("", error))
+    world.crashed.set()
 
 
 async def _script(scenario: Scenario, variant: str, stage: Stage) -> None:
@@ -331,10 +343,14 @@ def _crashed(node: str, error: BaseException, folder: Path) -> Outcome:
 
     Raises:
         MissingFeature: that was it: nothing of the testbed is broken.
+        OSError: there is no room for the results.
     """
     if isinstance(error, MissingFeature):
         raise error
-    return Outcome("crashed", f"role {node} crashed: {_told(error, folder)}")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        raise error
+    who = f"role {node} crashed" if node else "the testbed itself"
+    return Outcome("crashed", f"{who}: {_told(error, folder)}")
 
 
 def _told(error: BaseException, folder: Path) -> str:

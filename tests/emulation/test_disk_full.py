@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "size_kb"),
-    [(SIMULATION, 8), (SIMULATION, 60), (SIMULATION, 160), (EMULATION, 110), (EMULATION, 160)],
+    [
+        *((SIMULATION, 8), (SIMULATION, 60), (SIMULATION, 160)),
+        *((EMULATION, 8), (EMULATION, 60), (EMULATION, 110), (EMULATION, 160)),
+    ],
 )
 def test_results_that_find_no_room_are_one_sentence(
     engine: str, size_kb: int, tmp_path: Path
