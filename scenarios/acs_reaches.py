@@ -54,6 +54,8 @@ async def managed(at: Stage, cpe: Player, approach: Approach, **more: Any) -> No
 async def learnt(at: Stage, cpe: Player, approach: Approach) -> None:
     """The ACS has learnt the binding."""
     if approach is Approach.STUN_BASED:
+        # Its own, also where somebody else's stands under the same username already.
+        await at.tells(at.stun_server, "BINDING_STORED")
         await at.tells(at.initial_hms, "BINDING_RECORDED", serial_number=cpe.label.serial_number)
         return
     await at.sees(cpe, "->", at.initial_hms, rpc.Inform, parameters=says(ADDRESS))
