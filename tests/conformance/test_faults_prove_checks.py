@@ -82,7 +82,7 @@ def under_faults(
         if isinstance(item, pytest.Function)
         and item.originalname == "test_a_fault_trips_exactly_what_it_declares"
     ]
-    jobs = 4 * (os.cpu_count() or 1)
+    jobs = 3 * (os.cpu_count() or 1)
     return Together(tmp_path_factory, "under_faults", under(wanted), jobs, STEP_S)
 
 
