@@ -32,6 +32,14 @@ RACES = {
     "discovery_intranet/factory_reset": "charon tells of another address 100 ms after it has come: "
     "to the tunnel that is up by then, or to none",
     "association_notification_limit/read_at_once": "the ACS asks while it is told, or after",
+    **dict.fromkeys(
+        (
+            "datamodel_conformance/connection_requests_device",
+            "datamodel_conformance/connection_requests_gateway",
+        ),
+        "the ACS reads a binding's address in the session that switches STUN on: it is there, or not",
+    ),
+    "nat_stun_auth_failure/no_username": "the last keep-alive falls before the end, or after",
     "discovery_intranet/at_once": "who comes first gets the first inner address",
 }
 """Where two runs in the emulation differ, too, and why."""
