@@ -37,7 +37,7 @@ RACES = {
             "datamodel_conformance/connection_requests_device",
             "datamodel_conformance/connection_requests_gateway",
         ),
-        "the ACS reads a binding's address in the session that switches STUN on: it is there, or not",
+        "the ACS reads a binding in the session that switches STUN on: it is there, or not",
     ),
     "nat_stun_auth_failure/no_username": "the last keep-alive falls before the end, or after",
     "discovery_intranet/at_once": "who comes first gets the first inner address",
