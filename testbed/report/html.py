@@ -73,6 +73,7 @@ def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
         runs=runs,
         stopped=[run for run in runs if run.outcome.kind != "completed"],
         groups=_groups(result),
+        accused=_accused(result),
         meant=MEANT,
         main_facts={name: facts[name] for name in MAIN_FACTS if name in facts},
         facts={name: value for name, value in facts.items() if name not in MAIN_FACTS},
@@ -107,6 +108,13 @@ def _groups(result: Result) -> list[tuple[Verdict, list[Judgement]]]:
     ]
     groups = [(verdict, [each for each in judged if each.verdict is verdict]) for verdict in order]
     return [(verdict, judgements) for verdict, judgements in groups if judgements]
+
+
+def _accused(result: Result) -> list[str]:
+    """The anchors of records in which a check found fault; a ladder shows them in red."""
+    notes = [note for each in result.failures + result.warnings for note in each.notes]
+    anchors = [f"{note.variant or 'main'}-r{note.record}" for note in notes if not note.ok]
+    return list(dict.fromkeys(anchors))
 
 
 def _ladder(file: Path, anchor: str) -> Markup:

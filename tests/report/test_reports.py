@@ -181,6 +181,17 @@ def test_what_failed_stands_open_and_first_and_what_says_nothing_is_folded(
     assert 0 < text.index('<details id="FAIL" open>') < text.index('<details id="INCONCLUSIVE">')
 
 
+def test_an_accused_record_is_red_in_its_ladder(result: Result, tmp_path: Path) -> None:
+    result.judgements[0] = judgement(
+        ONE, Verdict.FAIL, "bad", Note(False, "nak", 31, "bad"), Note(True, "nak", 32, "good")
+    )
+    write_html(tmp_path / "report.html", result, {})
+    style = (tmp_path / "report.html").read_text(encoding="utf-8").split("</style>")[0]
+
+    assert "#nak-r31 " in style
+    assert "#nak-r32" not in style
+
+
 def test_a_report_of_a_run_that_never_began_is_a_report(tmp_path: Path) -> None:
     result = Result("x", {"": Outcome("unable", "no nft")}, [], 0.0, tmp_path)
     write_html(tmp_path / "report.html", result, {})
