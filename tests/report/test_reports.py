@@ -188,7 +188,7 @@ def test_an_accused_record_is_red_in_its_ladder(result: Result, tmp_path: Path) 
     write_html(tmp_path / "report.html", result, {})
     style = (tmp_path / "report.html").read_text(encoding="utf-8").split("</style>")[0]
 
-    assert "#nak-r31 " in style
+    assert ".row:has(#nak-r31) " in style
     assert "#nak-r32" not in style
 
 
