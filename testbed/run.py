@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from testbed import __version__
 from testbed.conformance import examine
 from testbed.credentials import equip, write_credentials
+from testbed.engines import SIMULATION
 from testbed.errors import (
     EXIT_FAILED,
     NO_ROOM,
@@ -49,7 +50,6 @@ from testbed.trace.ladder import LadderPrinter, Line
 from testbed.trace.ladder_svg import draw_svg
 from testbed.trace.trace import Trace
 from testbed.worlds import (
-    SIMULATION,
     links_of,
     make_world,
     modelled_by,

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from testbed.convert import convert
+from testbed.engines import SIMULATION
 from testbed.errors import BadInput, unknown
 from testbed.scenario import SETTLED_S
 from testbed.settings import asks_for_nat, engine_settings
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from testbed.engines.emulation.device import Wires
     from testbed.run import Plan
 
-EMULATION, SIMULATION = "emulation", "simulation"
-ENGINES = (EMULATION, SIMULATION)
 TLS_SETTING = "tls"
 _TLS_KINDS = ("modelled", "real")
 LINKS_SETTING = "links"

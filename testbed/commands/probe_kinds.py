@@ -63,7 +63,7 @@ def probe_kinds(kinds: Sequence[Nat], engine: str, anew: bool, as_json: bool) ->
         anew: what is kept is probed again.
         as_json: the result as JSON, and nothing else on standard output.
     """
-    from testbed.worlds import SIMULATION
+    from testbed.engines import SIMULATION
 
     if engine == SIMULATION:
         from testbed.nat_measuring import measure_table

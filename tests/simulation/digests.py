@@ -9,9 +9,9 @@ import hashlib
 import sys
 from pathlib import Path
 
+from testbed.engines import SIMULATION
 from testbed.registry import find_scenario
 from testbed.run import Plan, perform
-from testbed.worlds import SIMULATION
 
 
 def digest(name: str, variant: str, seed: str, folder: Path) -> str:
