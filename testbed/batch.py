@@ -22,7 +22,8 @@ from testbed.external import find_program
 from testbed.faults import find_fault
 from testbed.report.result import Outcome, Result, save_crash
 from testbed.roles import OTHERWISE, ROLES
-from testbed.run import Plan, perform
+from testbed.run import Plan
+from testbed.run.perform import perform
 from testbed.scenario import Scenario
 from testbed.settings import build_topology
 

@@ -238,8 +238,8 @@ def plans_of(
 ) -> list[Plan]:
     """One plan a variant; settings are tried on the topology before any lab is built."""
     from testbed.run import Plan
+    from testbed.run.worlds import check_settings
     from testbed.settings import build_topology
-    from testbed.worlds import check_settings
 
     plans = []
     for scenario, variants in wanted:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from testbed.engines import SIMULATION
 from testbed.registry import find_scenario
-from testbed.run import Plan, perform
+from testbed.run import Plan
+from testbed.run.perform import perform
 
 
 def digest(name: str, variant: str, seed: str, folder: Path) -> str:

@@ -21,7 +21,7 @@ from testbed.trace.trace import Trace
 if TYPE_CHECKING:
     from testbed.engines.emulation.carriage import Wanted
     from testbed.engines.emulation.device import Wires
-    from testbed.run import Plan
+    from testbed.run.plan import Plan
 
 TLS_SETTING = "tls"
 _TLS_KINDS = ("modelled", "real")
