@@ -61,7 +61,7 @@ FOR_ALL = {"testbed.errors"}
 
 # Whoever stands in no layer joins the others, may see everything, and is imported by no layer.
 JOINING = re.compile(
-    r"testbed(\.(cli|__main__|run|batch|grid|nat_field|nat_measuring|nat_probing|nat_truth|registry|own|simulate|single_faults|commands)(\..*)?)?"
+    r"testbed(\.(cli|__main__|run|batch|grid|probing|registry|own|simulate|single_faults|commands)(\..*)?)?"
 )
 """Their names; a new one is written here with intent."""
 

@@ -17,7 +17,7 @@ from testbed.errors import EXIT_FAILED, MissingFeature, TestbedError, Unsupporte
 from testbed.external import find_program
 from testbed.external.device import PATIENCE, Device
 from testbed.faults import find_fault, put_on
-from testbed.nat_truth import Truth, examine_nats
+from testbed.probing.truth import Truth, examine_nats
 from testbed.report.result import Outcome
 from testbed.roles import make_role
 from testbed.roles.role import Part

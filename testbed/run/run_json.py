@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from testbed import __version__
 from testbed.external import OURS, find_program
 from testbed.external.device import DEVICE
-from testbed.nat_truth import Truth
+from testbed.probing.truth import Truth
 from testbed.report.result import Outcome
 from testbed.run.plan import Plan
 from testbed.run.versions import versions

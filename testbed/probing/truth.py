@@ -20,7 +20,7 @@ from testbed.engines import SIMULATION
 from testbed.errors import LocalError, TestbedError
 from testbed.nat.behaviour import Behaviour, declared, differences
 from testbed.nat.times import wait_s
-from testbed.nat_measuring import measure_kernel_at_once, measure_kernels, measure_table, merged
+from testbed.probing.measuring import measure_kernel_at_once, measure_kernels, measure_table, merged
 from testbed.topology import KINDS, Nat, Topology
 
 AT_ONCE_S = 10.0
