@@ -100,8 +100,8 @@ def probe_nat(
 def _portray(kind: Nat, engine: str, longest_s: float, out: Path) -> int:
     """What of one of ours would be found if nobody had described it."""
     from testbed.engines import SIMULATION
-    from testbed.nat_file import nat_text, write_nat
     from testbed.probing.measuring import portray_ours
+    from testbed.settings.nat_file import nat_text, write_nat
 
     def found() -> str:
         portrait = portray_ours(kind, engine, longest_s)

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from testbed.convert import convert
 from testbed.engines import SIMULATION
 from testbed.errors import BadInput, unknown
 from testbed.scenario import SETTLED_S
 from testbed.settings import asks_for_nat, engine_settings
+from testbed.settings.convert import convert
 from testbed.topology import Nat, Topology
 from testbed.trace.trace import Trace
 
