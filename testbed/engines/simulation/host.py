@@ -19,7 +19,8 @@ from testbed.engines.simulation.security import Secured, Security
 from testbed.engines.simulation.stack import Stack
 from testbed.engines.simulation.streams import TcpEnds, TcpListener, TcpStream
 from testbed.engines.simulation.translation import Translator
-from testbed.engines.simulation.tunnels import Inner, NodeTunnels, OnKeys, TunnelEnds
+from testbed.engines.simulation.tunnel_owner import OnKeys
+from testbed.engines.simulation.tunnels import Inner, NodeTunnels, TunnelEnds
 from testbed.engines.simulation.udp import (
     UdpPort,
     UdpPorts,

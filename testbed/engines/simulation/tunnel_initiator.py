@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.certificate_checks import shown
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
 from testbed.engines.simulation.tunnel_association import NoAnswer
+from testbed.engines.simulation.tunnel_owner import TunnelOwner
 from testbed.engines.simulation.tunnel_rekey import SPI_OCTETS, TunnelEnd, pause
 from testbed.engines.simulation.tunnel_trust import Disbelieved, check
-from testbed.engines.tunnel_inside import InsideHost
+from testbed.engines.tunnel_inside import LINK, InsideHost
 from testbed.host import (
     Host,
     Interface,
@@ -25,9 +26,6 @@ from testbed.protocols.ike import names
 from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.payloads import Delete, Nonce, Notify, Payload
 from testbed.protocols.wire import Endpoint
-
-if TYPE_CHECKING:
-    from testbed.engines.simulation.tunnels import NodeTunnels
 
 COOKIE_OCTETS = 16
 _NOBODY = bytes(SPI_OCTETS)
@@ -77,7 +75,7 @@ class Initiator(TunnelEnd):
 
     def __init__(
         self,
-        owner: NodeTunnels,
+        owner: TunnelOwner,
         remote: str,
         profile: TunnelProfile,
         on_change: TunnelHandler | None,
@@ -209,8 +207,8 @@ class Initiator(TunnelEnd):
         self.arm_esp(has_asked=True)
         self.arm_ike(has_asked=True)
         tunnel = self._tunnel = OpenTunnel(self, answer.dns_servers)
-        tunnel.interface = owner.opened(tunnel, association)
-        interface = Interface(tunnel.interface, "ipsec", "")
+        tunnel.interface = owner.opened(association)
+        interface = Interface(tunnel.interface, LINK, "")
         tunnel.inside = InsideHost(
             owner.host, interface, association.address, lambda: association.is_up
         )
@@ -218,7 +216,7 @@ class Initiator(TunnelEnd):
             "ADDRESS",
             interface=tunnel.interface,
             address=association.address,
-            link="ipsec",
+            link=LINK,
             peer=self._remote,
         )
         owner.host.spawn(self._live(), f"keeps the tunnel of {association.address}")
@@ -348,5 +346,5 @@ class Initiator(TunnelEnd):
         owner.host.stack.tunnels.own.pop(association.address, None)
         owner.host.break_streams(association.address)
         if owner.host.powered:
-            owner.host.tell("ADDRESS", interface=tunnel.interface, address=None, link="ipsec")
+            owner.host.tell("ADDRESS", interface=tunnel.interface, address=None, link=LINK)
             owner.told(self._on_change, association, "down", cause)

@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
 from testbed.engines.simulation.tunnel_association import IkeAssociation, NoAnswer
+from testbed.engines.simulation.tunnel_owner import TunnelOwner
 from testbed.protocols.ike import names
 from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.payloads import Delete, Nonce, Notify, Payload, TrafficSelectors
 from testbed.protocols.wire import Endpoint
-
-if TYPE_CHECKING:
-    from testbed.engines.simulation.tunnels import NodeTunnels
 
 SPI_OCTETS = 8
 _PATIENCE = 1.5
@@ -40,7 +38,7 @@ class TunnelEnd(ABC):
         ike_due: likewise of IKE.
     """
 
-    def __init__(self, owner: NodeTunnels, association: IkeAssociation) -> None:
+    def __init__(self, owner: TunnelOwner, association: IkeAssociation) -> None:
         self.association = association
         self.esp_due: float | None = None
         self.ike_due: float | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.certificate_checks import shown
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
 from testbed.engines.simulation.packets import address_octets
 from testbed.engines.simulation.tunnel_association import IkeAssociation, NoAnswer
+from testbed.engines.simulation.tunnel_owner import TunnelOwner
 from testbed.engines.simulation.tunnel_rekey import SPI_OCTETS, TunnelEnd, pause
 from testbed.engines.simulation.tunnel_trust import Disbelieved, check
 from testbed.host import TunnelCause, TunnelHandler, TunnelPolicy
@@ -20,9 +21,6 @@ from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.payloads import Delete, Nonce, Notify, Payload
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Algorithms
-
-if TYPE_CHECKING:
-    from testbed.engines.simulation.tunnels import NodeTunnels
 
 
 class Responder:
@@ -35,7 +33,7 @@ class Responder:
     """
 
     def __init__(
-        self, owner: NodeTunnels, policy: TunnelPolicy, on_change: TunnelHandler | None
+        self, owner: TunnelOwner, policy: TunnelPolicy, on_change: TunnelHandler | None
     ) -> None:
         self.policy = policy
         self.on_change = on_change
@@ -116,7 +114,7 @@ class Responding(TunnelEnd):
     """
 
     def __init__(
-        self, owner: NodeTunnels, responder: Responder, association: IkeAssociation
+        self, owner: TunnelOwner, responder: Responder, association: IkeAssociation
     ) -> None:
         super().__init__(owner, association)
         self.first_spi = association.side.initiator_spi

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Network
 from random import Random
-from typing import TYPE_CHECKING, Literal
 
 from testbed.engines.simulation.esp import Association, read_packet
 from testbed.engines.simulation.ike_messages import Side
 from testbed.engines.simulation.packets import ANY_ADDRESS, Packet
 from testbed.engines.simulation.tunnel_association import IkeAssociation
-from testbed.engines.simulation.tunnel_initiator import Initiator, OpenTunnel
-from testbed.engines.simulation.tunnel_rekey import TunnelEnd
+from testbed.engines.simulation.tunnel_initiator import Initiator
+from testbed.engines.simulation.tunnel_owner import End, OnKeys, TunnelNode
 from testbed.engines.simulation.tunnel_responder import Responder
 from testbed.engines.simulation.udp import UdpPort, require_address
 from testbed.errors import DecodeError
@@ -25,25 +24,19 @@ from testbed.host import (
     Tunnel,
     TunnelChange,
     TunnelHandler,
+    TunnelKind,
     TunnelLife,
     TunnelListener,
     TunnelPolicy,
     TunnelProfile,
 )
 from testbed.protocols import ike
-from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.opening import open_message
 from testbed.protocols.wire import Endpoint
 
-if TYPE_CHECKING:
-    from testbed.engines.simulation.host import SimulatedHost
-
-LINK, INTERFACE = "ipsec", "ipsec0"
-"""The link that the insides of all tunnels are on, and each node's interface to it."""
-SPI_OCTETS = 8
-Kind = Literal["up", "rekeyed", "ike rekeyed", "moved", "readdressed", "down"]
-OnKeys = Callable[[IkeKeys | EspKeys], None]
+INTERFACE = "ipsec0"
+"""Each node's interface to the link that the insides of all tunnels are on."""
 Inner = Callable[[str, bytes, bool], None]
 """Called with node, IP packet and whether it goes in (or came out): what the insides carry."""
 
@@ -58,11 +51,11 @@ class NodeTunnels:
         on_keys: told the keys of each association.
     """
 
-    def __init__(self, host: SimulatedHost, random: Random, inner: Inner, on_keys: OnKeys) -> None:
+    def __init__(self, host: TunnelNode, random: Random, inner: Inner, on_keys: OnKeys) -> None:
         self.host = host
         self.random = random
         self.on_keys = on_keys
-        self.ends: dict[bytes, TunnelEnd] = {}
+        self.ends: dict[bytes, End] = {}
         self.responder: Responder | None = None
         self._inner = inner
         self._incoming: dict[int, IkeAssociation] = {}
@@ -201,7 +194,7 @@ class NodeTunnels:
         self,
         on_change: TunnelHandler | None,
         association: IkeAssociation,
-        kind: Kind,
+        kind: TunnelKind,
         cause: str = "",
     ) -> None:
         """Tell a role's handler of a change."""
@@ -211,7 +204,7 @@ class NodeTunnels:
             )
             self.host.guard(on_change, change)
 
-    def opened(self, tunnel: OpenTunnel, association: IkeAssociation) -> str:
+    def opened(self, association: IkeAssociation) -> str:
         """An initiator's tunnel is up: what has its inner address goes through it.
 
         Returns:
@@ -227,7 +220,7 @@ class NodeTunnels:
             if isinstance(each, Initiator):
                 each.outer_changed()
 
-    def stop_accepting(self, responder: Responder) -> None:
+    def stop_accepting(self, responder: TunnelListener) -> None:
         """The responder ends as a process that dies."""
         if self.responder is responder:
             self.end()
