@@ -321,8 +321,8 @@ class NodeTunnels:
             self._told(tunnel, "rekeyed")
         elif name == "ike-rekey":
             self._told(tunnel, "ike rekeyed")
-        elif name == "ike-update":
-            tunnel.remote = _endpoint(section)
+        elif name == "ike-update":  # the section tells of the ends before it
+            tunnel.remote = _endpoint(fields)
             self._told(tunnel, "moved")
         elif name == "child-updown" and "up" not in fields:
             cause = "closed" if tunnel.closing else self._log.end_of(_number(section))
@@ -369,7 +369,7 @@ class NodeTunnels:
         elif name == "child-rekey":
             self._told_of(responder, number, "rekeyed")
         elif name == "ike-update":
-            self._accepted[number].remote = _endpoint(section)
+            self._accepted[number].remote = _endpoint(fields)
             self._told_of(responder, number, "moved")
         elif name == "child-updown" and "up" not in fields:
             self._told_of(responder, number, "down", self._log.end_of(number))

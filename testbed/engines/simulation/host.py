@@ -243,7 +243,7 @@ class SimulatedHost(Life, TunnelEnds):
     def _address_changed(self, interface: str, address: str | None) -> None:
         self.tell("ADDRESS", interface=interface, address=address)
         self._udp.forget_addresses()
-        if address is not None and self.powered:
+        if self.powered:
             self.tunnels.outer_changed()
 
     # Links

@@ -80,8 +80,13 @@ class TunnelOwner(Protocol):
     def send(self, data: bytes, remote: Endpoint, own_port: int = NAT_PORT) -> None:
         """Send a datagram of IKE or ESP from that port of this node."""
 
-    def carry(self, association: IkeAssociation, spi_out: int, spi_in: int) -> None:
-        """From now on the tunnel carries by this pair."""
+    def carry(
+        self, association: IkeAssociation, spi_out: int, spi_in: int, is_asked: bool = False
+    ) -> None:
+        """From now on the tunnel takes what comes by this pair, and sends by it.
+
+        Who `is_asked` for new keys goes on by the old ones until the other end gives these up.
+        """
 
     def forget_incoming(self, spi: int) -> None:
         """Nothing comes by that SPI any more."""

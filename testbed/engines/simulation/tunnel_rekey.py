@@ -172,6 +172,13 @@ class TunnelEnd(ABC):
         association.begin_anew(side)
         self.changed("ike rekeyed")
 
+    async def rekey_moved(self) -> None:
+        """The tunnel has moved: an ESP association of charon's own cannot, so it is replaced."""
+        try:
+            await self.rekey_esp()
+        except NoAnswer:
+            self.down("dead")
+
     # The other end changes keys
 
     def create(self, message: IkeMessage) -> None:
@@ -205,7 +212,7 @@ class TunnelEnd(ABC):
         payloads = [messages.esp_proposals(number, True), Nonce(nonce), *self._narrowed(message)]
         self._old_spi = association.incoming.spi if association.incoming is not None else None
         association.nonces = (theirs.data, nonce)
-        owner.carry(association, int.from_bytes(offered.spi, "big"), number)
+        owner.carry(association, int.from_bytes(offered.spi, "big"), number, is_asked=True)
         self.arm_esp(has_asked=False)
         association.answer(message, payloads, in_clear=False)
 
@@ -214,14 +221,16 @@ class TunnelEnd(ABC):
 
         Only when the old ESP keys are given up does charon tell that there are new ones.
         """
-        esp = [each for each in message.every(Delete) if each.protocol == names.ESP_PROTOCOL]
-        if not esp:
+        esp = any(each.protocol == names.ESP_PROTOCOL for each in message.every(Delete))
+        if not esp or self._old_spi is None:
             return []
-        if self._old_spi is not None:
-            self._owner.forget_incoming(self._old_spi)
-            self._old_spi = None
-            self.changed("rekeyed")
-        return [Delete(names.ESP_PROTOCOL, 4, esp[0].spis)]
+        association, old, self._old_spi = self.association, self._old_spi, None
+        self._owner.forget_incoming(old)
+        association.outgoing = association.next_outgoing or association.outgoing
+        association.next_outgoing = None
+        self.changed("rekeyed")
+        # The other half of the pair (RFC 7296, 1.4.1).
+        return [Delete(names.ESP_PROTOCOL, 4, old.to_bytes(4, "big"))]
 
     def end_old(self, message: IkeMessage) -> bool:
         """Whether an INFORMATIONAL ends the tunnel; old IKE keys may end by it, too."""

@@ -130,14 +130,16 @@ class Responding(TunnelEnd):
         if not (association.is_up and self._responder.policy.life.mobile):
             self._moved()
 
-    def _moved(self) -> None:
+    def _moved(self) -> bool:
+        """Follow the initiator to where it has asked from; whether that is another place."""
         association = self.association
         if association.asked_from in (None, association.remote):
-            return
+            return False
         assert association.asked_from is not None
         association.remote = association.asked_from
         if association.is_up:
             self._owner.told(self._responder.on_change, association, "moved")
+        return True
 
     def asked(self, message: IkeMessage) -> None:
         """A request of the initiator, opened."""
@@ -247,11 +249,17 @@ class Responding(TunnelEnd):
     def _inform(self, message: IkeMessage) -> None:
         answer = self.deleted(message)
         told = {each.number for each in message.every(Notify)}
-        if messages.UPDATE_ADDRESSES in told:
-            self._moved()
+        has_moved = messages.UPDATE_ADDRESSES in told and self._moved()
         if messages.NAT_SOURCE in told:
             answer += self._places()
         answer += [each for each in message.every(Notify) if each.number == messages.COOKIE2]
+        if has_moved:  # charon asks for other keys while it reads the request, and then answers
+            host = self._owner.host
+            host.spawn(self.rekey_moved(), "changes the keys of a tunnel that has moved")
+            host.call_at(
+                host.now(), partial(self.association.answer, message, answer, in_clear=False)
+            )
+            return
         self.association.answer(message, answer, in_clear=False)
         if self.end_old(message) or message.errors:
             self.down("deleted")
