@@ -15,7 +15,6 @@ from testbed.protocols.wire import Endpoint
 from testbed.topology import Algorithms
 
 if TYPE_CHECKING:
-    from testbed.host.node import Host
     from testbed.protocols.pki import Identity  # it costs an import of cryptography
 
 TunnelCause = Literal[
@@ -146,31 +145,6 @@ class TunnelChange:
 
 TunnelHandler = Callable[[TunnelChange], None]
 """Called with each change, in order.  An exception in it is the role's crash."""
-
-
-class Tunnel(Protocol):
-    """An initiator's tunnel that is up.
-
-    Attributes:
-        inside: the node again, as seen from within: its ports, streams and listeners have the
-            inner address and go through the tunnel; time, events and tasks are the node's.
-        address: the inner address.
-        dns_servers: told by the responder.
-        remote: the responder's outer address and port.
-    """
-
-    inside: Host
-    address: str
-    dns_servers: tuple[str, ...]
-    remote: Endpoint
-
-    @property
-    def is_up(self) -> bool:
-        """Whether anything goes through."""
-        ...
-
-    async def close(self) -> None:
-        """Take it down in order (IKE INFORMATIONAL with DELETE), and wait for the answer."""
 
 
 class TunnelListener(Protocol):
