@@ -226,6 +226,15 @@ def test_a_change_keeps_the_binding_alive_as_well() -> None:
     assert [each.ok for each in story.findings("TR111-2.2.1.2-C3")] == [True]
 
 
+@pytest.mark.parametrize(("after_s", "blamed"), [(4.7, 0), (5.0, 1)])
+def test_a_keep_alive_may_be_as_late_as_a_busy_machine_makes_it(
+    after_s: float, blamed: int
+) -> None:
+    story = switched_on(**PERIODS).waits(after_s).binds(MARK)
+
+    assert len(story.faults("TR111-2.2.1.2-C3")) == blamed
+
+
 def test_a_request_that_opens_another_binding_is_no_keep_alive_from_elsewhere() -> None:
     story = switched_on().binds(port=SECONDARY, outside=OUTSIDE + 1)
 
