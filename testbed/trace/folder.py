@@ -145,7 +145,7 @@ class RunWriter:
             return  # Wireshark has no form for these algorithms
         table = self.folder / KEY_TABLES[0 if is_ike else 1]
         table.parent.mkdir(exist_ok=True)
-        (self.folder / PREFERENCES).write_text(wireshark.PREFERENCES)
+        (self.folder / PREFERENCES).write_text(wireshark.PREFERENCES, encoding="utf-8")
         with table.open("a", encoding="ascii") as file:
             file.write(f"{line}\n")
 
