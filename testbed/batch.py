@@ -321,4 +321,4 @@ def write_summary(results: Sequence[Result], out: Path) -> None:
         }
         for result in results
     ]
-    (out / "results.json").write_text(json.dumps(rows, indent=2) + "\n")
+    (out / "results.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

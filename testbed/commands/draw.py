@@ -95,7 +95,7 @@ def draw(
     trace = read_trace(source, names, keys)
     if svg is not None:
         try:
-            svg.write_text(draw_svg(trace, everything=everything))
+            svg.write_text(draw_svg(trace, everything=everything), encoding="utf-8")
         except OSError as error:
             raise BadInput(f"{svg} cannot be written: {error.strerror}") from error
         click.echo(f"drawn      {svg}")

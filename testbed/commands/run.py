@@ -176,7 +176,7 @@ def run(
 def _show(results: list[Result], out: Path, as_json: bool) -> None:
     """What everything came to: a table, or JSON."""
     if as_json:
-        click.echo((out / "results.json").read_text(), nl=False)
+        click.echo((out / "results.json").read_text(encoding="utf-8"), nl=False)
         return
     from rich.console import Console
 
@@ -271,7 +271,7 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     plans = []
     for file in files:
         try:
-            told = json.loads(file.read_text())
+            told = json.loads(file.read_text(encoding="utf-8"))
             name, variant = told["scenario"], told["variant"]
             engine, seed = told["engine"], told["seed"]
             settings, nat = told["settings"], told["nat"]

@@ -23,6 +23,8 @@ TunnelCause = Literal[
 """Why there is no tunnel: nobody answered (IKE_SA_INIT or IKE_AUTH); no proposal in common; the
 responder's identity, issuers or dates are not accepted; the responder said no, as by
 AUTHENTICATION_FAILED; anything else."""
+TunnelKind = Literal["up", "rekeyed", "ike rekeyed", "moved", "readdressed", "down"]
+"""What happens to a tunnel; see `TunnelChange`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class TunnelChange:
         cause: why it is down: "closed" (by us), "deleted" (by the peer), "dead" (no answer).
     """
 
-    kind: Literal["up", "rekeyed", "ike rekeyed", "moved", "readdressed", "down"]
+    kind: TunnelKind
     peer: str
     remote: Endpoint
     address: str

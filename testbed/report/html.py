@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from testbed.conformance import Judgement, Verdict
-from testbed.report.result import Outcome, Result
+from testbed.report.result import WORTH_TELLING_S, Outcome, Result
 from testbed.report.text import readable
 
 LOG_OCTETS = 20_000
@@ -62,7 +63,7 @@ def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
         titles: one sentence about each variant.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    source = resources.files("testbed.report").joinpath("report.html").read_text()
+    source = resources.files("testbed.report").joinpath("report.html").read_text(encoding="utf-8")
     runs = [
         _run(result, variant, outcome, titles.get(variant, ""))
         for variant, outcome in result.outcomes.items()
@@ -75,6 +76,7 @@ def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
         groups=_groups(result),
         accused=_accused(result),
         meant=MEANT,
+        WORTH_TELLING_S=WORTH_TELLING_S,
         main_facts={name: facts[name] for name in MAIN_FACTS if name in facts},
         facts={name: value for name, value in facts.items() if name not in MAIN_FACTS},
     )
@@ -92,7 +94,7 @@ def _run(result: Result, variant: str, outcome: Outcome, about: str) -> _Run:
         folder=f"{variant}/" if variant else "",
         ladder=_ladder(folder / "ladder.svg", anchor),
         logs=[
-            _Log(file.name, file.read_text(errors="replace")[-LOG_OCTETS:])
+            _Log(file.name, file.read_text(encoding="utf-8", errors="replace")[-LOG_OCTETS:])
             for file in sorted((folder / "logs").glob("*"))
             if file.is_file()
         ],
@@ -119,11 +121,11 @@ def _accused(result: Result) -> list[str]:
 
 def _ladder(file: Path, anchor: str) -> Markup:
     """The drawing, its record anchors told apart from those of the other sub-runs."""
-    if not file.exists():
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    drawn = re.search(r"<svg.*</svg>", text, re.DOTALL)
+    if drawn is None:  # nothing was written, or not all of it: the run was killed, the disk is full
         return Markup("<p>No ladder was drawn.</p>")
-    drawing = file.read_text()
-    drawing = drawing[drawing.index("<svg") :]
-    drawing = re.sub(r'id="(r\d+)"', rf'id="{anchor}-\1"', drawing)
+    drawing = re.sub(r'id="(r\d+)"', rf'id="{anchor}-\1"', drawn[0])
     return Markup(drawing)  # our own drawing, escaped where it was made
 
 
@@ -131,8 +133,8 @@ def _facts(result: Result) -> dict[str, str]:
     """What the run rested on, from the first run.json there is."""
     for variant in result.outcomes:
         file = (result.folder / variant if variant else result.folder) / "run.json"
-        if file.exists():
-            told = json.loads(file.read_text())
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):  # one cut short is none
+            told = json.loads(file.read_text(encoding="utf-8"))
             nats = {n["nat"] for n in told["nodes"].values() if n["nat"]}
             return {
                 "engine": told["engine"],

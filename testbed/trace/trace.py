@@ -17,6 +17,7 @@ from testbed.trace.clear import ClearConnections
 from testbed.trace.decoders import Decoders
 from testbed.trace.delivery import Deliveries
 from testbed.trace.dissect import ETHERNET, IPV4, IPV6, Dissection, Dissector, Link
+from testbed.trace.lateness import SECOND_NS, Lateness
 from testbed.trace.opened import Openings, inside_too
 from testbed.trace.record import Clear, Event, Frame, Listener, Record
 from testbed.trace.select import matches
@@ -50,6 +51,7 @@ class Trace:
         addresses: who is where, who held which address when.
         roles: who plays each node ("hnb" for hnb and hnb2), where that is known.
         drops: frames that the capture lost.
+        lateness: when the machine that made it had no time for it.
         is_excerpt: it is a capture from the field, of which nobody tells: it may begin in mid-life,
             show some links only, and lack what is lost.
         facts: what holds of an excerpt all the same, as whoever made it has told.
@@ -66,6 +68,7 @@ class Trace:
         self.addresses = Addresses()
         self.roles: dict[str, str] = {}
         self.drops = 0
+        self.lateness = Lateness()
         self.is_excerpt = False
         self.facts: frozenset[str] = frozenset()
         self.deliveries = Deliveries(arrivals)
@@ -260,6 +263,14 @@ class Trace:
             for node in self.addresses.members(record.link):
                 if node != record.sender:
                     receipt.arrivals[node] = copies
+
+    def late_s(self, since: Record, until: Record) -> float:
+        """Seconds between two records that the machine took from all roles."""
+        return self.lateness.between(since.time_ns, until.time_ns)
+
+    def spent_s(self, since: Record, until: Record) -> float:
+        """Seconds between two records that a role could use: those are left out."""
+        return (until.time_ns - since.time_ns) / SECOND_NS - self.late_s(since, until)
 
     def add_event(self, node: str, name: str, fields: Mapping[str, Any], time_ns: int) -> Record:
         """Take what a node tells of itself.

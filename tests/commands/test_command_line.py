@@ -266,6 +266,16 @@ def test_a_reader_that_is_gone_before_is_no_error(command: str) -> None:
     assert said.stderr == ""
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_changes_nothing(closed: str, tmp_path: Path) -> None:
+    run = "run lan_connectivity/ --engine simulation --out"
+    command = f"exec {sys.executable} -m testbed {run} {tmp_path} {closed}"
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+    assert (said.returncode, said.stderr) == (0, "")
+    assert (tmp_path / "lan_connectivity" / "report.html").exists()
+
+
 def test_the_version_is_told() -> None:
     said = in_a_process("--version")
 
