@@ -99,13 +99,20 @@ async def _moves(at: Stage) -> None:
     at.never(hnb, "->", segw, ike.SaInit)
     await at.sees(hnb, "->", segw, ike.Informational)  # does it live?
     await at.sees(hnb, "<-", segw, ike.Informational, notifies="NAT_DETECTION_DESTINATION_IP")
+    start = at.cursor
     at.gateway.host.rebind()
     await at.tells(at.gateway, "BINDING_FORGOTTEN")
+    at.cursor = start  # told once all are forgotten; a question may have been asked meanwhile
     await at.sees(hnb, "->", segw, ike.Informational)  # does it live?
     start = at.cursor
     await at.sees(hnb, "->", segw, ike.Informational, notifies="UPDATE_SA_ADDRESSES")
     at.cursor = start  # keys come a little later than what they open
-    await at.tells(segw, "TUNNEL_CHANGED", kind="moved")
+    moved = await at.tells(segw, "TUNNEL_CHANGED", kind="moved")
+    up = [
+        each for each in at.trace.records if _tells(each, "TUNNEL_UP") and each.sender == segw.name
+    ]
+    before = up[-1].message.fields["remote"] if up else ""
+    assert moved.message.fields.get("remote") != before, "the SeGW looks for the HNB where it was"
     await is_reached(at, hnb, hms)
     assert hnb.secure.tunnel.address == inner, "the inner address has changed"
 
