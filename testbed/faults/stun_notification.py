@@ -8,7 +8,7 @@ from testbed.faults.fault import fault
 from testbed.roles.managed_device import ManagedDevice
 from testbed.roles.stun_server import StunServer
 
-LATE_S = 2.2
+LATE_S = 2.6
 NOTIFICATION = ("nat_binding_change_notification/",)
 
 
