@@ -280,7 +280,9 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
                 load_own(Path(own))
             programs = {node: player["program"] for node, player in told["cast"].items()}
             devices = {node: tuple(each) for node, each in told.get("devices", {}).items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
         scenario = find_scenario(name)
         found = scenario.find(variant)

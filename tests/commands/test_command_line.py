@@ -143,6 +143,15 @@ def test_a_run_json_that_is_none_is_refused_with_its_name(testbed, tmp_path: Pat
         assert "old/run.json is not a run's description" in said.err
 
 
+@pytest.mark.parametrize("command", [["run", "--again"], ["judge"]])
+def test_a_run_json_that_cannot_be_read_is_told(testbed, command, tmp_path: Path) -> None:
+    (tmp_path / "old" / "run.json").mkdir(parents=True)  # root may read every file, and no folder
+    said = testbed(*command, "old")
+
+    assert said.status == 2
+    assert "old/run.json cannot be read: Is a directory" in said.err
+
+
 KINDS = ("scenarios", "topologies", "roles", "faults", "checks", "nats")
 
 
