@@ -165,7 +165,7 @@ def _engines(word: str) -> tuple[str, ...]:
     Raises:
         BadInput: an unknown engine, or one twice.
     """
-    from testbed.worlds import ENGINES
+    from testbed.engines import ENGINES
 
     engines = tuple(each.strip() for each in word.split(","))
     for each in engines:

@@ -113,10 +113,10 @@ def run(
 ) -> int:
     """Play scenarios, each run in a world of its own, and judge them by their requirements."""
     from testbed.batch import Batch, Progress, write_results, write_summary
+    from testbed.engines import ENGINES, SIMULATION
     from testbed.external.device import parse_devices
     from testbed.registry import find_scenario
     from testbed.settings import parse_settings
-    from testbed.worlds import ENGINES, SIMULATION
 
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
@@ -238,8 +238,8 @@ def plans_of(
 ) -> list[Plan]:
     """One plan a variant; settings are tried on the topology before any lab is built."""
     from testbed.run import Plan
+    from testbed.run.worlds import check_settings
     from testbed.settings import build_topology
-    from testbed.worlds import check_settings
 
     plans = []
     for scenario, variants in wanted:

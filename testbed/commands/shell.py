@@ -34,11 +34,12 @@ def shell(
 ) -> int:
     """A topology with its roles up, and Mininet's prompt in it."""
     from testbed.commands.prompt import inside
-    from testbed.credentials import equip
+    from testbed.engines import EMULATION
     from testbed.engines.emulation.lab import Interrupts, launch
     from testbed.registry import find_topology
+    from testbed.run.credentials import equip
+    from testbed.run.worlds import check_settings, wanted_carrier
     from testbed.settings import build_topology, parse_settings
-    from testbed.worlds import EMULATION, check_settings, wanted_carrier
 
     given = parse_settings(settings)
     built = build_topology(find_topology(topology), {}, given, nat)

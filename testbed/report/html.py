@@ -14,12 +14,20 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from testbed.conformance import Verdict
+from testbed.conformance import Judgement, Verdict
 from testbed.report.result import Outcome, Result
 from testbed.report.text import readable
 
 LOG_OCTETS = 20_000
 """The end of a log that is shown; the whole lies in its file."""
+
+
+MAIN_FACTS = ("engine", "seed", "planted fault", "set", "NAT", "cast")
+"""Of what a run rested on, what tells it from another run of the same scenario."""
+MEANT = {
+    Verdict.FAIL: "what a peer did and must not do; a warning where the text only recommends",
+    Verdict.INCONCLUSIVE: "nothing of it happened, or nothing that can be seen from outside",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,17 @@ def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
         _run(result, variant, outcome, titles.get(variant, ""))
         for variant, outcome in result.outcomes.items()
     ]
-    text = environment.from_string(source).render(result=result, runs=runs, facts=_facts(result))
+    facts = _facts(result)
+    text = environment.from_string(source).render(
+        result=result,
+        runs=runs,
+        stopped=[run for run in runs if run.outcome.kind != "completed"],
+        groups=_groups(result),
+        accused=_accused(result),
+        meant=MEANT,
+        main_facts={name: facts[name] for name in MAIN_FACTS if name in facts},
+        facts={name: value for name, value in facts.items() if name not in MAIN_FACTS},
+    )
     path.write_text(readable(text), encoding="utf-8")
 
 
@@ -80,6 +98,24 @@ def _run(result: Result, variant: str, outcome: Outcome, about: str) -> _Run:
             if file.is_file()
         ],
     )
+
+
+def _groups(result: Result) -> list[tuple[Verdict, list[Judgement]]]:
+    """The requirements by verdict: what failed first, and of that what binds."""
+    order = (Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE)
+    judged = [
+        *result.failures,
+        *(each for each in result.judgements if each not in result.failures),
+    ]
+    groups = [(verdict, [each for each in judged if each.verdict is verdict]) for verdict in order]
+    return [(verdict, judgements) for verdict, judgements in groups if judgements]
+
+
+def _accused(result: Result) -> list[str]:
+    """The anchors of records in which a check found fault; a ladder shows them in red."""
+    notes = [note for each in result.failures + result.warnings for note in each.notes]
+    anchors = [f"{note.variant or 'main'}-r{note.record}" for note in notes if not note.ok]
+    return list(dict.fromkeys(anchors))
 
 
 def _ladder(file: Path, anchor: str) -> Markup:

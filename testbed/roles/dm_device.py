@@ -16,7 +16,7 @@ from testbed.protocols.dm.client import DmClient, ValueNodes
 from testbed.protocols.dm.session import KINDS, Packed, Proving
 from testbed.protocols.http import Request, Response, Url
 from testbed.protocols.wire import Endpoint
-from testbed.roles.bootstrap_server import Packages
+from testbed.roles.bootstrap_server import NOT_UNDERSTOOD, Packages
 from testbed.roles.device import Device
 from testbed.roles.dm_policy import (
     EXAMPLE_SERVICE,
@@ -102,7 +102,10 @@ class DmDevice(Device):
     async def _start_card(self, card: Enrolment) -> None:
         """The smart card's web server: at the loopback addresses, for both transports."""
         packages = Packages(self.host, (card,), only=card)
-        server = self.keep(HttpServer(self.host, packages.answer, mend=self.mend_of("card")))
+        mend = self.mend_of("card")
+        server = self.keep(
+            HttpServer(self.host, packages.answer, mend=mend, refuses_by=NOT_UNDERSTOOD)
+        )
         profile = TlsProfile(identity=self.node.settings.get("identity"))
         for address in ("127.0.0.1", "::1"):
             for port in (SCWS_PORT, 443):

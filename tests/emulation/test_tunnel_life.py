@@ -12,7 +12,7 @@ import pytest
 from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.lab import Lab
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
-from testbed.engines.emulation.tunnel_ends import LINK
+from testbed.engines.tunnel_inside import LINK
 from testbed.errors import MissingFeature
 from testbed.protocols.wire import Endpoint
 from testbed.trace.record import Frame

@@ -167,8 +167,29 @@ def test_the_report_leads_to_each_sub_run_and_to_what_failed(
     write_html(tmp_path / "report.html", result, {})
     page = Tags((tmp_path / "report.html").read_text(encoding="utf-8"))
 
-    assert {"#main", "#nak", "#renewal", f"#{ONE}"} <= set(page.links)
+    assert {"#main", "#nak", "#renewal", "#FAIL", "#nak-r31"} <= set(page.links)
     assert f"#{OTHER}" not in page.links
+
+
+def test_what_failed_stands_open_and_first_and_what_says_nothing_is_folded(
+    result: Result, tmp_path: Path
+) -> None:
+    result.judgements.reverse()
+    write_html(tmp_path / "report.html", result, {})
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    assert 0 < text.index('<details id="FAIL" open>') < text.index('<details id="INCONCLUSIVE">')
+
+
+def test_an_accused_record_is_red_in_its_ladder(result: Result, tmp_path: Path) -> None:
+    result.judgements[0] = judgement(
+        ONE, Verdict.FAIL, "bad", Note(False, "nak", 31, "bad"), Note(True, "nak", 32, "good")
+    )
+    write_html(tmp_path / "report.html", result, {})
+    style = (tmp_path / "report.html").read_text(encoding="utf-8").split("</style>")[0]
+
+    assert ".row:has(#nak-r31) " in style
+    assert "#nak-r32" not in style
 
 
 def test_a_report_of_a_run_that_never_began_is_a_report(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from testbed.conformance.bindings import (
     ADDRESS,
@@ -19,10 +19,11 @@ from testbed.conformance.bindings import (
     value_at,
 )
 from testbed.conformance.check import check
-from testbed.conformance.reading import events_of, staged
+from testbed.conformance.reading import Connection, connections, events_of, is_one_of, staged
 from testbed.conformance.verdict import Finding, fault, ok
-from testbed.protocols import stun
+from testbed.protocols import http, stun
 from testbed.protocols.stun import Kind
+from testbed.protocols.wire import Endpoint
 from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
 
@@ -176,12 +177,31 @@ def _told_later(trace: Trace, transaction: Transaction, forged: Record, lie: str
 
 @check("TR111-2.2.1.1-C12")
 def nobody_waits_for_a_shared_secret(trace: Trace) -> Iterator[Finding]:
-    """No Shared Secret Request is sent: the secrets are provisioned."""
+    """No Shared Secret Request is sent, and no TLS connection is opened to the STUN server for one:
+    the secrets are provisioned."""
     for each in all_transactions(trace):
         if isinstance(each.request, stun.SharedSecretRequest):
             yield fault(each.first, "a Shared Secret Request")
         else:
             yield ok(each.first)
+    for cpe in cpes(trace):
+        asked = {each.first.destination for each in transactions(trace, cpe)}
+        for connection in connections(trace, cpe):
+            if _is_for_a_secret(connection, asked):
+                yield fault(connection.syn, f"TCP to the STUN server, {connection.syn.destination}")
+
+
+def _is_for_a_secret(connection: Connection, asked: Set[Endpoint | None]) -> bool:
+    """Whether a connection goes where Binding Requests do, as RFC 3489 9.2 has it for Shared Secret
+    Requests, or speaks TLS at another port of a STUN server.  The ACS may be at that address too:
+    of its ports a name alone tells nothing."""
+    if any(isinstance(each.message, http.Request) for each in connection.said):
+        return False
+    if connection.syn.destination in asked:
+        return True
+    is_there = connection.address in {each.address for each in asked if each is not None}
+    is_server = is_there and is_one_of(connection.server, "stun_server")
+    return is_server and connection.hello() is not None
 
 
 # The server

@@ -30,8 +30,9 @@ from testbed.trace.trace import Trace
 
 TOLERANCE_S = 0.25
 """What a timer on a busy machine may be off.  Never to the CPE's disadvantage."""
-SILENT_S = 0.75
-"""What a keep-alive that never comes must be late, before its CPE is said to have stopped."""
+LATE_S = 0.75
+"""What a keep-alive may be late before its CPE is blamed: periods are whole seconds, and a busy
+machine wakes nobody in time."""
 SAYS_SO_WITHIN_S = 5.0
 """Within which a CPE that has started sends its Inform, after its STUN has begun."""
 NEXT_COPY_S = 1.0
@@ -97,7 +98,7 @@ def _silence(trace: Trace, cpe: str) -> Finding | None:
         return None
     for record in index_of(trace).of_node.get(cpe, ()):
         is_own = record.sender == cpe and not record.is_event
-        if is_own and seconds(last, record) > max(limit_s, 1) + SILENT_S:
+        if is_own and seconds(last, record) > max(limit_s, 1) + LATE_S:
             told = f"no Binding Request for {seconds(last, record):.3f} s"
             return fault(record, f"{told}, the maximum is {limit_s} s")
     return None
@@ -162,7 +163,7 @@ def keep_alives_are_frequent_enough(trace: Trace) -> Iterator[Finding]:
         maximum_s = _period(trace, one, MAXIMUM)
         if maximum_s is None or maximum_s == NO_MAXIMUM:
             continue
-        if gap_s <= max(maximum_s, 1) + TOLERANCE_S:
+        if gap_s <= max(maximum_s, 1) + LATE_S:
             yield ok(next_one.first, f"{gap_s:.3f} s after the last one")
         else:
             yield fault(

@@ -21,9 +21,10 @@ from testbed.engines.emulation.device import DeviceWatch, Wires
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.network import Network
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
-from testbed.engines.emulation.tunnel_ends import LINK, TunnelGround
+from testbed.engines.emulation.tunnel_ends import TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
+from testbed.engines.tunnel_inside import LINK
 from testbed.errors import BadInput, LocalError
 from testbed.host import Interface
 from testbed.protocols.ike.keys import EspKeys, IkeKeys

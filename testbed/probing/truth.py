@@ -16,12 +16,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.engines import SIMULATION
 from testbed.errors import LocalError, TestbedError
 from testbed.nat.behaviour import Behaviour, declared, differences
 from testbed.nat.times import wait_s
-from testbed.nat_measuring import measure_kernel_at_once, measure_kernels, measure_table, merged
+from testbed.probing.measuring import measure_kernel_at_once, measure_kernels, measure_table, merged
 from testbed.topology import KINDS, Nat, Topology
-from testbed.worlds import SIMULATION
 
 AT_ONCE_S = 10.0
 """A full probe that takes so long at most is made before the first run that needs it."""
