@@ -20,6 +20,7 @@ from testbed.commands.fitting import (
     refuse_in_simulation,
 )
 from testbed.commands.own_folders import with_option
+from testbed.commands.seed import any_seed, some_seed
 from testbed.errors import BadInput, unknown
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
@@ -83,7 +84,9 @@ machine lacks something (named), 130 Ctrl-C.
     metavar="ROLE=INTERFACE",
     help="The device behind that interface of this machine plays that node; needs root.",
 )
-@click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
+@click.option(
+    "--seed", callback=some_seed, metavar="N", help="Of all randomness; printed and stored."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
 @click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Labs at the same time.")
 @click.option("--strict", is_flag=True, help="A SHOULD that is not followed fails like a MUST.")
@@ -192,13 +195,6 @@ def _show_hints(faults: tuple[str, ...], results: list[Result], stream: TextIO) 
 
         for hint in hints(faults, results):
             click.echo(f"fault      {hint}", file=stream)
-
-
-def any_seed() -> str:
-    """A new one."""
-    import secrets
-
-    return str(secrets.randbelow(1_000_000))
 
 
 def _width(stream: TextIO) -> int:
