@@ -20,6 +20,7 @@ from testbed.commands.fitting import (
     refuse_in_simulation,
 )
 from testbed.commands.own_folders import with_option
+from testbed.commands.seed import any_seed, some_seed
 from testbed.errors import BadInput, unknown
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
@@ -83,7 +84,9 @@ machine lacks something (named), 130 Ctrl-C.
     metavar="ROLE=INTERFACE",
     help="The device behind that interface of this machine plays that node; needs root.",
 )
-@click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
+@click.option(
+    "--seed", callback=some_seed, metavar="N", help="Of all randomness; printed and stored."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
 @click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Labs at the same time.")
 @click.option("--strict", is_flag=True, help="A SHOULD that is not followed fails like a MUST.")
@@ -194,13 +197,6 @@ def _show_hints(faults: tuple[str, ...], results: list[Result], stream: TextIO) 
             click.echo(f"fault      {hint}", file=stream)
 
 
-def any_seed() -> str:
-    """A new one."""
-    import secrets
-
-    return str(secrets.randbelow(1_000_000))
-
-
 def _width(stream: TextIO) -> int:
     """Columns of the terminal that is behind the stream; 0: there is none."""
     import shutil
@@ -280,7 +276,9 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
                 load_own(Path(own))
             programs = {node: player["program"] for node, player in told["cast"].items()}
             devices = {node: tuple(each) for node, each in told.get("devices", {}).items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
         scenario = find_scenario(name)
         found = scenario.find(variant)

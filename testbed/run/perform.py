@@ -82,10 +82,13 @@ def perform(
             *(topology, plan.engine, asked, lambda line: tell({"line": line, "style": "dim"})),
             devices=plan.devices,
         )
+        work = _perform(plan, scenario, topology, truths, tell, on_fail, wires)
         try:
-            return run_here(_perform(plan, scenario, topology, truths, tell, on_fail, wires))
+            return run_here(work)
         except FileNotFoundError as error:
             raise _missing_program(error) from None
+        finally:
+            work.close()  # if Ctrl-C came before it began; else it has ended
     except TestbedError as error:
         kind = "unable" if isinstance(error, MissingFeature) else "crashed"
         tell({"outcome": Outcome(kind, str(error)).to_json()})
@@ -153,7 +156,8 @@ async def _perform(
         outcome.seconds = (last - first) / 1e9
     if outcome.kind not in ("interrupted", "unsupported"):
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
-    (plan.folder / "ladder.svg").write_text(draw_svg(trace, ladder_order(topology), plan.title))
+    drawn = draw_svg(trace, ladder_order(topology), plan.title)
+    (plan.folder / "ladder.svg").write_text(drawn, encoding="utf-8")
     told = (modelled_by(world), last_step(stage), versions_of(world), links_of(world))
     write_run_json(plan, topology, truths, outcome, *told)
     tell({"outcome": outcome.to_json()})

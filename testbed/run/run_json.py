@@ -82,7 +82,7 @@ def write_run_json(
         },
         indent=2,
     )
-    (plan.folder / "run.json").write_text(text + "\n")
+    (plan.folder / "run.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _player_told(plan: Plan, node: str) -> dict[str, str]:

@@ -208,7 +208,7 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
     """The trace of a run's folder.
 
     Raises:
-        BadInput: there is no capture in it, or one of its files is damaged.
+        BadInput: there is no capture in it, or one of its files is damaged or not for us to read.
     """
     path = folder / CAPTURE
     if not path.exists() and (folder / PACKET_LOG).exists():
@@ -216,8 +216,7 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
     capture = load_capture(path)
     events: list[ToldEvent] = []
     if (folder / EVENTS).exists():
-        text = (folder / EVENTS).read_text(encoding="utf-8", errors="replace")
-        events = list(read_events(text, str(folder / EVENTS)))
+        events = list(read_events(_read(folder / EVENTS), str(folder / EVENTS)))
     trace = Trace(decoders)
     _set_places(trace, [each for each in events if each.event == PLACES_EVENT])
     for table in KEY_TABLES:
@@ -238,10 +237,16 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
     return trace
 
 
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
+
+
 def _add_keys(trace: Trace, table: Path) -> None:
     if table.exists():
-        text = table.read_text(encoding="utf-8", errors="replace")
-        ike, esp = wireshark.read_tables(text, str(table))
+        ike, esp = wireshark.read_tables(_read(table), str(table))
         for ike_keys in ike:
             trace.add_ike_keys(ike_keys)
         for esp_keys in esp:
