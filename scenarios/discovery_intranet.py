@@ -267,9 +267,7 @@ async def factory_reset(at: Stage) -> None:
     hnb.power_on()
     await at.tells(hnb, "HNB_GW_CONTACTED")
     answer = serving.call(hnb.label.serial_number, rpc.FactoryReset())
-    with suppress(PeerError):  # the HNB leaves its tunnel, and repeats no answer that was lost
-        status = await asks_for_session(at, hnb, serving)
-        assert status == 200, f"the connection request is answered {status}"
+    await asks_who_leaves(at, hnb, serving)
     await at.sees(hnb, "->", serving, rpc.FactoryResetResponse)
     await at.tells(hnb, "FACTORY_RESET")
     await discovered(at, hnb, at.serving_segw.node.names[0])
@@ -294,6 +292,14 @@ async def asks_for_session(at: Stage, hnb: Player, hms: Player) -> int:
     credentials = (hnb.cpe.setting(name) for name in names)
     status: int = await hms.request_connection(hnb.label.serial_number, *credentials)
     return status
+
+
+async def asks_who_leaves(at: Stage, hnb: Player, hms: Player) -> None:
+    """A connection request to an HNB that leaves its tunnel in the session which follows from it:
+    an answer that is lost is not repeated then."""
+    with suppress(PeerError):
+        status = await asks_for_session(at, hnb, hms)
+        assert status == 200, f"the connection request is answered {status}"
 
 
 @discovery_intranet.variant("second_segw", dead="first_segw", retransmit_s=IMPATIENT)

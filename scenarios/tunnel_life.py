@@ -6,7 +6,7 @@ to the tunnel, discovery and registration keep their rules.
 
 from __future__ import annotations
 
-from scenarios.discovery_intranet import asks_for_session
+from scenarios.discovery_intranet import asks_for_session, asks_who_leaves
 from scenarios.discovery_public import told
 from testbed.protocols import ike
 from testbed.protocols.cwmp import rpc
@@ -88,7 +88,8 @@ async def reboot(at: Stage) -> None:
     """The HNB reboots: it leaves its tunnel in order, and builds another one."""
     hnb, segw, hms = await registered(at)
     answer = hms.call(hnb.label.serial_number, rpc.Reboot("night"))
-    await is_reached(at, hnb, hms)
+    await asks_who_leaves(at, hnb, hms)
+    await at.sees(hnb, "->", hms, rpc.Inform, events=told(CONNECTION_REQUEST))
     await at.tells(hnb, "REBOOT")
     await at.tells(segw, "TUNNEL_DOWN", cause="deleted")
     await at.tells(hnb, "TUNNEL_UP")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from random import Random
 
@@ -137,6 +138,27 @@ async def test_a_gateway_that_forgets_tells_each_binding(wires: Wires) -> None:
         "BINDING_CREATED",
         "BINDING_FORGOTTEN",
     ]
+
+
+@on_wires
+async def test_a_rebinding_forgets_a_binding_that_is_in_use(wires: Wires) -> None:
+    """A datagram may come at any moment: between new rules and the end of the old flows, too."""
+    street = await Street.build(wires, find_nat("rebinding-port"))
+    before = await street.came(street.send(FIRST, ONE), ONE)
+    done = threading.Event()
+
+    def talk() -> None:
+        while not done.wait(0.001):  # not so many that the server's socket runs over
+            street.ports[FIRST].send(b"on and on", ONE)
+
+    talking = threading.Thread(target=talk)
+    talking.start()
+    street.gateway.rebind()
+    done.set()
+    talking.join()
+    after = await street.came(street.send(FIRST, ONE), ONE)
+
+    assert after.port != before.port
 
 
 @on_wires

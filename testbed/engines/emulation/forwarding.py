@@ -98,8 +98,11 @@ class Forwarding:
         if self._applied is None:
             return
         self._generation += 1
+        # Nothing passes meanwhile: a packet of an old flow would teach the new rules its binding.
+        _set(self._namespace, "ipv4/ip_forward", "0")
         self._write_rules()
         forget_bindings(self._namespace)
+        self.route()
 
     def listen(self, port: int) -> None:
         """The node itself listens on that UDP port, so that packets from outside may reach it."""
