@@ -73,7 +73,7 @@ def test_what_gets_through_kernels_is_what_rfc_4787_says(testbed) -> None:
 
 def idle_verdicts(testbed, engine: str, kinds: str) -> dict[str, str]:
     """IPsec, and silence for longer than bindings live, but for NAT keep-alives."""
-    words = ("--nat", kinds, "--engine", engine, "--seed", "1", "--jobs", "4", "--json")
+    words = ("--nat", kinds, "--engine", engine, "--seed", "1", "--jobs", "2", "--json")
     said = testbed("grid", "discovery_intranet/idle", *words, "--set", "nat.lifetime_s=2")
     return {each["nat"]: each["reasons"] or "reached" for each in json.loads(said.out)}
 
