@@ -56,6 +56,7 @@ from testbed.worlds import (
     patience_of,
     runner,
     settled_s_of,
+    sleep_noting_lateness,
     versions_of,
     watch_for_deadlock,
 )
@@ -182,8 +183,8 @@ async def _perform(
     key_log = plan.folder / KEY_LOG
     key_log.unlink(missing_ok=True)
     world = make_world(plan.engine, topology, trace, plan, key_log, wires)
-    is_real_time = plan.engine != SIMULATION
-    clock = asyncio.ensure_future(_tell_time(tell, printer)) if is_real_time else None
+    in_real_time = None if plan.engine == SIMULATION else _tell_time(tell, printer, trace)
+    clock = asyncio.ensure_future(in_real_time) if in_real_time is not None else None
     stage: Stage | None = None
     try:
         patience = patience_of(plan.settings, PATIENCE if plan.devices else 1.0)
@@ -202,8 +203,7 @@ async def _perform(
         trace.close()
         writer.close((world.key_log,))
     _tell_lines(tell, printer.finish())
-    outcome.drops = trace.drops
-    outcome.records = len(trace.records)
+    outcome.drops, outcome.records = trace.drops, len(trace.records)
     if trace.records:
         first, last = trace.records[0].time_ns, trace.records[-1].time_ns
         outcome.seconds = (last - first) / 1e9
@@ -216,10 +216,10 @@ async def _perform(
     return outcome.status
 
 
-async def _tell_time(tell: Tell, printer: LadderPrinter) -> None:
-    """Lines of the ladder come out on a quiet wire too."""
+async def _tell_time(tell: Tell, printer: LadderPrinter, trace: Trace) -> None:
+    """Lines of the ladder come out on a quiet wire too; how late we are woken is noted."""
     while True:
-        await asyncio.sleep(LADDER_PERIOD_S)
+        await sleep_noting_lateness(LADDER_PERIOD_S, trace)
         _tell_lines(tell, printer.passed(time.time_ns()))
 
 

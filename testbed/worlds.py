@@ -188,6 +188,16 @@ def versions_of(world: Any) -> Mapping[str, str]:
     return told
 
 
+async def sleep_noting_lateness(delay_s: float, trace: Trace) -> None:
+    """Sleep, and tell a trace how much longer than asked: nobody in this process was woken sooner.
+
+    Only for real time; in virtual time nobody is late.
+    """
+    due = time.monotonic() + delay_s
+    await asyncio.sleep(delay_s)
+    trace.tell_lateness(time.time_ns(), time.monotonic() - due)
+
+
 def watch_for_deadlock(loop: asyncio.AbstractEventLoop) -> asyncio.Future[str]:
     """A future that gets the reason when nothing will happen any more; only virtual time knows."""
     stuck: asyncio.Future[str] = loop.create_future()

@@ -27,6 +27,8 @@ HARDWARE_ADDRESS_EVENT = "HARDWARE_ADDRESS"
 """Likewise, that an interface has that link-layer address."""
 BINDING_EVENTS = ("BINDING_CREATED", "BINDING_EXPIRED", "BINDING_FORGOTTEN")
 """By which a NAT tells of its bindings, with `protocol`, `inside` and `outside`."""
+LATE_S = 0.05
+"""What is less is nothing that a machine has to answer for."""
 LOOPBACK = "lo"
 """Of Linux: what a node sends there comes to itself."""
 
@@ -73,6 +75,7 @@ class Trace:
         self._arrows = Arrows(self.addresses, self.deliveries)
         self._clear = ClearConnections(self.addresses, self._arrows)
         self._openings = Openings()
+        self._lateness: list[tuple[int, float]] = []
 
     @classmethod
     def from_frames(
@@ -248,6 +251,15 @@ class Trace:
             for node in self.addresses.members(record.link):
                 if node != record.sender:
                     receipt.arrivals[node] = copies
+
+    def tell_lateness(self, woken_ns: int, late_s: float) -> None:
+        """Say how late the machine has woken the process of all roles, which was idle before."""
+        if late_s >= LATE_S:
+            self._lateness.append((woken_ns, late_s))
+
+    def lateness_s(self, since_ns: int, until_ns: int) -> float:
+        """How late the machine itself was in that time, all in all, as far as it was noticed."""
+        return sum(late_s for woken_ns, late_s in self._lateness if since_ns < woken_ns <= until_ns)
 
     def add_event(self, node: str, name: str, fields: Mapping[str, Any], time_ns: int) -> Record:
         """Take what a node tells of itself.

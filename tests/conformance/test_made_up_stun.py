@@ -187,6 +187,14 @@ def test_a_keep_alive_may_be_as_late_as_a_busy_machine_makes_it(
     assert len(story.faults("TR111-2.2.1.2-C3")) == blamed
 
 
+@pytest.mark.parametrize(("late_s", "blamed"), [(0.4, 1), (1.5, 0)])
+def test_what_the_machine_itself_was_late_is_not_the_cpes(late_s: float, blamed: int) -> None:
+    story = switched_on(**PERIODS).waits(6).binds(MARK)
+    story.trace.tell_lateness(story.trace.records[-1].time_ns, late_s)
+
+    assert len(story.faults("TR111-2.2.1.2-C3")) == blamed
+
+
 def test_a_request_that_opens_another_binding_is_no_keep_alive_from_elsewhere() -> None:
     story = switched_on().binds(port=SECONDARY, outside=OUTSIDE + 1)
 
