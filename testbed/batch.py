@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.conformance import judge, load_checks
+from testbed.engines import EMULATION, SIMULATION
 from testbed.engines.interrupts import Interrupts
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from testbed.external import find_program
 from testbed.faults import find_fault
 from testbed.report.result import Outcome, Result, save_crash
 from testbed.roles import OTHERWISE, ROLES
-from testbed.run import Plan, perform
+from testbed.run import Plan
+from testbed.run.perform import perform
 from testbed.scenario import Scenario
 from testbed.settings import build_topology
-from testbed.worlds import EMULATION, SIMULATION
 
 if TYPE_CHECKING:  # each engine is imported when one of its runs is started
     from testbed.engines.emulation.device import Wires
@@ -320,4 +321,4 @@ def write_summary(results: Sequence[Result], out: Path) -> None:
         }
         for result in results
     ]
-    (out / "results.json").write_text(json.dumps(rows, indent=2) + "\n")
+    (out / "results.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
 from testbed.errors import BadInput
 from testbed.nat.ground import TableGround
 from testbed.nat.portrait import LIFETIMES_S, portray
-from testbed.nat_file import nat_text, read_nat, write_nat
+from testbed.protocols.wire import Endpoint
 from testbed.settings import named_nat
+from testbed.settings.nat_file import nat_text, read_nat, write_nat
 from testbed.topology import KINDS, KNOBS, Nat, Rebinding, Refresh, find_nat
 
 STEADY = [
@@ -61,6 +64,52 @@ def test_a_second_lifetime_is_found(first_s: float, second_s: float) -> None:
     found = painted(kind)
 
     assert (found.lifetime_s, found.confirmed_lifetime_s) == (first_s, second_s)
+
+
+class LateGround(TableGround):
+    """A machine that now and then comes late to what it waits for.
+
+    Args:
+        nat: what is there.
+        chance: of being late.
+        late_s: by how much at most.
+    """
+
+    def __init__(self, nat: Nat, chance: float, late_s: float, seed: int = 0) -> None:
+        super().__init__(nat)
+        self._chance, self._late_s = chance, late_s
+        self._random = Random(seed)
+
+    def wait_until(self, when: float) -> None:
+        is_late = self._random.random() < self._chance
+        super().wait_until(when + is_late * self._random.uniform(0, self._late_s))
+
+    def outbound(self, *given: Any) -> Endpoint | None:
+        self.wait_until(self.now())
+        seen = super().outbound(*given)
+        self.wait_until(self.now())
+        return seen
+
+
+TWO_STAGES = replace(find_nat("masquerade"), lifetime_s=2.0, confirmed_lifetime_s=4.0)
+TWO_REFRESHES = Nat(name="n", lifetime_s=2.0, refresh=Refresh.OUTBOUND)
+
+
+@pytest.mark.parametrize("kind", [TWO_STAGES, TWO_REFRESHES], ids=str)
+@pytest.mark.parametrize("seed", range(10))
+def test_a_machine_that_is_late_now_and_then_finds_the_same(kind: Nat, seed: int) -> None:
+    portrait = portray(LateGround(kind, 0.15, 0.3, seed), "found", longest_s=8.0)
+
+    assert {each: getattr(portrait.nat, each) for each in KNOBS} == {
+        each: getattr(kind, each) for each in KNOBS
+    }
+    assert portrait.notes == ()
+
+
+def test_a_machine_that_is_always_late_says_so() -> None:
+    notes = portray(LateGround(TWO_STAGES, 1.0, 3.0), "found", longest_s=8.0).notes
+
+    assert any(each.startswith("this machine was late with each of 8 trials") for each in notes)
 
 
 def test_bindings_that_outlive_the_probe_are_noted() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from testbed.convert import convert
 from testbed.errors import BadInput
 from testbed.settings import build_topology, parse_settings
+from testbed.settings.convert import convert
 from testbed.topology import By, Esp, Nat, Topology, hardware_address
 from topologies.homes import home_behind_nat, home_on_internet
 

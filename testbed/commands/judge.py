@@ -127,7 +127,9 @@ def _description(file: Path) -> dict[str, Any]:
             "variant": str(told["variant"]),
             "drops": int(told["drops"]),
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{file} is not a run's description: {error!r}") from error
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.errors import BadInput, unknown
+from testbed.errors import BadInput
 from testbed.roles.role import Role
 
 
@@ -73,33 +71,6 @@ def fault(
         return function
 
     return enter
-
-
-def load_faults() -> Mapping[str, Fault]:
-    """Import every module of faults; gives all by name."""
-    import testbed.faults as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(FAULTS.items()))
-
-
-def find_fault(word: str) -> Fault:
-    """The fault that the command line's ROLE:NAME means.
-
-    Raises:
-        BadInput: not of that form, no such fault, or a fault of another role.
-    """
-    role, colon, name = word.partition(":")
-    if not colon:
-        raise BadInput(f"--fault takes ROLE:NAME, not {word!r}")
-    known = load_faults()
-    if name not in known:
-        raise unknown("fault", name, known, "testbed list faults")
-    found = known[name]
-    if found.role != role:
-        raise BadInput(f"the fault {name} is one of {found.role}, not of {role!r}")
-    return found
 
 
 def put_on(found: Fault, role: Role) -> None:

@@ -72,6 +72,9 @@ class Ground(Protocol):
     def inbound(self, remote: Endpoint, outside: Endpoint, insides: Sequence[Endpoint]) -> bool:
         """Send from outside; whether one of the insides gets it."""
 
+    def sent(self) -> float:
+        """When what was last sent from outside was on its way, at the latest."""
+
     def hairpin(self, inside: Endpoint, outside: Endpoint, target: Endpoint) -> Endpoint | None:
         """Send from inside to an outside endpoint; the source that the target sees."""
 
@@ -114,6 +117,10 @@ class TableGround:
         """Send from outside; whether one of the insides gets it."""
         passed = self._table.inbound(remote, outside, "udp", self._now)
         return isinstance(passed, Forwarded) and passed.destination in insides
+
+    def sent(self) -> float:
+        """When what was last sent from outside was on its way, at the latest."""
+        return self._now
 
     def hairpin(self, inside: Endpoint, outside: Endpoint, target: Endpoint) -> Endpoint | None:
         """Send from inside to an outside endpoint; the source that the target sees."""

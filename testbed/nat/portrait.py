@@ -4,13 +4,16 @@ played.
 Lifetimes are found by ladders: fresh bindings side by side, each tried once, at ages that stand
 between two neighbouring numbers of a list.  So a NAT that lives a number of the list is found to
 live exactly that, and a portrait of a portrait is the same.
+
+A machine may be late with a trial.  A binding found alive is then only older than it need be; one
+found dead may have lived until just before, so that its rung, and those above, are tried again.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -39,6 +42,10 @@ LIFETIMES_S = tuple(
 LONGEST_S = 600.0
 _DEAD_IN_A_ROW = 2
 """A packet may be lost: so many rungs one after the other end a ladder."""
+_ATTEMPTS = 8
+"""How often that is tried which this machine is late with."""
+_IN_TIME = 0.95
+"""A binding that nothing refreshed for this fraction of its lifetime may have died."""
 
 Tell = Callable[[str], None]
 
@@ -63,12 +70,13 @@ class _Rung:
     Attributes:
         age_s: when it is tried, counted from `since`.
         inside, outside: its ends.
-        since: when it was last refreshed.
+        begun, since: between them it was made, or last refreshed.
     """
 
     age_s: float
     inside: Endpoint
     outside: Endpoint | None
+    begun: float
     since: float
 
 
@@ -82,6 +90,7 @@ class _Ladder:
         dead: rungs in a row that were dead.
         alive: how many were alive, up to the last of them.
         tried: how many have been tried.
+        dead_by_s: how old a binding was at most that has been found dead since.
     """
 
     rungs: Sequence[_Rung]
@@ -89,6 +98,7 @@ class _Ladder:
     dead: int = 0
     alive: int = 0
     tried: int = 0
+    dead_by_s: float = math.inf
 
     @property
     def is_over(self) -> bool:
@@ -96,11 +106,24 @@ class _Ladder:
         return self.dead >= _DEAD_IN_A_ROW or self.tried == len(self.rungs)
 
     @property
-    def lifetime_s(self) -> float | None:
-        """The number between the last rung alive and the first one dead; None: all were alive."""
-        if self.alive == len(self.rungs):
-            return None
-        return LIFETIMES_S[self.first + self.alive]
+    def place(self) -> int:
+        """In `LIFETIMES_S`, of the number between the last rung alive and the first one dead."""
+        return self.first + self.alive
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it may as well be a number above: the first dead one was tried after that."""
+        has_died = self.alive < len(self.rungs)
+        return has_died and self.dead_by_s >= LIFETIMES_S[self.place + 1]
+
+    def found(self, rung: _Rung, is_alive: bool, sent: float) -> None:
+        """What became of the next rung, tried by a packet that was on its way by then."""
+        self.tried += 1
+        if is_alive:
+            self.alive, self.dead, self.dead_by_s = self.tried, 0, math.inf
+        else:
+            self.dead += 1
+            self.dead_by_s = min(self.dead_by_s, sent - rung.begun)
 
 
 def portray(
@@ -179,74 +202,106 @@ class _Painter:
     # Lifetimes
 
     def _lifetimes(self) -> dict[str, Any]:
-        (plain,) = self._climb([self._ladder(0, self._bear)])
-        lifetime_s = plain.lifetime_s
-        if lifetime_s is None:
-            longest_s = LIFETIMES_S[len(self._ages)]
+        (place,) = self._places(0, [self._fresh])
+        if place == len(self._ages):
             self._notes.append(f"bindings were still alive after {self._ages[-1]:.0f} s")
-            return {"lifetime_s": longest_s}
+            return {"lifetime_s": LIFETIMES_S[place]}
+        lifetime_s = LIFETIMES_S[place]
         self._tell(f"lifetime_s: {lifetime_s:g}")
         found: dict[str, Any] = {"lifetime_s": lifetime_s, "refresh": self._refresh(lifetime_s)}
         self._tell(f"refresh: {found['refresh'].value}")
-        first = plain.alive
-        confirmed = self._ladder(first, self._bear)
-        self._confirm(confirmed, lifetime_s)
-        asked = self._ladder(first, lambda: self._bear(BINDING_REQUEST))
-        self._climb([confirmed, asked])
-        for name, ladder in (
-            ("confirmed_lifetime_s", confirmed),
-            ("binding_request_lifetime_s", asked),
-        ):
-            if ladder.alive < _DEAD_IN_A_ROW:  # a late trial is no second lifetime
-                continue
-            longer = ladder.lifetime_s or LIFETIMES_S[len(self._ages)]
-            found[name] = longer
-            self._tell(f"{name}: {longer:g}")
+
+        def confirmed(first: int) -> _Ladder:
+            ladder = self._fresh(first)
+            self._confirm(ladder, lifetime_s)
+            return ladder
+
+        def asked(first: int) -> _Ladder:
+            return self._ladder(first, BINDING_REQUEST)
+
+        places = self._places(place, [confirmed, asked])
+        names = ("confirmed_lifetime_s", "binding_request_lifetime_s")
+        for name, longer in zip(names, places, strict=True):
+            if longer >= place + _DEAD_IN_A_ROW:  # the next number may be the same lifetime
+                found[name] = LIFETIMES_S[longer]
+                self._tell(f"{name}: {found[name]:g}")
         return found
 
-    def _ladder(self, first: int, bear: Callable[[], _Rung]) -> _Ladder:
+    def _places(self, first: int, makers: Sequence[Callable[[int], _Ladder]]) -> list[int]:
+        """Where in `LIFETIMES_S` the lifetimes are that ladders tell, climbed side by side.
+
+        Args:
+            first: where the ladders begin.
+            makers: of a fresh ladder from a place on, each of its own kind.
+        """
+        places = [first] * len(makers)
+        late: Iterable[int] = range(len(makers))
+        for _ in range(_ATTEMPTS):
+            ladders = {number: makers[number](places[number]) for number in late}
+            self._climb(list(ladders.values()))
+            for number, ladder in ladders.items():
+                places[number] = ladder.place
+            late = [number for number, each in ladders.items() if each.is_late]
+            if not late:
+                return places
+            self._tell("this machine was late; what it was late with is tried again")
+        for number in late:
+            self._notes.append(
+                f"this machine was late with each of {_ATTEMPTS} trials: the lifetime told as "
+                f"{LIFETIMES_S[places[number]]:g} s may be longer"
+            )
+        return places
+
+    def _fresh(self, first: int) -> _Ladder:
+        return self._ladder(first)
+
+    def _ladder(self, first: int, payload: bytes = b"") -> _Ladder:
         """Fresh bindings for the ages from that place in the list on."""
         rungs = []
         for age_s in reversed(self._ages[first:]):  # who is tried first is born last
-            rung = bear()
+            rung = self._bear(payload)
             rung.age_s = age_s
             rungs.append(rung)
         return _Ladder(rungs[::-1], first)
 
     def _bear(self, payload: bytes = b"") -> _Rung:
         inside = self._ground.places.at(next(self._next))
+        begun = self._ground.now()
         outside = self._ground.outbound(inside, self._ground.places.one, payload)
-        if outside is not None:
+        if outside is None:  # it is dead at every age, which tells nothing
+            begun = -math.inf
+        else:
             self._outsides.add(outside.address)
-        return _Rung(0.0, inside, outside, self._ground.now())
+        return _Rung(0.0, inside, outside, begun, self._ground.now())
 
     def _confirm(self, ladder: _Ladder, lifetime_s: float) -> None:
         """Speak to and fro through its bindings, for more than two seconds."""
-        begun = self._ground.now()
+        ground = self._ground
+        begun = ground.now()
         pause_s = CONFIRMED_S if lifetime_s > CONFIRMED_S + CLOSE_S else CLOSE_S
         passed_s = 0.0
         for rung in ladder.rungs:
             self._is_alive(rung)
         while passed_s < CONFIRMED_S:
             passed_s += pause_s
-            self._ground.wait_until(begun + passed_s)
+            ground.wait_until(begun + passed_s)
             for rung in ladder.rungs[::-1]:
-                self._ground.outbound(rung.inside, self._ground.places.one)
+                spoken = ground.now()
+                ground.outbound(rung.inside, ground.places.one)
+                # One that may have died in between is dead at no age that would tell something.
+                has_died = ground.now() - rung.begun > _IN_TIME * lifetime_s
+                rung.begun = -math.inf if has_died else spoken
                 self._is_alive(rung)
-                rung.since = self._ground.now()
+                rung.since = ground.now()
 
-    def _climb(self, ladders: Sequence[_Ladder]) -> Sequence[_Ladder]:
+    def _climb(self, ladders: Sequence[_Ladder]) -> None:
         """Try all rungs at their times."""
         while open_ones := [each for each in ladders if not each.is_over]:
             ladder = min(open_ones, key=lambda each: _due(each.rungs[each.tried]))
             rung = ladder.rungs[ladder.tried]
             self._ground.wait_until(_due(rung))
-            ladder.tried += 1
-            if self._is_alive(rung):
-                ladder.alive, ladder.dead = ladder.tried, 0
-            else:
-                ladder.dead += 1
-        return ladders
+            is_alive = self._is_alive(rung)
+            ladder.found(rung, is_alive, self._ground.sent())
 
     def _is_alive(self, rung: _Rung) -> bool:
         ground = self._ground
@@ -256,25 +311,42 @@ class _Painter:
 
     def _refresh(self, lifetime_s: float) -> Refresh:
         """Two bindings, refreshed once each in between."""
-        ground = self._ground
         tried_s = tried_at_s(lifetime_s)
         if tried_s is None:
             self._notes.append("bindings live too short to tell what refreshes them")
             return Refresh.BOTH
-        by_outbound, by_inbound = self._bear(), self._bear()
-        ground.wait_until(by_outbound.since + REFRESHED_AT * lifetime_s)
-        ground.outbound(by_outbound.inside, ground.places.one)
-        self._is_alive(by_inbound)
-        ground.wait_until(by_inbound.since + tried_s)
-        alive = self._is_alive(by_outbound), self._is_alive(by_inbound)
         words = {
             (True, True): Refresh.BOTH,
             (True, False): Refresh.OUTBOUND,
             (False, True): Refresh.INBOUND,
         }
-        if alive not in words:
-            self._notes.append("no packet kept a binding alive; that cannot be said of a kind")
-        return words.get(alive, Refresh.OUTBOUND)
+        for _ in range(_ATTEMPTS):
+            alive = self._refreshed(lifetime_s, tried_s)
+            if alive is None:
+                continue
+            if alive not in words:
+                self._notes.append("no packet kept a binding alive; that cannot be said of a kind")
+            return words.get(alive, Refresh.OUTBOUND)
+        self._notes.append("this machine was too late to tell what refreshes a binding")
+        return Refresh.BOTH
+
+    def _refreshed(self, lifetime_s: float, tried_s: float) -> tuple[bool, bool] | None:
+        """Whether a packet that leaves, and one that comes in, keeps a binding alive; None: this
+        machine was so late that they may have died before or after it."""
+        ground = self._ground
+        rungs = by_outbound, by_inbound = self._bear(), self._bear()
+        ground.wait_until(by_outbound.since + REFRESHED_AT * lifetime_s)
+        refreshed_from = ground.now()
+        ground.outbound(by_outbound.inside, ground.places.one)
+        self._is_alive(by_inbound)
+        was_late = ground.now() - by_outbound.begun > _IN_TIME * lifetime_s
+        ground.wait_until(by_inbound.since + tried_s)
+        alive = []
+        for rung in rungs:
+            alive.append(self._is_alive(rung))
+            is_old = ground.sent() - refreshed_from > _IN_TIME * lifetime_s
+            was_late |= is_old and not alive[-1]
+        return None if was_late else (alive[0], alive[1])
 
     # Addresses
 

@@ -34,7 +34,7 @@ FACTS = "facts"
 ROUTERS = ("gateway", "segw")
 _NODE = re.compile(r"^[a-z][a-z_]*[0-9]*$")
 _HARDWARE = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
-_ROLES = {
+ROLES_BY_NAME = {
     "initial_hms": "hms",
     "serving_hms": "hms",
     "outer_dns": "dns_server",
@@ -134,7 +134,7 @@ def _add(names: Names, node: str, table: Any, subject: str) -> None:
         if key not in KEYS:
             raise BadInput(f"{subject}: {key} is no key; {', '.join(KEYS)} are")
     plain = node.rstrip("0123456789")
-    role = table.get("role", _ROLES.get(plain, plain))
+    role = table.get("role", ROLES_BY_NAME.get(plain, plain))
     if not isinstance(role, str):
         raise BadInput(f"{subject}: role is {role!r}; a text is expected")
     names.roles[node] = role

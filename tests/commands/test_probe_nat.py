@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from testbed.engines.emulation import forwarding
-from testbed.nat_file import read_nat
 from testbed.settings import chosen_nat, parse_settings
+from testbed.settings.nat_file import read_nat
 from testbed.topology import (
     KINDS,
     KNOBS,
@@ -325,10 +325,10 @@ def test_a_kernels_nat_is_probed_in_full_by_a_command(
 @pytest.mark.parametrize(
     ("kind", "knobs"),
     [
-        ("adm-eif", ("lifetime_s=2", "refresh=outbound")),
-        ("symmetric-contiguous", ("lifetime_s=2", "refresh=inbound")),
-        ("pool-arbitrary", ("lifetime_s=2",)),
-        ("tr111-aware", ("lifetime_s=2", "binding_request_lifetime_s=4")),
+        ("adm-eif", ("lifetime_s=1.5", "refresh=outbound")),
+        ("symmetric-contiguous", ("lifetime_s=1.5", "refresh=inbound")),
+        ("pool-arbitrary", ("lifetime_s=1.5",)),
+        ("tr111-aware", ("lifetime_s=1.5", "binding_request_lifetime_s=3")),
         ("udp-dropped", ()),
         ("none", ()),
     ],

@@ -39,7 +39,7 @@ def test_every_variant_is_completed(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_certificates(tmp_path: Path) -> None:
-    from testbed.credentials import equip
+    from testbed.run.credentials import equip
     from testbed.topology import Topology
     from topologies.public import hms_on_internet
 

@@ -35,14 +35,14 @@ FOREIGN = {
         "table ip home { chain out { type nat hook postrouting priority srcnat; "
         'oifname "eth1" masquerade fully-random; }; chain own { type filter hook input priority '
         'filter; iifname "eth1" meta l4proto udp drop; }; }',
-        (3, 3),
+        (2, 2),
         {
             "name": '"home"',
             "translates": "true",
             "mapping": '"address-and-port-dependent"',
             "filtering": '"address-and-port-dependent"',
             "ports": '"random"',
-            "lifetime_s": "3",
+            "lifetime_s": "2",
         },
     ),
     "blocking": (

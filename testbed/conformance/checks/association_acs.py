@@ -48,7 +48,7 @@ from testbed.protocols.association import Identity
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
-AT_ONCE_NS = 100_000_000
+AT_ONCE_S = 0.1
 """What comes so shortly before a decision has crossed it on its way."""
 
 
@@ -247,7 +247,7 @@ def table_is_fresh(trace: Trace) -> Iterator[Finding]:
             and seen.session is not read.session
             and VALUE_CHANGE in event_codes(seen.session)
             and read.record.number < seen.record.number < record.number
-            and record.time_ns - seen.record.time_ns > AT_ONCE_NS
+            and trace.spent_s(seen.record, record) > AT_ONCE_S
         ]
         codes = event_codes(read.session)
         if newer:

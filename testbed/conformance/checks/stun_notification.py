@@ -85,11 +85,11 @@ def _is_notified(trace: Trace, cpe: str) -> Iterator[Finding]:
         said = [(r, v) for r, v in _notified(trace, cpe) if r.number > success.number]
         right = [record for record, value in said if value in wanted]
         free = _free(trace, cpe, success)
-        if right and seconds(free, _begun(trace, cpe, right[0])) <= within_s:
+        if right and trace.spent_s(free, _begun(trace, cpe, right[0])) <= within_s:
             yield ok(right[0], mapped)
         elif has_lost(trace, cpe, success, said[0][0] if said else trace.records[-1]):
             continue  # the Inform, or what had to come before it, has to be sent again
-        elif seconds(free, trace.records[-1]) <= within_s:
+        elif trace.spent_s(free, trace.records[-1]) <= within_s:
             continue
         elif said and not right:
             yield fault(said[0][0], f"{mapped} is new, and the Inform tells {said[0][1]!r}")
@@ -128,8 +128,9 @@ def notifications_wait_for_a_cause_only(trace: Trace) -> Iterator[Finding]:
             said = next((record for record in told if record.number > success.number), None)
             if said is None:
                 continue  # whether it is told at all is judged elsewhere
-            delay_s = seconds(_free(trace, cpe, success), _begun(trace, cpe, said))
-            over_s = delay_s - max(limit_s(trace, cpe, success), NOTIFIED_S)
+            free, begun = _free(trace, cpe, success), _begun(trace, cpe, said)
+            delay_s = seconds(free, begun)
+            over_s = trace.spent_s(free, begun) - max(limit_s(trace, cpe, success), NOTIFIED_S)
             if over_s <= 0 or (over_s <= LONGEST_DELAY_S and _has_cause(trace, cpe, said)):
                 yield ok(said, f"{mapped}, after {delay_s:.3f} s")
             elif not has_lost(trace, cpe, success, said):
@@ -182,12 +183,12 @@ def notifications_keep_their_limit(trace: Trace) -> Iterator[Finding]:
             crossing = [
                 earlier
                 for earlier, (success, _) in zip(["", *known], bindings, strict=False)
-                if 0 <= seconds(success, after) < ANSWER_ON_ITS_WAY_S
+                if 0 <= trace.spent_s(success, after) < ANSWER_ON_ITS_WAY_S
             ]
             latest = {form for each in (known[-1], *crossing) for form in _forms(each)}
             if value == told and value in latest:
                 continue  # the Inform is about something else
-            if passed_s < limit - TIMER_S:
+            if passed_s < limit - TIMER_S - trace.late_s(before, after):
                 yield fault(after, f"after {passed_s:.3f} s, the limit is {limit:g} s")
             elif value not in latest:
                 yield fault(after, f"it tells {value}, the binding is {known[-1]}")

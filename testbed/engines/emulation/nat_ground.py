@@ -100,6 +100,7 @@ class KernelGround:
         self._sockets: dict[Endpoint, socket.socket] = {}
         self._number = 0
         self._rejected = False
+        self._sent = self.now()
         self.places = Places()
         try:
             self._wire(nat)
@@ -160,9 +161,14 @@ class KernelGround:
         for each in insides:
             self._socket(each)
         data = self._send(remote, outside)
+        self._sent = self.now()
         for address in {each.address for each in insides}:
             self._drain(address, remote.address)
         return any(self._source_of(data, each) is not None for each in insides)
+
+    def sent(self) -> float:
+        """When what was last sent from outside was on its way, at the latest."""
+        return self._sent
 
     def outbound_alone(self, inside: Endpoint, remote: Endpoint) -> Endpoint | None:
         """As `outbound`, without a flow that tells when it has come: on one processor, what was

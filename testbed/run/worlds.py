@@ -10,20 +10,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from testbed.convert import convert
+from testbed.engines import SIMULATION
 from testbed.errors import BadInput, unknown
 from testbed.scenario import SETTLED_S
 from testbed.settings import asks_for_nat, engine_settings
+from testbed.settings.convert import convert
 from testbed.topology import Nat, Topology
 from testbed.trace.trace import Trace
 
 if TYPE_CHECKING:
     from testbed.engines.emulation.carriage import Wanted
     from testbed.engines.emulation.device import Wires
-    from testbed.run import Plan
+    from testbed.run.plan import Plan
 
-EMULATION, SIMULATION = "emulation", "simulation"
-ENGINES = (EMULATION, SIMULATION)
 TLS_SETTING = "tls"
 _TLS_KINDS = ("modelled", "real")
 LINKS_SETTING = "links"
@@ -186,16 +185,6 @@ def versions_of(world: Any) -> Mapping[str, str]:
     """The programs of others that this world has started, as they told their versions."""
     told: Mapping[str, str] = getattr(world, "versions", {})
     return told
-
-
-async def sleep_noting_lateness(delay_s: float, trace: Trace) -> None:
-    """Sleep, and tell a trace how much longer than asked: nobody in this process was woken sooner.
-
-    Only for real time; in virtual time nobody is late.
-    """
-    due = time.monotonic() + delay_s
-    await asyncio.sleep(delay_s)
-    trace.tell_lateness(time.time_ns(), time.monotonic() - due)
 
 
 def watch_for_deadlock(loop: asyncio.AbstractEventLoop) -> asyncio.Future[str]:

@@ -207,6 +207,7 @@ class FieldGround:
         self._sockets: dict[Endpoint, socket.socket] = {}
         self._number = 0
         self._rejected = False
+        self._sent = self.now()
         self._text = b""
         self._control = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
@@ -251,7 +252,12 @@ class FieldGround:
                 "to": [outside.address, outside.port],
             }
         )
+        self._sent = self.now()
         return self._comes(self._number, insides) is not None
+
+    def sent(self) -> float:
+        """When what was last sent from outside was on its way, at the latest."""
+        return self._sent
 
     def hairpin(self, inside: Endpoint, outside: Endpoint, target: Endpoint) -> Endpoint | None:
         """Send from inside to an outside endpoint; the source that the target sees."""
