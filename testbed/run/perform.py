@@ -22,6 +22,7 @@ from testbed.report.result import Outcome
 from testbed.roles import make_role
 from testbed.roles.role import Part
 from testbed.run.credentials import equip, write_credentials
+from testbed.run.judged import UNEXAMINED
 from testbed.run.plan import Plan
 from testbed.run.play import last_step, play
 from testbed.run.ports import register_ports
@@ -153,7 +154,7 @@ async def _perform(
     if trace.records:
         first, last = trace.records[0].time_ns, trace.records[-1].time_ns
         outcome.seconds = (last - first) / 1e9
-    if outcome.kind not in ("interrupted", "unsupported"):
+    if outcome.kind not in UNEXAMINED:
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
     drawn = draw_svg(trace, ladder_order(topology), plan.title)
     (plan.folder / "ladder.svg").write_text(drawn, encoding="utf-8")

@@ -25,6 +25,7 @@ class Plan:
         own: folders of the user's own scenarios and so on that were loaded.
         width: columns of the terminal that shows the ladder; 0: no terminal.
         keep: the files of the lab itself go into the folder too.
+        asked: the scenario's variants that are to be run with this one, itself too.
     """
 
     scenario: str
@@ -40,6 +41,7 @@ class Plan:
     own: tuple[str, ...] = ()
     width: int = 0
     keep: bool = False
+    asked: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
