@@ -209,6 +209,30 @@ async def test_a_missed_step_on_silent_wires_says_so() -> None:
 
 
 @virtual_time
+async def test_what_the_machine_lost_is_not_on_a_steps_account() -> None:
+    scene = Scene(step_s=7)
+    scene.after(2, lambda: scene.trace.lateness.add(scene.made.now_ns, 1.5))
+    scene.after(8, lambda: scene.trace.lateness.add(scene.made.now_ns, 0.5))
+    scene.after(8.9, scene.made.ack)
+    assert (await scene.at.sees(scene.at.hnb, "<-", scene.at.gateway, dhcp.Ack)).number == 0
+
+    with pytest.raises(StepMissed, match="did not happen within 7 s"):
+        await scene.at.sees(scene.at.hnb, "->", scene.at.gateway, dns.Query)
+    assert asyncio.get_running_loop().time() == pytest.approx(1000 + 8.9 + 7)
+
+
+@virtual_time
+async def test_what_was_on_a_wire_at_a_steps_end_has_come_in_time() -> None:
+    scene = Scene(step_s=7)
+
+    async def flush() -> None:
+        scene.made.ack()
+
+    scene.world.flush = flush  # type: ignore[method-assign]
+    assert (await scene.at.sees(scene.at.hnb, "<-", scene.at.gateway, dhcp.Ack)).number == 0
+
+
+@virtual_time
 async def test_a_step_says_how_long_it_was_waited_for() -> None:
     at = Scene(step_s=7).at
     with pytest.raises(StepMissed, match="did not happen within 7 s"):

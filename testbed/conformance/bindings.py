@@ -302,9 +302,8 @@ def known_at(trace: Trace, cpe: str, moment: Record) -> list[Transaction]:
         if each.is_primary and not each.is_probe and each.success is not None
     ]
     before = [(s, each) for s, each in answered if s.number < moment.number]
-    late_ns = moment.time_ns - int(ANSWER_ON_ITS_WAY_S * _SECOND_NS)
-    settled = [each for s, each in before if s.time_ns <= late_ns]
-    return settled[-1:] + [each for s, each in before if s.time_ns > late_ns]
+    settled = [e for s, e in before if trace.spent_s(s, moment) >= ANSWER_ON_ITS_WAY_S]
+    return settled[-1:] + [each for _, each in before if each not in settled]
 
 
 def was_on(trace: Trace, cpe: str, moment: Record) -> bool:
@@ -319,4 +318,4 @@ def seconds(earlier: Record, later: Record) -> float:
 
 def lasts(trace: Trace, since: Record, how_long_s: float) -> bool:
     """Whether the trace goes on for so long after a record."""
-    return bool(trace.records) and seconds(since, trace.records[-1]) > how_long_s
+    return bool(trace.records) and trace.spent_s(since, trace.records[-1]) > how_long_s

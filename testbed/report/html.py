@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from testbed.conformance import Judgement, Verdict
-from testbed.report.result import Outcome, Result
+from testbed.report.result import WORTH_TELLING_S, Outcome, Result
 from testbed.report.text import readable
 
 LOG_OCTETS = 20_000
@@ -76,6 +76,7 @@ def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
         groups=_groups(result),
         accused=_accused(result),
         meant=MEANT,
+        WORTH_TELLING_S=WORTH_TELLING_S,
         main_facts={name: facts[name] for name in MAIN_FACTS if name in facts},
         facts={name: value for name, value in facts.items() if name not in MAIN_FACTS},
     )

@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from testbed.conformance import Verdict
-from testbed.report.result import Result
+from testbed.report.result import WORTH_TELLING_S, Result
 from testbed.report.text import readable
 
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}
@@ -83,6 +83,14 @@ def show_results(console: Console, results: Sequence[Result], out: str) -> None:
         )
     whole = [each for each in table.columns if each.header != "requirements"]
     print_unbroken(console, table, whole)
+    late_s = max((o.late_s for each in results for o in each.outcomes.values()), default=0.0)
+    if late_s >= WORTH_TELLING_S:
+        console.print(
+            f"late       this machine was busy, and up to {late_s:.2f} s late; checks of seconds "
+            f"allow for that, fewer --jobs would help",
+            soft_wrap=True,
+            highlight=False,
+        )
     console.print(f"results    {escape(out)}", soft_wrap=True, highlight=False)
 
 

@@ -150,6 +150,7 @@ async def _perform(
         writer.close((world.key_log,))
     _tell_lines(tell, printer.finish())
     outcome.drops = trace.drops
+    outcome.late_s = trace.lateness.longest_s
     outcome.records = len(trace.records)
     if trace.records:
         first, last = trace.records[0].time_ns, trace.records[-1].time_ns

@@ -75,6 +75,7 @@ def write_run_json(
             "outcome": outcome.kind,
             "text": outcome.text,
             "drops": outcome.drops,
+            "late_s": round(outcome.late_s, 6),
             "records": outcome.records,
             "last_step": last_step,
             "seconds": round(outcome.seconds, 6),

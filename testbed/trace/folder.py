@@ -34,6 +34,8 @@ PLACES_EVENT = "PLACES"
 """The first line of events.jsonl: who is where, and the static addresses."""
 CLEAR_EVENT = "CLEAR"
 """A line of events.jsonl that is no event: what an end of a TLS connection told of it."""
+LATE_EVENT = "LATE"
+"""Likewise: how late this machine was."""
 LOST = "lost"
 """How the comment of a packet begins that did not arrive."""
 _COPIES = re.compile(r"arrived (\d+) times")
@@ -114,6 +116,7 @@ class RunWriter:
             self._record(record)
         trace.listeners.append(self._record)
         trace.clear_listeners.append(self._clear)
+        trace.lateness.listeners.append(self._late)
         for table in KEY_TABLES:
             (folder / table).unlink(missing_ok=True)
         for ike_keys in trace.ike_keys:
@@ -139,6 +142,9 @@ class RunWriter:
                 len(self._trace.records),  # a frame may be of the same moment
             )
         )
+
+    def _late(self, time_ns: int, late_s: float) -> None:
+        self._events.write(event_line(time_ns, "", LATE_EVENT, {"late_s": round(late_s, 6)}))
 
     def _keys(self, keys: IkeKeys | EspKeys) -> None:
         is_ike = isinstance(keys, IkeKeys)
@@ -168,6 +174,7 @@ class RunWriter:
         if self._record in self._trace.listeners:
             self._trace.listeners.remove(self._record)
             self._trace.clear_listeners.remove(self._clear)
+            self._trace.lateness.listeners.remove(self._late)
             self._trace.key_listeners.remove(self._keys)
         self._events.close()
         comments = {}
@@ -267,8 +274,17 @@ def _copies(comment: str) -> int:
 def _add_event(trace: Trace, told: ToldEvent) -> None:
     if told.event == CLEAR_EVENT:
         trace.add_clear(_clear_of(told))
+    elif told.event == LATE_EVENT:
+        trace.lateness.add(told.time_ns, _late_s_of(told))
     else:
         trace.add_event(told.node, told.event, told.fields, told.time_ns)
+
+
+def _late_s_of(told: ToldEvent) -> float:
+    late_s = told.fields.get("late_s")
+    if not isinstance(late_s, (int, float)):
+        raise BadInput(f"{EVENTS}: the {LATE_EVENT} line at {told.time_ns} does not say how late")
+    return late_s
 
 
 def _clear_of(told: ToldEvent) -> Clear:

@@ -26,6 +26,7 @@ from typing import Any
 from testbed.protocols import http
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.delivery import PERIODIC
+from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.wire import Endpoint
 from testbed.trace.arrow import Arrow
 from testbed.trace.record import Record
@@ -33,6 +34,7 @@ from testbed.trace.trace import Trace
 from tests.simulation.copies import superfluous
 from tests.simulation.labels import ONE_QUESTION, Labels, service_of
 from tests.simulation.plain import Plain
+from tests.simulation.tunnel_talk import TunnelTalk
 
 OUTSIDE = ("EspPacket", "NatKeepalive")
 """How many there are depends on how TCP inside acknowledges."""
@@ -156,12 +158,13 @@ def told(trace: Trace, until: int | None = None) -> list[Conversation]:
     plain = Plain(labels)
     connections = _Connections(trace)
     found: dict[Any, Conversation] = {}
-    copies = superfluous(trace.arrows)
+    tunnels = TunnelTalk(trace.arrows)
+    left_out = superfluous(trace.arrows) | tunnels.by_chance
     for arrow in trace.arrows:
         first = arrow.first
-        if first.is_event or first.transport in _SHORTER_THAN_MATTERS or first.number in copies:
+        if first.is_event or first.transport in _SHORTER_THAN_MATTERS or first.number in left_out:
             continue
-        for said in _told(arrow, plain, labels):
+        for said in _told(arrow, plain, labels, tunnels):
             between, key = _place(arrow, connections)
             conversation = found.setdefault(key, Conversation(between))
             conversation.is_open = first.transport in _STREAMS and key not in connections.closed
@@ -223,13 +226,15 @@ def _service(transport: str, record: Record) -> str:
     return f"{transport} {service_of(record.source, record.destination)}"
 
 
-def _told(arrow: Arrow, plain: Plain, labels: Labels) -> Iterator[Told]:
+def _told(arrow: Arrow, plain: Plain, labels: Labels, tunnels: TunnelTalk) -> Iterator[Told]:
     message = arrow.message
     error = next((hop.error for hop in arrow.hops if hop.error is not None), None)
     if (message is None and error is None) or type(message).__name__ in OUTSIDE:
         return
     carried = next((hop.carried for hop in arrow.hops if hop.carried), ())
     said = [plain(message), *(plain(each) for each in carried)]
+    if isinstance(message, IkeMessage):
+        said[0]["message_id"] = tunnels.number(message)
     if error is not None:
         said.append(str(error))
     yield (

@@ -22,16 +22,6 @@ from tests.simulation.labels import Labels
 from tests.simulation.parity import Conversation, first_difference, joined_by_period, told
 
 RACES = {
-    **dict.fromkeys(
-        ("tunnel_life/moved", "tunnel_life/rebinding_port", "tunnel_life/rebinding_address"),
-        "charon's libipsec cannot move an SA: both ends change keys at once (RFC 7296, 2.8.1)",
-    ),
-    **dict.fromkeys(
-        ("tunnel_life/short_lived_nat", "tunnel_life/short_lived_nat_kept"),
-        "how often an idle tunnel is asked, and kept, depends on charon's whole seconds",
-    ),
-    "discovery_intranet/factory_reset": "charon tells of another address 100 ms after it has come: "
-    "to the tunnel that is up by then, or to none",
     "association_notification_limit/read_at_once": "the ACS asks while it is told, or after",
     **dict.fromkeys(
         (
@@ -41,7 +31,6 @@ RACES = {
         "the ACS reads a binding in the session that switches STUN on: it is there, or not",
     ),
     "nat_stun_auth_failure/no_username": "the last keep-alive falls before the end, or after",
-    "discovery_intranet/at_once": "who comes first gets the first inner address",
 }
 """Where two runs in the emulation differ, too, and why."""
 TRIES = 3

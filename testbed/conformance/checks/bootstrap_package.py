@@ -135,7 +135,7 @@ def _unanswered(trace: Trace, bootstrap: Bootstrap) -> Iterator[Finding]:
             waited_s = (end.time_ns - request.time_ns) / 1e9
             if end.sender != bootstrap.device:
                 yield fault(end, f"{server} closes the connection without a status")
-            elif waited_s > ANSWERS_WITHIN_S:
+            elif waited_s - trace.late_s(request, end) > ANSWERS_WITHIN_S:
                 yield fault(end, f"{server} has said nothing for {waited_s:.1f} s")
 
 

@@ -14,7 +14,6 @@ from testbed.conformance.bindings import (
     credentials_of,
     of_every_client,
     readings,
-    seconds,
     transactions,
     value_at,
 )
@@ -62,9 +61,9 @@ def _challenged(trace: Trace) -> Iterator[tuple[Transaction, Record, Transaction
                 if other.request.is_signed
                 and other.source == each.source
                 and other.first.number > refusal.number
-                and seconds(refusal, other.first) <= RESENT_S
+                and trace.spent_s(refusal, other.first) <= RESENT_S
             ]
-            if again or seconds(refusal, trace.records[-1]) > RESENT_S:
+            if again or trace.spent_s(refusal, trace.records[-1]) > RESENT_S:
                 yield each, refusal, next(iter(again), None)
 
 
@@ -155,7 +154,7 @@ def unproven_responses_do_not_count(trace: Trace) -> Iterator[Finding]:
             yield ok(success, "one that proves itself follows")
         elif later:
             yield ok(later[0], "it asks again")
-        elif seconds(success, trace.records[-1]) > SENT_AGAIN_S:
+        elif trace.spent_s(success, trace.records[-1]) > SENT_AGAIN_S:
             yield fault(success, "its MESSAGE-INTEGRITY proves nothing, and it was believed")
 
 

@@ -283,5 +283,5 @@ def _is_let_in(trace: Trace, cpe: str, syn: Record) -> Iterator[Finding]:
         if is_answer and "RST" in record.marks:
             yield fault(record, "the CPE refuses a connection request by TCP")
             return
-    if seconds(syn, trace.records[-1]) > LET_IN_S:
+    if trace.spent_s(syn, trace.records[-1]) > LET_IN_S:
         yield fault(syn, f"the CPE lets a connection request by TCP wait for {LET_IN_S:g} s")
