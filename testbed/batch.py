@@ -21,11 +21,10 @@ from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from testbed.faults import find_fault
 from testbed.report.result import Outcome, Result, save_crash
 from testbed.roles import OTHERWISE, ROLES
-from testbed.run import Plan
+from testbed.run import Plan, topology_of
 from testbed.run.judged import judge_sub_runs
 from testbed.run.perform import perform
 from testbed.scenario import Scenario
-from testbed.settings import build_topology
 
 if TYPE_CHECKING:  # each engine is imported when one of its runs is started
     from testbed.engines.emulation.device import Wires
@@ -160,9 +159,7 @@ class Batch:
             return {}
         from testbed.engines.emulation.device import open_wires
 
-        variant = self.scenarios[plan.scenario].find(plan.variant)
-        topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
-        return open_wires(plan.devices, topology)
+        return open_wires(plan.devices, topology_of(plan, self.scenarios[plan.scenario]))
 
     def _work(self, plan: Plan, lab: Lab, wires: Wires) -> int:
         """What the lab does, in its own process."""

@@ -233,20 +233,17 @@ def plans_of(
     out: Path,
 ) -> list[Plan]:
     """One plan a variant; settings are tried on the topology before any lab is built."""
-    from testbed.run import Plan
+    from testbed.run import Plan, topology_of
     from testbed.run.worlds import check_settings
-    from testbed.settings import build_topology
 
     plans = []
     for scenario, variants in wanted:
+        asked = tuple(variants)
         for name in variants:
-            variant = scenario.find(name)
-            topology = build_topology(variant.topology, variant.settings, given, nat)
-            check_settings(engine, topology, given)
             folder = out / scenario.name / name if name else out / scenario.name
-            plans.append(
-                Plan(scenario.name, name, engine, seed, given, nat, folder, asked=tuple(variants))
-            )
+            plan = Plan(scenario.name, name, engine, seed, given, nat, folder, asked=asked)
+            check_settings(engine, topology_of(plan, scenario), given)
+            plans.append(plan)
     return plans
 
 
@@ -258,8 +255,7 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     """
     from testbed.commands.unfinished import SubRun, tell_unfinished
     from testbed.registry import find_scenario
-    from testbed.run import Plan
-    from testbed.settings import build_topology
+    from testbed.run import Plan, topology_of
 
     files = sorted(folder.rglob("run.json"), key=lambda file: file.parent)
     if not files:
@@ -284,16 +280,15 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
             raise BadInput(f"{file} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
-        scenario = find_scenario(name)
-        sub_run = scenario.find(variant)
-        build_topology(sub_run.topology, sub_run.settings, settings, nat)
         place = out / name / variant if variant else out / name
         cast = {
             node: program
             for node, program in programs.items()
             if program != OURS and node not in devices
         }
-        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults, cast, devices))
+        plan = Plan(name, variant, engine, seed, settings, nat, place, faults, cast, devices)
+        topology_of(plan, find_scenario(name))  # it may be one that is no more
+        plans.append(plan)
     tell_unfinished(folder, found)
     together: dict[str, tuple[str, ...]] = {}
     for plan in plans:

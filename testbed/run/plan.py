@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from testbed.scenario import Scenario
+from testbed.settings import build_topology
+from testbed.topology import Topology
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -47,3 +51,13 @@ class Plan:
     def title(self) -> str:
         """Scenario and variant, as the command line takes them."""
         return f"{self.scenario}/{self.variant}" if self.variant else self.scenario
+
+
+def topology_of(plan: Plan, scenario: Scenario) -> Topology:
+    """What a plan runs on: as the scenario's variant has it, and over that the user's settings.
+
+    Raises:
+        BadInput: the scenario has no such variant, or its topology cannot be as the user wants it.
+    """
+    variant = scenario.find(plan.variant)
+    return build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
