@@ -22,6 +22,7 @@ from testbed.faults import find_fault
 from testbed.report.result import Outcome, Result, save_crash
 from testbed.roles import OTHERWISE, ROLES
 from testbed.run import Plan, topology_of
+from testbed.run.folder import clear
 from testbed.run.judged import judge_sub_runs
 from testbed.run.perform import perform
 from testbed.scenario import Scenario
@@ -133,6 +134,7 @@ class Batch:
         return seconds
 
     def _launch(self, plan: Plan) -> _Running:
+        clear(plan.folder)
         process = self._simulate(plan) if plan.engine == SIMULATION else self._emulate(plan)
         self.progress.started(plan)
         return _Running(plan, process)

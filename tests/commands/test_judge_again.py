@@ -55,6 +55,32 @@ def test_sub_runs_that_were_killed_are_told(testbed, played) -> None:
     assert testbed("judge", "again").err == ""
 
 
+def test_nothing_of_an_earlier_run_is_left_in_a_folder(testbed, played) -> None:
+    out = played("lan_connectivity/", "lan_connectivity/nak") / "lan_connectivity"
+    (out / "logs").mkdir()
+    (out / "logs" / "crash.txt").write_text("of another day")
+    (out / "packets.log").write_text("of a run that was killed")
+    (out / "mine.txt").write_text("a note")
+    played("lan_connectivity/")
+
+    assert {each.name for each in out.iterdir()} == {
+        *("events.jsonl", "junit.xml", "ladder.svg", "mine.txt", "nak", "report.html", "run.json"),
+        *("trace.pcapng", "verdicts.json"),
+    }
+    assert (out / "nak" / "run.json").exists()
+
+
+def test_a_folder_that_may_not_be_cleared_is_told(testbed, played) -> None:
+    out = played("lan_connectivity/")
+    (out / "lan_connectivity/run.json").unlink()
+    (out / "lan_connectivity/run.json").mkdir()  # root may remove every file
+    said = testbed("run", "lan_connectivity/", "--engine", "simulation", "--out", "out")
+
+    assert said.status == 2
+    assert "results cannot be written to " in said.err
+    assert "out/lan_connectivity: Is a directory" in said.err
+
+
 @pytest.mark.parametrize("kind", ["interrupted", "unsupported"])
 def test_a_run_in_which_nobody_was_judged_is_not_judged_later(testbed, played, kind: str) -> None:
     changed(played("lan_connectivity/") / "lan_connectivity/run.json", outcome=kind)
