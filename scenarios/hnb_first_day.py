@@ -268,4 +268,4 @@ async def asked_by_tcp(at: Stage, own: str) -> None:
     await at.sees(hnb, "->", serving, rpc.Inform, events=asks_for(CONNECTION_REQUEST))
     untranslated = says("NATDetected", "0")
     await at.sees(*(hnb, "->", serving, rpc.GetParameterValuesResponse), parameters=untranslated)
-    await reading
+    await at.answered(reading)

@@ -71,9 +71,8 @@ def managed_home(
         if value < 1:
             raise BadInput(f"setting {name} is {value}; it is 1 or more")
     net = Topology(managed_home.__doc__)
-    internet = net.link("internet", "203.0.113.0/24")
+    internet, home = net.link("internet", "203.0.113.0/24"), net.link("home", lan)
     _acs(net, internet, uncoupled or other_acs, learns_by, validates, limit_s)
-    home = net.link("home", lan)
     for number in range(gateways):
         suffix = str(number + 1) if number else ""
         net.node(

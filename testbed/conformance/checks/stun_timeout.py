@@ -216,6 +216,8 @@ def the_minimum_is_not_for_tests(trace: Trace) -> Iterator[Finding]:
                 continue
             if gap_s < minimum_s - TOLERANCE_S:
                 sooner.append(ok(other.record, f"{gap_s:.3f} s after the last one"))
+            elif trace.late_s(one.record, other.record) > REPEATED_S:
+                continue  # it may be of that length by being late
             elif not one.alive and abs(gap_s - minimum_s) < REPEATED_S:
                 text = f"a failed test is repeated after the minimum, {minimum_s:g} s"
                 waiting.append(fault(other.record, text))

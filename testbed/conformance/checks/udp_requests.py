@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from testbed.conformance.asked import (
     CONNECTION_REQUEST,
     REQUEST_NAME,
-    SETTLED_NS,
+    SETTLED_S,
     all_due,
     asked,
     asked_by_tcp,
@@ -353,7 +353,7 @@ def _opened_for_another_reason(trace: Trace, taken: Record) -> Iterator[Finding]
         if any(event.code == CONNECTION_REQUEST for event in inform.events):
             return
         other = other or record
-        if record.time_ns - taken.time_ns >= SETTLED_NS:
+        if trace.spent_s(taken, record) >= SETTLED_S:
             break
     if other is not None:
         yield fault(other, f"the next session tells {_events(other)}, not {CONNECTION_REQUEST}")
