@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -27,11 +27,12 @@ from typing import Any
 import click
 
 from testbed.registry import find_scenario, load_scenarios
-from testbed.single_faults import KINDS, Case, Outcome, check, packets_of
+from testbed.single_faults import KINDS, Case, Outcome, check, few_of_each, packets_of
 
-WITHOUT = frozenset({"discovery_public/hostile"})
-"""What sends a thousand times as much as others; a sample of it is as good."""
-
+FLOODS = frozenset({"discovery_public/hostile"})
+"""What repeats itself a thousand times."""
+MOST_ALIKE = 12
+"""So many of a flood's packets are struck of each kind, from its first to its last."""
 
 RESULTS = Path("runs", "single_faults")
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,16 +54,18 @@ def variants(titles: list[str]) -> Iterator[tuple[str, str]]:
     for title in titles:
         name, slash, wanted = title.partition("/")
         for variant in [wanted] if slash else find_scenario(name).variants:
-            if f"{name}/{variant}" not in WITHOUT:
-                yield name, variant
+            yield name, variant
 
 
 def cases(name: str, variant: str) -> Iterator[Case]:
-    """Every case of a variant."""
-    frames = packets_of(find_scenario(name), variant)
-    for number in range(1, frames + 1):
+    """Every case of a variant; of a flood, few of each kind of packet."""
+    packets = packets_of(find_scenario(name), variant)
+    numbers: Sequence[int] = range(1, len(packets) + 1)
+    if f"{name}/{variant}" in FLOODS:
+        numbers = few_of_each(packets, MOST_ALIKE)
+    for number in numbers:
         for kind in KINDS:
-            yield Case(name, variant, kind, number, frames)
+            yield Case(name, variant, kind, number, len(packets))
 
 
 def part_of(found: Iterator[Case], number: int, of: int) -> Iterator[Case]:

@@ -48,10 +48,11 @@ async def renewals(at: Stage) -> None:
         await table_read(at, gateway, acs)
 
 
-@association_lease_expiry.variant("rebinding", lease_s=4)
+@association_lease_expiry.variant("rebinding", lease_s=600)
 async def rebinding(at: Stage) -> None:
     """What the device sends to its gateway alone is lost: at T2 it asks everybody, and is heard."""
     device, gateway, acs = at.device, at.gateway, at.serving_hms
+    gateway.set_dhcp(renewal_s=1, rebinding_s=2)  # long before the lease is over
     await settled(at, device, gateway, acs)
 
     def lost(message: dhcp.Message, to: Endpoint) -> list[dhcp.Message]:
@@ -67,10 +68,11 @@ async def rebinding(at: Stage) -> None:
     await table_read(at, gateway, acs)
 
 
-@association_lease_expiry.variant("refused", lease_s=4)
+@association_lease_expiry.variant("refused", lease_s=600)
 async def refused(at: Stage) -> None:
     """The gateway has forgotten its leases: the renewal is refused, all begins anew."""
     device, gateway, acs = at.device, at.gateway, at.serving_hms
+    gateway.set_dhcp(renewal_s=2, rebinding_s=8)  # however long it takes to be there again
     await settled(at, device, gateway, acs)
     gateway.power_off()
     gateway.power_on()
@@ -82,17 +84,20 @@ async def refused(at: Stage) -> None:
     await table_read(at, gateway, acs)
 
 
-@association_lease_expiry.variant("read_after_reboot", lease_s=4)
+@association_lease_expiry.variant("read_after_reboot", lease_s=600)
 async def read_after_reboot(at: Stage) -> None:
     """The gateway has forgotten whom it knew: its table is empty until the device comes again."""
     device, gateway, acs = at.device, at.gateway, at.serving_hms
+    gateway.set_dhcp(renewal_s=2, rebinding_s=8)
     await settled(at, device, gateway, acs)
     await table_read(at, gateway, acs)
     gateway.power_off()
     gateway.power_on()
+    powered = at.cursor
     await at.sees(gateway, "->", acs, rpc.Inform, events=told(BOOT))
     await released(at, gateway, acs)
     await table_read(at, gateway, acs)
+    at.cursor = powered  # the device comes when its time has come, also while the table is read
     await at.sees(device, "<-", gateway, dhcp.Nak)
     await at.tells(gateway, "LISTED", identity=str(device.identity))
     await table_read(at, gateway, acs)

@@ -7,7 +7,14 @@ from testbed.protocols import dns, stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.wire import Endpoint
 from testbed.scenario import Player, Stage, scenario
-from topologies.stun import ACS, OTHER_PORT, STUN, acs_with_stun, managed_gateway_behind_carrier
+from topologies.stun import (
+    ACS,
+    OTHER_PORT,
+    STUN,
+    acs_with_stun,
+    home_numbered_as_its_outside,
+    managed_gateway_behind_carrier,
+)
 
 STEP_S = 10
 
@@ -58,6 +65,13 @@ async def other_port(at: Stage) -> None:
 @nat_binding_discovery.variant("one_address", two_addresses=False)
 async def one_address(at: Stage) -> None:
     """The STUN server has no second address, and says so by CHANGED-ADDRESS."""
+    at.stun_server.set_policy(challenge="none")
+    await discovered(at, STUNServerAddress=STUN)
+
+
+@nat_binding_discovery.variant("port_only", home_numbered_as_its_outside)
+async def port_only(at: Stage) -> None:
+    """The CPE's own address is its public one too: what is translated is the port alone."""
     at.stun_server.set_policy(challenge="none")
     await discovered(at, STUNServerAddress=STUN)
 

@@ -69,9 +69,11 @@ async def short_lived_nat(at: Stage) -> None:
     assert len(heard) == 1, f"{len(heard)} connection requests have come, two of three are lost"
 
 
-@tunnel_life.variant("short_lived_nat_kept", topology=tunnel_behind_nat, keepalive_s=1.0)
+@tunnel_life.variant(
+    "short_lived_nat_kept", topology=tunnel_behind_nat, keepalive_s=1.0, dead_peer_s=0.0
+)
 async def short_lived_nat_kept(at: Stage) -> None:
-    """Keep-alives come more often than the NAT forgets: for longer than that nothing dies."""
+    """Keep-alives, and nothing else, come more often than the NAT forgets: nothing dies."""
     hnb, segw, hms = await registered(at)
     life, start = hnb.secure.policy.life, at.cursor
     for _ in range(2 + int(_lifetime_s(at) / life.keepalive_s)):
@@ -99,13 +101,20 @@ async def _moves(at: Stage) -> None:
     at.never(hnb, "->", segw, ike.SaInit)
     await at.sees(hnb, "->", segw, ike.Informational)  # does it live?
     await at.sees(hnb, "<-", segw, ike.Informational, notifies="NAT_DETECTION_DESTINATION_IP")
+    start = at.cursor
     at.gateway.host.rebind()
     await at.tells(at.gateway, "BINDING_FORGOTTEN")
+    at.cursor = start  # told once all are forgotten; a question may have been asked meanwhile
     await at.sees(hnb, "->", segw, ike.Informational)  # does it live?
     start = at.cursor
     await at.sees(hnb, "->", segw, ike.Informational, notifies="UPDATE_SA_ADDRESSES")
     at.cursor = start  # keys come a little later than what they open
-    await at.tells(segw, "TUNNEL_CHANGED", kind="moved")
+    moved = await at.tells(segw, "TUNNEL_CHANGED", kind="moved")
+    up = [
+        each for each in at.trace.records if _tells(each, "TUNNEL_UP") and each.sender == segw.name
+    ]
+    before = up[-1].message.fields["remote"] if up else ""
+    assert moved.message.fields.get("remote") != before, "the SeGW looks for the HNB where it was"
     await is_reached(at, hnb, hms)
     assert hnb.secure.tunnel.address == inner, "the inner address has changed"
 

@@ -120,8 +120,21 @@ def _tell_usage(error: click.ClickException) -> int:
     return EXIT_BAD_INPUT
 
 
+def _open_streams() -> None:
+    """Lead streams that the caller has closed (`>&-`) nowhere: what is opened next would otherwise
+    stand in their place, and be written into by whoever has something to say."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
+
+
 def main() -> NoReturn:
     """Run the command line and exit with its status; an error is one sentence on stderr."""
+    _open_streams()
     try:
         status = cli.main(prog_name="testbed", standalone_mode=False)
         sys.stdout.flush()

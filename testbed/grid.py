@@ -221,10 +221,10 @@ def open_grid(out: Path, plan: Callable[[str | None], GridPlan]) -> GridPlan:
     file = out / GRID_FILE
     if not file.exists():
         fresh = plan(None)
-        file.write_text(json.dumps(fresh.told(), indent=2) + "\n")
+        file.write_text(json.dumps(fresh.told(), indent=2) + "\n", encoding="utf-8")
         return fresh
     try:
-        before = json.loads(file.read_text())
+        before = json.loads(file.read_text(encoding="utf-8"))
         again = plan(str(before["seed"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{file} is not a grid's description: {error!r}") from error
@@ -241,14 +241,14 @@ def save_cells(folder: Path, cells: Iterable[Cell]) -> None:
     """A kind has been run in an engine."""
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f"{CELL_FILE}.new"
-    fresh.write_text(json.dumps([each.told() for each in cells], indent=2) + "\n")
+    fresh.write_text(json.dumps([each.told() for each in cells], indent=2) + "\n", encoding="utf-8")
     fresh.replace(folder / CELL_FILE)
 
 
 def saved_cells(folder: Path) -> list[Cell] | None:
     """What was run there; None: nothing, or not to the end."""
     try:
-        told = json.loads((folder / CELL_FILE).read_text())
+        told = json.loads((folder / CELL_FILE).read_text(encoding="utf-8"))
         return [Cell.from_told(each) for each in told]
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -1,6 +1,6 @@
 """A scenario played in virtual time within this process: no folder, no report, one trace.
 
-For tests and benches that play thousands; `run.py` is what a user's run goes through.
+For tests and benches that play thousands; `run` is what a user's run goes through.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from testbed.credentials import equip
 from testbed.engines.simulation.clock import NothingWillHappen, SimulationLoop, run
 from testbed.engines.simulation.epoch import EPOCH_S
 from testbed.engines.simulation.links import Judge
@@ -18,7 +17,8 @@ from testbed.engines.simulation.world import SimulationWorld
 from testbed.errors import StepMissed, TestbedError
 from testbed.expectation import Expectation
 from testbed.roles import make_role
-from testbed.run import register_ports
+from testbed.run.credentials import equip
+from testbed.run.ports import register_ports
 from testbed.scenario import Scenario, Stage
 from testbed.settings import build_topology
 from testbed.topology import places, static_addresses

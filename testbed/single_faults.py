@@ -10,12 +10,12 @@ from __future__ import annotations
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from testbed.engines.simulation.links import Content, Fate
-from testbed.engines.simulation.packets import Packet
+from testbed.engines.simulation.packets import TCP, Packet
 from testbed.expectation import Expectation
 from testbed.protocols.udp_connection_request import SUBJECT, UdpConnectionRequest
 from testbed.registry import find_scenario
@@ -142,12 +142,43 @@ def at_most(cpu_s: float) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def packets_of(scenario: Scenario, variant: str) -> int:
-    """How many packets the undisturbed run has."""
-    counting = OneFault(0, Fate())
-    undisturbed = simulate(scenario, variant, judge=counting)
+def packets_of(scenario: Scenario, variant: str) -> list[Hashable]:
+    """What each packet of the undisturbed run has in common with those that are like it: the link,
+    who sends it to whom, and, of TCP, the service, the flags, and whether it carries anything."""
+    found: list[Hashable] = []
+
+    def note(link: str, content: Content) -> None:
+        found.append((link, *_likeness(content)))
+
+    undisturbed = simulate(scenario, variant, judge=note)
     assert undisturbed.is_completed, f"{scenario.name}/{variant}: {undisturbed}"
-    return counting.count
+    return found
+
+
+def _likeness(content: Content) -> tuple[Hashable, ...]:
+    if not isinstance(content, Packet):
+        return ("ARP", content.operation)
+    ends = (content.source, content.destination, content.protocol)
+    if content.protocol != TCP or content.offset:
+        return (*ends, len(content.payload))
+    ports = (content.payload[:2], content.payload[2:4])
+    head_octets = (content.payload[12] >> 4) * 4
+    return (*ends, min(ports), content.payload[13], len(content.payload) > head_octets)
+
+
+def few_of_each(packets: Sequence[Hashable], most: int) -> list[int]:
+    """The numbers, from 1, of packets that show all that there is: at most so many that are alike,
+    from the first to the last of them."""
+    alike: dict[Hashable, list[int]] = {}
+    for number, packet in enumerate(packets, 1):
+        alike.setdefault(packet, []).append(number)
+    found: set[int] = set()
+    for numbers in alike.values():
+        count = min(most, len(numbers))
+        found.update(
+            numbers[each * (len(numbers) - 1) // max(1, count - 1)] for each in range(count)
+        )
+    return sorted(found)
 
 
 @dataclass(frozen=True)

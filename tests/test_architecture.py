@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,9 +23,7 @@ LAYERS: dict[str, set[str]] = {
     "testbed.protocols": set(),
     "testbed.topology": set(),
     "testbed.datamodel": set(),
-    "testbed.convert": set(),
-    "testbed.nat_file": {"testbed.convert", "testbed.topology"},
-    "testbed.settings": {"testbed.convert", "testbed.nat_file", "testbed.topology"},
+    "testbed.settings": {"testbed.topology"},
     "testbed.nat": {"testbed.protocols", "testbed.topology"},
     "testbed.host": {"testbed.protocols", "testbed.topology"},
     "testbed.trace": {"testbed.protocols"},
@@ -59,7 +59,7 @@ FOR_ALL = {"testbed.errors"}
 
 # Whoever stands in no layer joins the others, may see everything, and is imported by no layer.
 JOINING = re.compile(
-    r"testbed(\.(cli|__main__|run|batch|credentials|grid|facts|nat_field|nat_measuring|nat_probing|nat_truth|registry|own|simulate|single_faults|worlds|commands)(\..*)?)?"
+    r"testbed(\.(cli|__main__|run|batch|grid|probing|registry|own|simulate|single_faults|commands)(\..*)?)?"
 )
 """Their names; a new one is written here with intent."""
 
@@ -99,21 +99,33 @@ def modules(root: Path) -> Iterator[tuple[str, Path]]:
                 yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The file's syntax; most rules look at that of every file."""
+    return ast.parse(path.read_text())
+
+
 def imports(module: str, path: Path) -> Iterator[tuple[int, str]]:
     """Line and dotted name of all that a module imports, also inside its functions.
 
     `from a import b` gives both "a" and "a.b": b may be a module.
     """
+    for line, source, names in import_statements(module, path):
+        yield line, source
+        yield from ((line, f"{source}.{name}") for name in names)
+
+
+def import_statements(module: str, path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Line, module, and the names taken from it, of every import, also inside functions."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            yield from ((node.lineno, alias.name, []) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             parents = package.split(".")
             parents = parents[: len(parents) - node.level + 1] if node.level else []
             source = ".".join([*parents, *([node.module] if node.module else [])])
-            yield node.lineno, source
-            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+            yield node.lineno, source, [alias.name for alias in node.names]
 
 
 def layer_of(name: str) -> str | None:
@@ -145,6 +157,57 @@ def broken_layers(root: Path) -> Iterator[str]:
                 yield f"{path.relative_to(root)}:{line}: {layer} may not import {name}"
 
 
+def needs(root: Path) -> dict[str, set[str]]:
+    """Each module, and those that it imports: for types only, inside functions, by name too.
+
+    `from a import b` needs a.b where that is a module, else a.  A package is not needed by who
+    imports one of its modules: else a package that hands its modules' names on, as `testbed.host`
+    does, were a circle with each.
+    """
+    found = dict(modules(root))
+    needed: dict[str, set[str]] = {module: set() for module in found}
+    for module, path in found.items():
+        for _, source, names in import_statements(module, path):
+            inner = [f"{source}.{name}" for name in names]
+            is_whole = not names or any(each not in found for each in inner)
+            needed[module] |= {*inner, *([source] if is_whole else [])} & found.keys()
+        texts = (each.value for each in ast.walk(parsed(path)) if isinstance(each, ast.Constant))
+        # "testbed.roles.hnb:Hnb", for `import_module`; a package of its own names a resource's.
+        by_name = {each.partition(":")[0] for each in texts if isinstance(each, str)}
+        own = {each for each in by_name if f"{module}.".startswith(f"{each}.")}
+        needed[module] |= by_name & found.keys() - own
+    return needed
+
+
+def circles(root: Path) -> Iterator[str]:
+    """One shortest way round for each module that imports itself in the end."""
+    needed = needs(root)
+    told: set[str] = set()
+    for module in needed:
+        way = way_back(module, needed)
+        if way and not told & set(way):
+            told |= set(way)
+            yield " -> ".join([*way, module])
+
+
+def way_back(module: str, needed: dict[str, set[str]]) -> list[str]:
+    """The modules from this one to one that imports it; empty: there is no way back."""
+    before: dict[str, str] = {}
+    waiting = deque([module])
+    while waiting:
+        here = waiting.popleft()
+        for each in sorted(needed[here]):
+            if each == module:
+                way = [here]
+                while way[-1] != module:
+                    way.append(before[way[-1]])
+                return way[::-1]
+            if each not in before:
+                before[each] = here
+                waiting.append(each)
+    return []
+
+
 def impure_imports(root: Path) -> Iterator[str]:
     pure = {f"testbed.{name}" for name in PURE}
     for module, path in modules(root):
@@ -154,7 +217,7 @@ def impure_imports(root: Path) -> Iterator[str]:
             top = name.partition(".")[0]
             if top in IMPURE:
                 yield f"{path.relative_to(root)}:{line}: may not import {top}"
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             names = [
                 alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)
             ]
@@ -173,7 +236,7 @@ def too_long(root: Path) -> Iterator[str]:
         limit = LONGEST_TEST_FILE if place.parts[0] == "tests" else LONGEST_FILE
         if lines > limit:
             yield f"{place}: {lines} lines, {limit} are the limit"
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > LONGEST_FUNCTION:
@@ -196,7 +259,7 @@ def build_machine_paths(root: Path) -> Iterator[str]:
 
 def without_docstring(root: Path) -> Iterator[str]:
     for module, path in modules(root):
-        if not ast.get_docstring(ast.parse(path.read_text())):
+        if not ast.get_docstring(parsed(path)):
             yield f"{module}: does not say what it is"
 
 
@@ -206,6 +269,10 @@ def report(broken: Iterator[str]) -> str:
 
 def test_imports_go_down_only() -> None:
     assert report(broken_layers(ROOT)) == ""
+
+
+def test_no_modules_import_each_other() -> None:
+    assert report(circles(ROOT)) == ""
 
 
 def test_protocols_and_judges_know_no_clock_and_no_socket() -> None:
@@ -293,6 +360,29 @@ def test_allowed_imports_are_allowed(tmp_path: Path) -> None:
 
     assert list(broken_layers(root)) == []
     assert list(impure_imports(root)) == []
+
+
+def test_modules_that_import_each_other_are_found(tmp_path: Path) -> None:
+    for_types = "if TYPE_CHECKING:\n    from testbed.b import B\n"
+    by_name = "def f():\n    import_module('testbed.a')\n"
+    root = project(
+        tmp_path,
+        testbed__a=for_types,
+        testbed__b="from testbed import c\n",
+        testbed__c=by_name,
+        testbed__face__inner="from testbed.face.lowest import y\n",
+        testbed__face__lowest="",
+    )
+    (root / "testbed/face/__init__.py").write_text("from testbed.face.inner import x\n")
+
+    assert list(circles(root)) == ["testbed.a -> testbed.b -> testbed.c -> testbed.a"]
+
+
+def test_a_module_that_imports_the_face_of_its_package_is_found(tmp_path: Path) -> None:
+    root = project(tmp_path, testbed__face__inner="def f():\n    from testbed.face import x\n")
+    (root / "testbed/face/__init__.py").write_text("from testbed.face.inner import x\n")
+
+    assert list(circles(root)) == ["testbed.face -> testbed.face.inner -> testbed.face"]
 
 
 def test_clocks_sockets_and_the_shared_random_are_found(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from testbed.batch import Batch, keep_files, write_results, write_summary
 from testbed.conformance import Judgement, Note, Verdict, register
 from testbed.report.result import Outcome, Result
-from testbed.run import Plan, _tell_time
+from testbed.run import Plan
+from testbed.run.perform import tell_time
 from testbed.trace.ladder import Line
 from tests.virtual_time import virtual_time
 
@@ -116,7 +117,7 @@ async def test_a_quiet_wires_lines_come_out_all_the_same() -> None:
     import asyncio
 
     told: list[object] = []
-    clock = asyncio.ensure_future(_tell_time(told.append, Printer()))  # type: ignore[arg-type]  # fake
+    clock = asyncio.ensure_future(tell_time(told.append, Printer()))  # type: ignore[arg-type]  # fake
     await asyncio.sleep(0.35)
     clock.cancel()
 

@@ -13,9 +13,9 @@ import pytest
 from testbed.errors import BadInput
 from testbed.nat.ground import TableGround
 from testbed.nat.portrait import LIFETIMES_S, portray
-from testbed.nat_file import nat_text, read_nat, write_nat
 from testbed.protocols.wire import Endpoint
 from testbed.settings import named_nat
+from testbed.settings.nat_file import nat_text, read_nat, write_nat
 from testbed.topology import KINDS, KNOBS, Nat, Rebinding, Refresh, find_nat
 
 STEADY = [

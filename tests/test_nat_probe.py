@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from testbed import nat_truth
 from testbed.nat.behaviour import Behaviour, declared, differences
 from testbed.nat.ground import TableGround
 from testbed.nat.probe import probe_quickly
 from testbed.nat.times import drive, probe_fully, probe_rebinding, steady
-from testbed.nat_measuring import measure_table
+from testbed.probing import truth
+from testbed.probing.measuring import measure_table
 from testbed.topology import (
     KINDS,
     Dependence,
@@ -153,8 +153,8 @@ def test_each_way_of_refreshing_is_told_apart(refresh: Refresh) -> None:
 
 def test_a_run_with_an_untrue_nat_is_refused_in_one_sentence() -> None:
     measured = Behaviour(udp="passed", mapping="address-dependent")
-    with pytest.raises(nat_truth.Untrue) as refusal:
-        nat_truth.require(PLAIN, declared(PLAIN), measured, "simulation")
+    with pytest.raises(truth.Untrue) as refusal:
+        truth.require(PLAIN, declared(PLAIN), measured, "simulation")
 
     assert str(refusal.value) == (
         "NAT plain does not do in the simulation what its kind says: mapping is "
@@ -169,7 +169,7 @@ def test_measured_stands_beside_declared_for_each_kind_of_a_topology() -> None:
     for name, kind in (("one", "symmetric"), ("two", "symmetric"), ("three", "full-cone")):
         home = topology.link(f"home_{name}", "192.168.1.0/24")
         topology.node(name, home.at(1), internet.next_free(), nat=find_nat(kind), role="gateway")
-    told = [each.told() for each in nat_truth.examine_nats(topology, "simulation", asked=True)]
+    told = [each.told() for each in truth.examine_nats(topology, "simulation", asked=True)]
 
     assert [(each["nat"], each["nodes"]) for each in told] == [("symmetric", 2), ("full-cone", 1)]
     assert told[0]["measured"].keys() == told[0]["declared"].keys()
@@ -182,10 +182,10 @@ def test_a_full_probe_is_kept_and_found_again(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     full = full_probe(TableGround(PLAIN), PLAIN)
-    nat_truth.keep("abc", full)
+    truth.keep("abc", full)
 
-    assert nat_truth.recall("abc") == full
-    assert nat_truth.recall("other") is None
+    assert truth.recall("abc") == full
+    assert truth.recall("other") is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"colour": "blue"}', "{"])
@@ -193,6 +193,6 @@ def test_a_kept_probe_that_cannot_be_read_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    nat_truth.keep("abc", Behaviour()).write_text(text)
+    truth.keep("abc", Behaviour()).write_text(text)
 
-    assert nat_truth.recall("abc") is None
+    assert truth.recall("abc") is None

@@ -2,9 +2,9 @@
 
 import pytest
 
-from testbed.convert import convert
 from testbed.errors import BadInput
 from testbed.settings import build_topology, parse_settings
+from testbed.settings.convert import convert
 from testbed.topology import By, Esp, Nat, Topology, hardware_address
 from topologies.homes import home_behind_nat, home_on_internet
 
@@ -49,6 +49,12 @@ def test_an_address_outside_the_subnet_is_refused(net, number):
 
     with pytest.raises(BadInput, match="host numbers 1 to 254"):
         link.at(number)
+
+
+@pytest.mark.parametrize("subnet", ["300.1.1.0/24", "192.168.1.5/24", "fe80::/64", "home"])
+def test_what_is_no_subnet_is_refused(net, subnet):
+    with pytest.raises(BadInput, match=f"link home: '{subnet}' is no IPv4 subnet"):
+        net.link("home", subnet)
 
 
 def test_next_free_passes_over_what_is_taken(net):

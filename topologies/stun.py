@@ -167,3 +167,30 @@ def managed_gateway_behind_carrier(
         starts_off=True,
     )
     return net
+
+
+SHARED_NUMBER = 98
+"""Of the address that a home's device and the carrier's outside have in common."""
+
+
+def home_numbered_as_its_outside(scheme: str = "https") -> Topology:
+    """A home that uses addresses of the Internet within, among them the very one that its carrier
+    gives it outside: two translations, after which only the port is another one.
+
+    device ---[ home ]--- gateway ---[ access ]--- carrier ---[ internet ]--- outer_dns,
+    initial_hms, stun_server
+
+    Args:
+        scheme: of the ACS's URL: https, or http.
+    """
+    net = _servers(home_numbered_as_its_outside.__doc__, scheme)
+    carrier = find_nat("symmetric-contiguous")
+    net.node(
+        "gateway",
+        net.link("home", "203.0.113.96/28").at(1),
+        net.links["internet"].at(SHARED_NUMBER),
+        nat=dataclasses.replace(Nat.MASQUERADE, carrier=carrier),
+        dns_servers=("203.0.113.53",),
+    )
+    net.node("device", net.links["home"].by_dhcp(), hms_url=_url(scheme))
+    return net

@@ -105,7 +105,9 @@ def _is_of_slowness(row: Row) -> bool:
 def text_of(row: Row) -> str:
     """One arrow: the way that it took, its label, and the fields of its message."""
     way = " -> ".join([row.origin, *row.via, ",".join(row.targets) or "*"])
-    told = [row.label, *row.notes, row.kind]
+    # A ladder tells of a rewriting once; two connections may have drawn one port, and so one of it.
+    rewritten = [f"{node}: {old} became {new}" for node, old, new in row.arrow.translations]
+    told = [row.label, *rewritten, *(each for each in row.notes if each not in rewritten), row.kind]
     record = row.arrow.last
     if not record.is_event:
         for message in (row.arrow.message, *record.carried):

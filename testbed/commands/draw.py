@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from testbed.errors import BadInput
+from testbed.errors import BadInput, unknown
 
 if TYPE_CHECKING:  # imported when it is needed: `--help` answers at once
     from testbed.trace.trace import Trace
@@ -50,7 +50,9 @@ def read_trace(source: Path, names: Path | None = None, keys: Sequence[Path] = (
             )
         return load(source)
     capture = load_capture(source)
-    trace = (Names() if names is None else load_names(names)).trace(capture.frames)
+    who = Names() if names is None else load_names(names)
+    _check_roles(who.roles, str(names))
+    trace = who.trace(capture.frames)
     known = read_keys(capture.key_logs, keys)
     trace.add_keys(known.tunnels)
     secrets = merged(known.tls)
@@ -61,6 +63,17 @@ def read_trace(source: Path, names: Path | None = None, keys: Sequence[Path] = (
             trace.add_clear(clear)
     trace.close()
     return trace
+
+
+def _check_roles(roles: Mapping[str, str], file: str) -> None:
+    """A node that no check could know is a slip of the pen, and would be judged by nobody."""
+    from testbed.roles import ROLES
+    from testbed.trace.names import ROLES_BY_NAME
+
+    for node, role in roles.items():
+        if role not in ROLES:
+            error = unknown("role", role, {*ROLES, *ROLES_BY_NAME}, "testbed list roles")
+            raise BadInput(f'names {file}: {node}: {error}; role = "bystander" plays none')
 
 
 @click.command(
@@ -95,7 +108,7 @@ def draw(
     trace = read_trace(source, names, keys)
     if svg is not None:
         try:
-            svg.write_text(draw_svg(trace, everything=everything))
+            svg.write_text(draw_svg(trace, everything=everything), encoding="utf-8")
         except OSError as error:
             raise BadInput(f"{svg} cannot be written: {error.strerror}") from error
         click.echo(f"drawn      {svg}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from testbed.commands.own_folders import with_option
+from testbed.commands.seed import any_seed, some_seed
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK, BadInput, unknown
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
@@ -41,7 +42,9 @@ An interrupted grid goes on where it stood when the same is asked for with the s
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the topology."
 )
-@click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
+@click.option(
+    "--seed", callback=some_seed, metavar="N", help="Of all randomness; printed and stored."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
 @click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Runs at the same time.")
 @click.option(
@@ -65,7 +68,7 @@ def grid(
     In the emulation, kinds that were never probed in full on this machine are, beside the runs.
     """
     from testbed.commands.grid_probing import GridProbing
-    from testbed.commands.run import any_seed, make_folder, wanted_scenarios
+    from testbed.commands.run import make_folder, wanted_scenarios
     from testbed.grid import GridPlan, Place, open_grid, saved_cells, wanted_kinds
     from testbed.report.grid import write_grid
     from testbed.settings import parse_settings
@@ -165,7 +168,7 @@ def _engines(word: str) -> tuple[str, ...]:
     Raises:
         BadInput: an unknown engine, or one twice.
     """
-    from testbed.worlds import ENGINES
+    from testbed.engines import ENGINES
 
     engines = tuple(each.strip() for each in word.split(","))
     for each in engines:

@@ -12,7 +12,7 @@ from testbed.commands.probe_kinds import complain, progress, result_of
 from testbed.errors import BadInput
 
 if TYPE_CHECKING:
-    from testbed.nat_probing import Probed, Probing, RuleSet
+    from testbed.probing.kinds import Probed, Probing, RuleSet
     from testbed.topology import Nat
 
 
@@ -33,7 +33,7 @@ class GridProbing:
         quiet: bool,
         differs: Callable[[str, str], None],
     ) -> None:
-        from testbed.nat_probing import known_before, rule_sets
+        from testbed.probing.kinds import known_before, rule_sets
 
         nats = {kind: nat for kind in kinds if (nat := _with_knobs(kind, settings)) is not None}
         self._rows: dict[str, list[str]] = {}
@@ -54,7 +54,7 @@ class GridProbing:
 
     def before_runs(self) -> bool:
         """Probe what takes seconds, and begin with the rest; gives whether nobody interrupted."""
-        from testbed.nat_probing import Probing
+        from testbed.probing.kinds import Probing
 
         if self._soon and not self._wait(Probing(self._soon, complain), "before all runs"):
             return False
@@ -117,7 +117,7 @@ def _with_knobs(kind: str, settings: Mapping[str, str]) -> Nat | None:
 def _by_patience(sets: Sequence[RuleSet]) -> tuple[list[RuleSet], list[RuleSet]]:
     """Those that take seconds, and the others."""
     from testbed.nat.times import wait_s
-    from testbed.nat_truth import AT_ONCE_S
+    from testbed.probing.truth import AT_ONCE_S
 
     soon = [each for each in sets if wait_s(each.nats[0]) <= AT_ONCE_S]
     return soon, [each for each in sets if each not in soon]

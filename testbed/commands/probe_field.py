@@ -14,7 +14,7 @@ _MOST_ADDRESSES = 2
 
 def serve_field(word: str, port: int) -> int:
     """Be the server, until Ctrl-C."""
-    from testbed.nat_field import ProbeServer
+    from testbed.probing.field import ProbeServer
 
     addresses = [_address(each) for each in word.split(",")]
     if len(addresses) > _MOST_ADDRESSES:
@@ -33,8 +33,8 @@ def serve_field(word: str, port: int) -> int:
 def probe_field(interface: str, server: str, port: int, longest_s: float, out: Path | None) -> int:
     """Find out what the router behind that interface does."""
     from testbed.nat.portrait import portray
-    from testbed.nat_field import FieldGround
-    from testbed.nat_file import nat_text, write_nat
+    from testbed.probing.field import FieldGround
+    from testbed.settings.nat_file import nat_text, write_nat
 
     ground = FieldGround(interface, _addresses_of(interface), _address(server), port)
     name = "found" if out is None else out.stem

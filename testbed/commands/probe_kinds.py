@@ -15,7 +15,7 @@ from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, BadInput, Loc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from testbed.nat_probing import Probed, Probing, RuleSet
+    from testbed.probing.kinds import Probed, Probing, RuleSet
     from testbed.topology import Nat
 
 ALL = "all"
@@ -63,11 +63,11 @@ def probe_kinds(kinds: Sequence[Nat], engine: str, anew: bool, as_json: bool) ->
         anew: what is kept is probed again.
         as_json: the result as JSON, and nothing else on standard output.
     """
-    from testbed.worlds import SIMULATION
+    from testbed.engines import SIMULATION
 
     if engine == SIMULATION:
-        from testbed.nat_measuring import measure_table
-        from testbed.nat_probing import Probed
+        from testbed.probing.kinds import Probed
+        from testbed.probing.measuring import measure_table
 
         found = [Probed(nat, "", measure_table(nat)) for nat in kinds]
         whole = True
@@ -87,7 +87,7 @@ def probe_kinds(kinds: Sequence[Nat], engine: str, anew: bool, as_json: bool) ->
 
 def _in_kernel(kinds: Sequence[Nat], anew: bool, as_json: bool) -> tuple[list[Probed], bool]:
     """What is known in the end, kind by kind, and whether nobody interrupted it."""
-    from testbed.nat_probing import Probing, known_before, rule_sets
+    from testbed.probing.kinds import Probing, known_before, rule_sets
 
     sets = rule_sets(kinds)
     before = {} if anew else {each.rules: one for each in sets if (one := known_before(each))}
@@ -205,7 +205,7 @@ def _show_one(one: Probed) -> None:
     from rich.table import Table
 
     from testbed.nat.behaviour import declared
-    from testbed.nat_truth import kept_file
+    from testbed.probing.truth import kept_file
 
     if one.measured is None:
         raise LocalError(f"NAT {one.nat.name} could not be probed: {one.refusal}")

@@ -73,8 +73,8 @@ def probe_nat(
     """
     from testbed.commands.probe_field import probe_field, serve_field
     from testbed.commands.probe_kinds import chosen_kinds, probe_kinds
+    from testbed.engines import ENGINES
     from testbed.settings import parse_settings
-    from testbed.worlds import ENGINES
 
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
@@ -99,9 +99,9 @@ def probe_nat(
 
 def _portray(kind: Nat, engine: str, longest_s: float, out: Path) -> int:
     """What of one of ours would be found if nobody had described it."""
-    from testbed.nat_file import nat_text, write_nat
-    from testbed.nat_measuring import portray_ours
-    from testbed.worlds import SIMULATION
+    from testbed.engines import SIMULATION
+    from testbed.probing.measuring import portray_ours
+    from testbed.settings.nat_file import nat_text, write_nat
 
     def found() -> str:
         portrait = portray_ours(kind, engine, longest_s)

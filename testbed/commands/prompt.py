@@ -17,7 +17,8 @@ from testbed.engines.emulation.shell import Shell
 from testbed.engines.emulation.world import EmulationWorld
 from testbed.errors import EXIT_FAILED, EXIT_OK, TestbedError, defect_sentence
 from testbed.roles import make_role
-from testbed.run import LADDER_PERIOD_S, Plan, perform
+from testbed.run import Plan
+from testbed.run.perform import LADDER_PERIOD_S, perform
 from testbed.scenario import Scenario, Stage
 from testbed.topology import Topology, places, static_addresses
 from testbed.trace.ladder import LadderPrinter

@@ -20,6 +20,7 @@ from testbed.commands.fitting import (
     refuse_in_simulation,
 )
 from testbed.commands.own_folders import with_option
+from testbed.commands.seed import any_seed, some_seed
 from testbed.errors import BadInput, unknown
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
@@ -83,7 +84,9 @@ machine lacks something (named), 130 Ctrl-C.
     metavar="ROLE=INTERFACE",
     help="The device behind that interface of this machine plays that node; needs root.",
 )
-@click.option("--seed", metavar="N", help="Of all randomness; printed and stored.")
+@click.option(
+    "--seed", callback=some_seed, metavar="N", help="Of all randomness; printed and stored."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (runs/DATE-TIME).")
 @click.option("--jobs", default=1, type=click.IntRange(1, 64), help="Labs at the same time.")
 @click.option("--strict", is_flag=True, help="A SHOULD that is not followed fails like a MUST.")
@@ -113,10 +116,10 @@ def run(
 ) -> int:
     """Play scenarios, each run in a world of its own, and judge them by their requirements."""
     from testbed.batch import Batch, Progress, write_results, write_summary
+    from testbed.engines import ENGINES, SIMULATION
     from testbed.external.device import parse_devices
     from testbed.registry import find_scenario
     from testbed.settings import parse_settings
-    from testbed.worlds import ENGINES, SIMULATION
 
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
@@ -176,7 +179,7 @@ def run(
 def _show(results: list[Result], out: Path, as_json: bool) -> None:
     """What everything came to: a table, or JSON."""
     if as_json:
-        click.echo((out / "results.json").read_text(), nl=False)
+        click.echo((out / "results.json").read_text(encoding="utf-8"), nl=False)
         return
     from rich.console import Console
 
@@ -192,13 +195,6 @@ def _show_hints(faults: tuple[str, ...], results: list[Result], stream: TextIO) 
 
         for hint in hints(faults, results):
             click.echo(f"fault      {hint}", file=stream)
-
-
-def any_seed() -> str:
-    """A new one."""
-    import secrets
-
-    return str(secrets.randbelow(1_000_000))
 
 
 def _width(stream: TextIO) -> int:
@@ -237,18 +233,17 @@ def plans_of(
     out: Path,
 ) -> list[Plan]:
     """One plan a variant; settings are tried on the topology before any lab is built."""
-    from testbed.run import Plan
-    from testbed.settings import build_topology
-    from testbed.worlds import check_settings
+    from testbed.run import Plan, topology_of
+    from testbed.run.worlds import check_settings
 
     plans = []
     for scenario, variants in wanted:
+        asked = tuple(variants)
         for name in variants:
-            variant = scenario.find(name)
-            topology = build_topology(variant.topology, variant.settings, given, nat)
-            check_settings(engine, topology, given)
             folder = out / scenario.name / name if name else out / scenario.name
-            plans.append(Plan(scenario.name, name, engine, seed, given, nat, folder))
+            plan = Plan(scenario.name, name, engine, seed, given, nat, folder, asked=asked)
+            check_settings(engine, topology_of(plan, scenario), given)
+            plans.append(plan)
     return plans
 
 
@@ -258,9 +253,9 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     Raises:
         BadInput: it holds no run, or one that this testbed does not know.
     """
+    from testbed.commands.unfinished import SubRun, tell_unfinished
     from testbed.registry import find_scenario
-    from testbed.run import Plan
-    from testbed.settings import build_topology
+    from testbed.run import Plan, topology_of
 
     files = sorted(folder.rglob("run.json"), key=lambda file: file.parent)
     if not files:
@@ -268,10 +263,10 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     from testbed.external import OURS
     from testbed.own import load_own
 
-    plans = []
+    plans, found = [], []
     for file in files:
         try:
-            told = json.loads(file.read_text())
+            told = json.loads(file.read_text(encoding="utf-8"))
             name, variant = told["scenario"], told["variant"]
             engine, seed = told["engine"], told["seed"]
             settings, nat = told["settings"], told["nat"]
@@ -280,19 +275,25 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
                 load_own(Path(own))
             programs = {node: player["program"] for node, player in told["cast"].items()}
             devices = {node: tuple(each) for node, each in told.get("devices", {}).items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            found.append(SubRun(file, name, variant, tuple(told.get("asked", ()))))
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
-        scenario = find_scenario(name)
-        found = scenario.find(variant)
-        build_topology(found.topology, found.settings, settings, nat)
         place = out / name / variant if variant else out / name
         cast = {
             node: program
             for node, program in programs.items()
             if program != OURS and node not in devices
         }
-        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults, cast, devices))
-    return plans
+        plan = Plan(name, variant, engine, seed, settings, nat, place, faults, cast, devices)
+        topology_of(plan, find_scenario(name))  # it may be one that is no more
+        plans.append(plan)
+    tell_unfinished(folder, found)
+    together: dict[str, tuple[str, ...]] = {}
+    for plan in plans:
+        together[plan.scenario] = (*together.get(plan.scenario, ()), plan.variant)
+    return [dataclasses.replace(plan, asked=together[plan.scenario]) for plan in plans]
 
 
 def make_folder(out: Path, named: bool) -> Path:

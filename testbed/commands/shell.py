@@ -7,6 +7,7 @@ import time
 import click
 
 from testbed.commands.own_folders import with_option
+from testbed.commands.seed import some_seed
 from testbed.errors import EXIT_FAILED
 
 # The rest is imported when it is needed: `--help` answers at once.
@@ -26,7 +27,7 @@ iperf, hnb power_on, hnb power_off, exit.
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the topology."
 )
-@click.option("--seed", default="0", metavar="N", help="Of all randomness.")
+@click.option("--seed", callback=some_seed, default="0", metavar="N", help="Of all randomness.")
 @click.option("--ladder", is_flag=True, help="Print the ladder while it grows.")
 @with_option
 def shell(
@@ -34,11 +35,12 @@ def shell(
 ) -> int:
     """A topology with its roles up, and Mininet's prompt in it."""
     from testbed.commands.prompt import inside
-    from testbed.credentials import equip
+    from testbed.engines import EMULATION
     from testbed.engines.emulation.lab import Interrupts, launch
     from testbed.registry import find_topology
+    from testbed.run.credentials import equip
+    from testbed.run.worlds import check_settings, wanted_carrier
     from testbed.settings import build_topology, parse_settings
-    from testbed.worlds import EMULATION, check_settings, wanted_carrier
 
     given = parse_settings(settings)
     built = build_topology(find_topology(topology), {}, given, nat)

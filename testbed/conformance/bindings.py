@@ -78,12 +78,12 @@ class Transaction:
         """The first Binding Response that reached the CPE."""
         return next((r for r in self.arrived if isinstance(r.message, stun.BindingResponse)), None)
 
-    @property
-    def repeated(self) -> Record | None:
+    def repeated(self, trace: Trace) -> Record | None:
         """A copy that was sent though the answer had come; None: there is none.
 
         When the answer came is not recorded, but when it was put on the last link: there it is
-        taken to be no longer under way than the request and it were before.
+        taken to be no longer under way than the request and it were before.  Time that the machine
+        did not have is left out.
         """
         success = self.success
         if success is None:
@@ -91,7 +91,7 @@ class Transaction:
         asked = [each for each in self.copies if each.number < success.number]
         under_way_s = max(ANSWER_TAKEN_S, seconds(asked[-1], success) if asked else 0.0)
         for each in self.copies:
-            if each.number > success.number and seconds(success, each) > under_way_s:
+            if each.number > success.number and trace.spent_s(success, each) > under_way_s:
                 return each
         return None
 
@@ -302,9 +302,8 @@ def known_at(trace: Trace, cpe: str, moment: Record) -> list[Transaction]:
         if each.is_primary and not each.is_probe and each.success is not None
     ]
     before = [(s, each) for s, each in answered if s.number < moment.number]
-    late_ns = moment.time_ns - int(ANSWER_ON_ITS_WAY_S * _SECOND_NS)
-    settled = [each for s, each in before if s.time_ns <= late_ns]
-    return settled[-1:] + [each for s, each in before if s.time_ns > late_ns]
+    settled = [e for s, e in before if trace.spent_s(s, moment) >= ANSWER_ON_ITS_WAY_S]
+    return settled[-1:] + [each for _, each in before if each not in settled]
 
 
 def was_on(trace: Trace, cpe: str, moment: Record) -> bool:
@@ -319,4 +318,4 @@ def seconds(earlier: Record, later: Record) -> float:
 
 def lasts(trace: Trace, since: Record, how_long_s: float) -> bool:
     """Whether the trace goes on for so long after a record."""
-    return bool(trace.records) and seconds(since, trace.records[-1]) > how_long_s
+    return bool(trace.records) and trace.spent_s(since, trace.records[-1]) > how_long_s

@@ -127,7 +127,7 @@ def examine(scenario: str | None, trace: Trace, variant: str = "") -> dict[str, 
                     each.text,
                     unknown_of(trace, each, entry.supposes),
                 )
-                for each in entry.function(trace)
+                for each in (entry.function(trace) if trace.records else ())
             ]
         found[requirement.id] = done[entry.name]
     return found

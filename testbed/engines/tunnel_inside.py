@@ -1,10 +1,13 @@
-"""The inside of a tunnel as a host: the node again, with another address."""
+"""The inside of a tunnel as a host: the node again, with another address.
+
+What tunnels of both engines need of their node stands here too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from testbed.errors import Unsupported
 from testbed.host import (
@@ -27,6 +30,31 @@ from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 
 ANY_ADDRESS = "0.0.0.0"
+LINK = "ipsec"
+"""The link that the insides of all tunnels are on."""
+
+
+class TunnelHost(Host, Protocol):
+    """What tunnels need of the node that they end at.
+
+    Attributes:
+        powered: whether it has power.
+    """
+
+    powered: bool
+
+    def require_power(self) -> None:
+        """Look whether the node has power.
+
+        Raises:
+            ConnectionAbortedError: it has none.
+        """
+
+    def guard(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Call; an exception is the role's crash."""
+
+    def break_streams(self, address: str) -> None:
+        """The node has that address no more: its streams end, without a word."""
 
 
 class InsideHost:

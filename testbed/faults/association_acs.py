@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from testbed.faults.fault import fault
@@ -97,6 +98,31 @@ def acs_overlooks_change(hms: Hms) -> None:
             known.host.tell("ASSOCIATION_KEPT", device=str(who), gateway=str(prior))
 
     known._device_informed = overlook  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "association.acs-asks-the-twin",
+    role="hms",
+    breaks=("TR111-1.1.1-2",),
+    shown_in=(CHANGE,),
+    seen_in="ACSs that know a CPE by OUI and serial number alone",
+)
+def acs_asks_the_twin(hms: Hms) -> None:
+    """Of gateways that share OUI and serial number the ACS asks always the same one."""
+    known = hms.associations
+    validate = known._validate
+
+    def mixed_up(device: Identity, claim: Any) -> None:
+        wanted = claim.gateway
+        twins = [
+            each
+            for each in known.gateways
+            if (each.oui, each.serial_number) == (wanted.oui, wanted.serial_number)
+        ]
+        first = min(twins, key=lambda each: each.product_class)
+        validate(device, dataclasses.replace(claim, gateway=first))
+
+    known._validate = mixed_up  # type: ignore[method-assign]  # that is the fault
 
 
 @fault(

@@ -7,10 +7,12 @@ from typing import Any
 
 from testbed.faults.association_device import replaced, with_option, with_values
 from testbed.faults.fault import fault
+from testbed.host import Drive
 from testbed.protocols import dhcp
 from testbed.protocols.association import gateway_option
 from testbed.protocols.dhcp.options import seconds
 from testbed.protocols.wire import Endpoint
+from testbed.roles.gateway import OUTSIDE, SERVER_PORT
 from testbed.roles.managed_gateway import ManagedGateway
 
 DISCOVER, EDGE = "association_discover/", "association_edge_identity/"
@@ -55,6 +57,39 @@ def gateway_silent(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
 def gateway_tells_in_offer_only(message: dhcp.Message, _to: Endpoint) -> list[dhcp.Message]:
     """The OFFER has the gateway's identity, the ACK has not."""
     return [message] if isinstance(message, dhcp.Offer) else with_option(message)
+
+
+@fault(
+    "association.gateway-serves-outside",
+    role="gateway",
+    breaks=("TR111-1.2.1-G1",),
+    shown_in=("association_inform/unanswered",),
+    seen_in="gateways whose DHCP server is bound to no interface",
+)
+def gateway_serves_outside(gateway: ManagedGateway) -> None:
+    """The gateway answers DHCP on its WAN side too, and lists who asks there."""
+    start, stop = gateway.start, gateway.stop
+    outside: list[Drive[dhcp.Message, dhcp.ServerEvent]] = []
+
+    async def start_both() -> None:
+        await start()
+        server = dhcp.DhcpServer(gateway.dhcp_policy, gateway.answer_options)
+        everybody = Endpoint("0.0.0.0", SERVER_PORT)
+        mend = gateway.mend_of("dhcp")
+        outside.append(
+            await Drive.open(
+                *(server, gateway.host, everybody, gateway.happened, mend),
+                interface=OUTSIDE,
+                broadcast=True,
+            )
+        )
+
+    def stop_both() -> None:
+        while outside:
+            outside.pop().close()
+        stop()
+
+    gateway.start, gateway.stop = start_both, stop_both  # type: ignore[method-assign]  # the fault
 
 
 @fault(

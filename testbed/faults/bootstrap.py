@@ -54,7 +54,7 @@ def _each_request(device: DmDevice, change: Any) -> None:
 @fault(
     "bootstrap.in-clear",
     role="dm_device",
-    breaks=("OMA-5.4.7-B0", "OMA-5.4.7-B1"),
+    breaks=("OMA-5.4.7-B0", "OMA-5.4.7-B1", "OMA-5.4.7.1-H1"),
     shown_in=SRV,
 )
 def in_clear(device: DmDevice) -> None:
@@ -65,6 +65,24 @@ def in_clear(device: DmDevice) -> None:
         return await get(replace(url, scheme="http"), lease)
 
     device._get = clear  # type: ignore[method-assign]  # that is the fault
+
+
+@fault(
+    "bootstrap.tries-without-https",
+    role="dm_device",
+    breaks=("OMA-5.4.7-B0", "OMA-5.4.7-B1", "OMA-5.4.7.1-H1"),
+    shown_in=("dm_bootstrap_srv/no_https",),
+)
+def tries_without_https(device: DmDevice) -> None:
+    """A device without HTTPS looks for the server all the same, and asks it in clear."""
+    bootstrap = device._bootstrap
+
+    async def anyway(lease: dhcp.Lease) -> None:
+        device.set_bootstrap(uses_https=True)  # after it has told that it has none
+        await bootstrap(lease)
+
+    device._bootstrap = anyway  # type: ignore[method-assign]  # that is the fault
+    in_clear(device)
 
 
 @fault("bootstrap.posts", role="dm_device", breaks=("OMA-5.4.7-B1",), shown_in=SRV)
@@ -88,7 +106,7 @@ def guesses_host(device: DmDevice) -> None:
 @fault(
     "bootstrap.ignores-port",
     role="dm_device",
-    breaks=("OMA-5.4.7.1-D2",),
+    breaks=("OMA-5.4.7.1-D2", "OMA-5.4.7.1-H1"),
     shown_in=SRV,
     seen_in="clients that take 443 for every https server",
 )

@@ -8,12 +8,15 @@ from typing import Any
 from testbed.faults.bootstrap import DOMAIN, FAILURE, SRV
 from testbed.faults.fault import fault
 from testbed.protocols import dns
+from testbed.protocols.dm.account import PROVISIONING_XML
 from testbed.protocols.http import Request, Response
 from testbed.protocols.wire import Endpoint
 from testbed.roles.bootstrap_server import BootstrapServer
 from testbed.roles.dns_server import DnsServer
+from testbed.roles.http_server import Dropped
 
 FAR_URL = f"https://far-dm.{DOMAIN}:8443/dm"
+ANYBODYS = b'<wap-provisioningdoc version="1.1"></wap-provisioningdoc>'
 
 
 @fault(
@@ -92,6 +95,30 @@ def empty_package(server: BootstrapServer) -> None:
 
 
 @fault(
+    "bootstrap.package-with-404",
+    role="bootstrap_server",
+    breaks=("OMA-5.4.7-B2",),
+    shown_in=FAILURE,
+)
+def package_with_404(server: BootstrapServer) -> None:
+    """A device that nobody knows is answered by 404, with a package for anybody."""
+    headers = (("Content-Type", PROVISIONING_XML),)
+    _answers(server, lambda response: replace(response, headers=headers, body=ANYBODYS))
+
+
+@fault(
+    "bootstrap.hangs-up",
+    role="bootstrap_server",
+    breaks=("OMA-5.4.7-B2", "OMA-5.4.7.1-H2"),
+    shown_in=SRV,
+    seen_in="servers whose handler dies under a request",
+)
+def hangs_up(server: BootstrapServer) -> None:
+    """The server reads the request, and closes the connection."""
+    _answers(server, lambda response: Dropped(reset=False))
+
+
+@fault(
     "bootstrap.package-of-another",
     role="bootstrap_server",
     breaks=("OMA-5.4.7.1-H200", "OMA-5.4.7.1-H6"),
@@ -143,8 +170,7 @@ def bad_request_for_unknown(server: BootstrapServer) -> None:
 def _answers(server: BootstrapServer, change: Any) -> None:
     answer = server.packages.answer
 
-    async def changed(request: Request, source: Endpoint) -> Response:
-        response: Response = change(await answer(request, source))
-        return response
+    async def changed(request: Request, source: Endpoint) -> Any:
+        return change(await answer(request, source))
 
     server.packages.answer = changed  # type: ignore[method-assign]  # that is the fault

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.errors import BadInput, unknown
+from testbed.errors import BadInput
 from testbed.roles.role import Role
 
 
@@ -31,6 +29,7 @@ class Fault:
             among what it gives, the rest goes out later; with a `Finish` among the octets of a
             stream, nothing more is sent there.
         function: the deviation.
+        emulation_only: why the simulation cannot show it; "": it can.
     """
 
     name: str
@@ -40,6 +39,7 @@ class Fault:
     acts_on: str
     shown_in: tuple[str, ...]
     function: Callable[..., Any]
+    emulation_only: str = ""
 
     @property
     def about(self) -> str:
@@ -58,6 +58,7 @@ def fault(
     acts_on: str = "rule",
     seen_in: str = "",
     shown_in: Sequence[str] = ("discovery_public/",),
+    emulation_only: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as a fault."""
 
@@ -69,37 +70,11 @@ def fault(
                 f"the fault {name} acts on {acts_on!r}: 'rule', 'message PROTOCOL' or "
                 f"'octets PROTOCOL' is expected"
             )
-        FAULTS[name] = Fault(name, role, tuple(breaks), seen_in, acts_on, tuple(shown_in), function)
+        ids, runs = tuple(breaks), tuple(shown_in)
+        FAULTS[name] = Fault(name, role, ids, seen_in, acts_on, runs, function, emulation_only)
         return function
 
     return enter
-
-
-def load_faults() -> Mapping[str, Fault]:
-    """Import every module of faults; gives all by name."""
-    import testbed.faults as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(FAULTS.items()))
-
-
-def find_fault(word: str) -> Fault:
-    """The fault that the command line's ROLE:NAME means.
-
-    Raises:
-        BadInput: not of that form, no such fault, or a fault of another role.
-    """
-    role, colon, name = word.partition(":")
-    if not colon:
-        raise BadInput(f"--fault takes ROLE:NAME, not {word!r}")
-    known = load_faults()
-    if name not in known:
-        raise unknown("fault", name, known, "testbed list faults")
-    found = known[name]
-    if found.role != role:
-        raise BadInput(f"the fault {name} is one of {found.role}, not of {role!r}")
-    return found
 
 
 def put_on(found: Fault, role: Role) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from typing import Any
 
 from testbed.faults.fault import fault
@@ -225,3 +226,30 @@ def asks_for_a_shared_secret(device: ManagedDevice) -> None:
         ]
 
     rewritten(device, asking)
+
+
+@fault(
+    "stun.asks-for-a-shared-secret-by-tls",
+    role="device",
+    breaks=["TR111-2.2.1.1-C12"],
+    seen_in="clients that follow RFC 3489 to the letter",
+    shown_in=CHANGE,
+)
+def asks_for_a_shared_secret_by_tls(device: ManagedDevice) -> None:
+    """Where the STUN server is known the CPE first connects to it by TCP, to ask for a secret."""
+    client: Any = device.stun
+    configure = client._configure
+    asked: set[Endpoint] = set()
+
+    async def connect(server: Endpoint) -> None:
+        with suppress(OSError):
+            stream = await device.host.connect(server)
+            await stream.close()
+
+    def connecting(server: Endpoint | None) -> None:
+        configure(server)
+        if server is not None and server not in asked:
+            asked.add(server)
+            device.host.spawn(connect(server), f"{device.host.name} asks for a shared secret")
+
+    client._configure = connecting

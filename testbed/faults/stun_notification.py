@@ -8,7 +8,7 @@ from testbed.faults.fault import fault
 from testbed.roles.managed_device import ManagedDevice
 from testbed.roles.stun_server import StunServer
 
-LATE_S = 1.8
+LATE_S = 2.6
 NOTIFICATION = ("nat_binding_change_notification/",)
 
 
@@ -44,7 +44,7 @@ def server_challenges_everybody(server: StunServer) -> None:
     shown_in=NOTIFICATION,
 )
 def binding_notified_late(device: ManagedDevice) -> None:
-    """The ACS is told of a binding nearly two seconds after it was learnt, for no reason."""
+    """The ACS is told of a binding more than two seconds after it was learnt, for no reason."""
     client: Any = device.stun
     determined = client._determined
     path = client._path("UDPConnectionRequestAddress")

@@ -11,7 +11,7 @@ from testbed.faults.stun_bending import (
 )
 from testbed.protocols import stun
 from testbed.protocols.stun import Attribute, Kind, ServerSide
-from testbed.protocols.stun.attributes import error_code, unknown_attributes
+from testbed.protocols.stun.attributes import address_value, error_code, unknown_attributes
 from testbed.protocols.wire import Endpoint
 from testbed.roles.stun_server import StunServer
 
@@ -32,6 +32,23 @@ def server_refuses_tr_111(message: stun.Message, to: Endpoint) -> list[stun.Mess
     listed = unknown_attributes([Kind.CONNECTION_REQUEST_BINDING])
     attributes = (error_code(420, "Unknown Attribute"), listed)
     return [stun.BindingErrorResponse(message.transaction_id, attributes)]
+
+
+@fault(
+    "stun.server-says-another-port",
+    role="stun_server",
+    breaks=["TR111-2.2.2.1-S1", "TR111-2.2.3-F3"],
+    acts_on="message stun",
+    shown_in=DISCOVERY,
+)
+def server_says_another_port(message: stun.Message, to: Endpoint) -> list[stun.Message]:
+    """MAPPED-ADDRESS has the port after that which the request came from; the CPE believes it."""
+    mapped = message.mapped_address
+    if mapped is None:
+        return [message]
+    other = address_value(Endpoint(mapped.address, mapped.port % 65535 + 1))
+    wrong = Attribute(Kind.MAPPED_ADDRESS, other)
+    return [message.replacing([wrong if e.type == wrong.type else e for e in message.attributes])]
 
 
 @fault(

@@ -108,6 +108,23 @@ def nat_not_detected(device: ManagedDevice) -> None:
 
 
 @fault(
+    "stun.compares-addresses-only",
+    role="device",
+    breaks=[*_DETECTION_ENTRIES, "TR111-2.2.1.3-C13"],
+    shown_in=("nat_binding_discovery/port_only",),
+)
+def compares_addresses_only(device: ManagedDevice) -> None:
+    """Only another address is taken for translation, another port is not."""
+
+    def compared(event: stun.BindingDetermined) -> stun.BindingDetermined:
+        local = device.stun.machine.local
+        is_moved = local is None or event.endpoint.address != local.address
+        return dataclasses.replace(event, is_translated=event.is_translated and is_moved)
+
+    told(device, compared)
+
+
+@fault(
     "stun.nat-always-detected",
     role="device",
     breaks=[*_DETECTION_ENTRIES, "TR111-2.2.1.3-C17"],

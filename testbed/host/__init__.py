@@ -5,7 +5,7 @@ Roles see `Host` and nothing below it; each engine has a class that fits it.
 
 from testbed.host.drive import Drive, SidedDrive
 from testbed.host.mend import Finish, Mend, Pause, Piece
-from testbed.host.node import DeviceHost, Host, Program, ProgramHost
+from testbed.host.node import DeviceHost, Host, Program, ProgramHost, Tunnel
 from testbed.host.ports import (
     DatagramHandler,
     Interface,
@@ -17,10 +17,10 @@ from testbed.host.ports import (
 )
 from testbed.host.tls import TlsCause, TlsProfile, TlsRefused, TlsVersion
 from testbed.host.tunnel import (
-    Tunnel,
     TunnelCause,
     TunnelChange,
     TunnelHandler,
+    TunnelKind,
     TunnelLife,
     TunnelListener,
     TunnelPolicy,
@@ -55,6 +55,7 @@ __all__ = [
     "TunnelCause",
     "TunnelChange",
     "TunnelHandler",
+    "TunnelKind",
     "TunnelLife",
     "TunnelListener",
     "TunnelPolicy",

@@ -1,4 +1,4 @@
-"""One node, seen from its role: all that a role may ask of the world."""
+"""One node, seen from its role: all that a role may ask of the world, through a tunnel too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from testbed.host.ports import (
     Timer,
 )
 from testbed.host.tls import TlsProfile
-from testbed.host.tunnel import Tunnel, TunnelHandler, TunnelListener, TunnelPolicy, TunnelProfile
+from testbed.host.tunnel import TunnelHandler, TunnelListener, TunnelPolicy, TunnelProfile
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Nat
 
@@ -182,6 +182,31 @@ class Host(Protocol):
 
         A NAT whose rebinding is PORT or ADDRESS gives others from now on.
         """
+
+
+class Tunnel(Protocol):
+    """An initiator's tunnel that is up.
+
+    Attributes:
+        inside: the node again, as seen from within: its ports, streams and listeners have the
+            inner address and go through the tunnel; time, events and tasks are the node's.
+        address: the inner address.
+        dns_servers: told by the responder.
+        remote: the responder's outer address and port.
+    """
+
+    inside: Host
+    address: str
+    dns_servers: tuple[str, ...]
+    remote: Endpoint
+
+    @property
+    def is_up(self) -> bool:
+        """Whether anything goes through."""
+        ...
+
+    async def close(self) -> None:
+        """Take it down in order (IKE INFORMATIONAL with DELETE), and wait for the answer."""
 
 
 class Program(Protocol):

@@ -15,7 +15,6 @@ from testbed.protocols.wire import Endpoint
 from testbed.topology import Algorithms
 
 if TYPE_CHECKING:
-    from testbed.host.node import Host
     from testbed.protocols.pki import Identity  # it costs an import of cryptography
 
 TunnelCause = Literal[
@@ -24,6 +23,8 @@ TunnelCause = Literal[
 """Why there is no tunnel: nobody answered (IKE_SA_INIT or IKE_AUTH); no proposal in common; the
 responder's identity, issuers or dates are not accepted; the responder said no, as by
 AUTHENTICATION_FAILED; anything else."""
+TunnelKind = Literal["up", "rekeyed", "ike rekeyed", "moved", "readdressed", "down"]
+"""What happens to a tunnel; see `TunnelChange`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class TunnelChange:
         cause: why it is down: "closed" (by us), "deleted" (by the peer), "dead" (no answer).
     """
 
-    kind: Literal["up", "rekeyed", "ike rekeyed", "moved", "readdressed", "down"]
+    kind: TunnelKind
     peer: str
     remote: Endpoint
     address: str
@@ -144,31 +145,6 @@ class TunnelChange:
 
 TunnelHandler = Callable[[TunnelChange], None]
 """Called with each change, in order.  An exception in it is the role's crash."""
-
-
-class Tunnel(Protocol):
-    """An initiator's tunnel that is up.
-
-    Attributes:
-        inside: the node again, as seen from within: its ports, streams and listeners have the
-            inner address and go through the tunnel; time, events and tasks are the node's.
-        address: the inner address.
-        dns_servers: told by the responder.
-        remote: the responder's outer address and port.
-    """
-
-    inside: Host
-    address: str
-    dns_servers: tuple[str, ...]
-    remote: Endpoint
-
-    @property
-    def is_up(self) -> bool:
-        """Whether anything goes through."""
-        ...
-
-    async def close(self) -> None:
-        """Take it down in order (IKE INFORMATIONAL with DELETE), and wait for the answer."""
 
 
 class TunnelListener(Protocol):

@@ -103,7 +103,7 @@ def write_grid(
     """
     rows, columns, by_place = _matrix(cells)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    source = resources.files("testbed.report").joinpath("grid.html").read_text()
+    source = resources.files("testbed.report").joinpath("grid.html").read_text(encoding="utf-8")
     scenarios = ", ".join(dict.fromkeys(scenario for scenario, _ in columns))
     text = environment.from_string(source).render(
         title=f"{scenarios} by NAT",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,20 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from testbed.conformance import Verdict
-from testbed.report.result import Outcome, Result
+from testbed.conformance import Judgement, Verdict
+from testbed.report.result import WORTH_TELLING_S, Outcome, Result
 from testbed.report.text import readable
 
 LOG_OCTETS = 20_000
 """The end of a log that is shown; the whole lies in its file."""
+
+
+MAIN_FACTS = ("engine", "seed", "planted fault", "set", "NAT", "cast")
+"""Of what a run rested on, what tells it from another run of the same scenario."""
+MEANT = {
+    Verdict.FAIL: "what a peer did and must not do; a warning where the text only recommends",
+    Verdict.INCONCLUSIVE: "nothing of it happened, or nothing that can be seen from outside",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +63,23 @@ def write_html(path: Path, result: Result, titles: Mapping[str, str]) -> None:
         titles: one sentence about each variant.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    source = resources.files("testbed.report").joinpath("report.html").read_text()
+    source = resources.files("testbed.report").joinpath("report.html").read_text(encoding="utf-8")
     runs = [
         _run(result, variant, outcome, titles.get(variant, ""))
         for variant, outcome in result.outcomes.items()
     ]
-    text = environment.from_string(source).render(result=result, runs=runs, facts=_facts(result))
+    facts = _facts(result)
+    text = environment.from_string(source).render(
+        result=result,
+        runs=runs,
+        stopped=[run for run in runs if run.outcome.kind != "completed"],
+        groups=_groups(result),
+        accused=_accused(result),
+        meant=MEANT,
+        WORTH_TELLING_S=WORTH_TELLING_S,
+        main_facts={name: facts[name] for name in MAIN_FACTS if name in facts},
+        facts={name: value for name, value in facts.items() if name not in MAIN_FACTS},
+    )
     path.write_text(readable(text), encoding="utf-8")
 
 
@@ -74,20 +94,38 @@ def _run(result: Result, variant: str, outcome: Outcome, about: str) -> _Run:
         folder=f"{variant}/" if variant else "",
         ladder=_ladder(folder / "ladder.svg", anchor),
         logs=[
-            _Log(file.name, file.read_text(errors="replace")[-LOG_OCTETS:])
+            _Log(file.name, file.read_text(encoding="utf-8", errors="replace")[-LOG_OCTETS:])
             for file in sorted((folder / "logs").glob("*"))
             if file.is_file()
         ],
     )
 
 
+def _groups(result: Result) -> list[tuple[Verdict, list[Judgement]]]:
+    """The requirements by verdict: what failed first, and of that what binds."""
+    order = (Verdict.FAIL, Verdict.PASS, Verdict.INCONCLUSIVE)
+    judged = [
+        *result.failures,
+        *(each for each in result.judgements if each not in result.failures),
+    ]
+    groups = [(verdict, [each for each in judged if each.verdict is verdict]) for verdict in order]
+    return [(verdict, judgements) for verdict, judgements in groups if judgements]
+
+
+def _accused(result: Result) -> list[str]:
+    """The anchors of records in which a check found fault; a ladder shows them in red."""
+    notes = [note for each in result.failures + result.warnings for note in each.notes]
+    anchors = [f"{note.variant or 'main'}-r{note.record}" for note in notes if not note.ok]
+    return list(dict.fromkeys(anchors))
+
+
 def _ladder(file: Path, anchor: str) -> Markup:
     """The drawing, its record anchors told apart from those of the other sub-runs."""
-    if not file.exists():
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    drawn = re.search(r"<svg.*</svg>", text, re.DOTALL)
+    if drawn is None:  # nothing was written, or not all of it: the run was killed, the disk is full
         return Markup("<p>No ladder was drawn.</p>")
-    drawing = file.read_text()
-    drawing = drawing[drawing.index("<svg") :]
-    drawing = re.sub(r'id="(r\d+)"', rf'id="{anchor}-\1"', drawing)
+    drawing = re.sub(r'id="(r\d+)"', rf'id="{anchor}-\1"', drawn[0])
     return Markup(drawing)  # our own drawing, escaped where it was made
 
 
@@ -95,8 +133,8 @@ def _facts(result: Result) -> dict[str, str]:
     """What the run rested on, from the first run.json there is."""
     for variant in result.outcomes:
         file = (result.folder / variant if variant else result.folder) / "run.json"
-        if file.exists():
-            told = json.loads(file.read_text())
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):  # one cut short is none
+            told = json.loads(file.read_text(encoding="utf-8"))
             nats = {n["nat"] for n in told["nodes"].values() if n["nat"]}
             return {
                 "engine": told["engine"],

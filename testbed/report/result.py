@@ -10,6 +10,9 @@ from typing import Any
 from testbed.conformance import Judgement, Note, Requirement, Verdict
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK
 
+WORTH_TELLING_S = 0.25
+"""How late a machine must have been before a report says so."""
+
 
 @dataclass
 class Outcome:
@@ -22,6 +25,7 @@ class Outcome:
         text: why, for all but "completed".
         found: notes of the checks, by requirement.
         drops: frames that the capture lost.
+        late_s: how late the machine was at the worst moment; checks of seconds allow for it.
         records: how many the trace has.
         seconds: of the ladder itself, by the trace's clock.
         record: where it stood when it failed: the last step's record, or the one that must never
@@ -32,6 +36,7 @@ class Outcome:
     text: str = ""
     found: dict[str, list[Note]] = field(default_factory=dict)
     drops: int = 0
+    late_s: float = 0.0
     records: int = 0
     seconds: float = 0.0
     record: int | None = None

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from testbed.conformance import Verdict
-from testbed.report.result import Result
+from testbed.report.result import WORTH_TELLING_S, Result
 from testbed.report.text import readable
 
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}
@@ -43,10 +43,22 @@ def print_whole_names(console: Console, table: Table) -> None:
         table: only the cells of its last column may then go on in a second line.
     """
     if _is_unseen(console):
-        for column in table.columns[:-1]:
-            column.no_wrap = True
-        options = console.options.update(max_width=sys.maxsize)
-        console.width = max(UNSEEN_COLUMNS, Measurement.get(console, options, table).minimum)
+        print_unbroken(console, table, table.columns[:-1])
+    else:
+        console.print(table)
+
+
+def print_unbroken(console: Console, table: Table, columns: Sequence[Column]) -> None:
+    """Print a table in which no cell of these columns is cut or goes on in a second line.
+
+    A terminal too narrow for them folds the lines, which loses nothing.
+    """
+    options = console.options.update(max_width=sys.maxsize)
+    for column in columns:
+        cells = (column.header, *column.cells)
+        column.no_wrap = True
+        column.min_width = max(Measurement.get(console, options, each).maximum for each in cells)
+    console.width = max(console.width, Measurement.get(console, options, table).minimum)
     console.print(table)
 
 
@@ -55,9 +67,9 @@ def show_results(console: Console, results: Sequence[Result], out: str) -> None:
     for result in results:
         _show_failures(console, result)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("scenario", no_wrap=True)
+    table.add_column("scenario")
     table.add_column("verdict")
-    table.add_column("requirements")
+    table.add_column("requirements", min_width=len(Verdict.INCONCLUSIVE))
     table.add_column("sub-runs")
     table.add_column("time", justify="right")
     for result in results:
@@ -69,7 +81,16 @@ def show_results(console: Console, results: Sequence[Result], out: str) -> None:
             f"{completed} of {len(result.outcomes)}",
             f"{result.seconds:.2f} s",
         )
-    console.print(table)
+    whole = [each for each in table.columns if each.header != "requirements"]
+    print_unbroken(console, table, whole)
+    late_s = max((o.late_s for each in results for o in each.outcomes.values()), default=0.0)
+    if late_s >= WORTH_TELLING_S:
+        console.print(
+            f"late       this machine was busy, and up to {late_s:.2f} s late; checks of seconds "
+            f"allow for that, fewer --jobs would help",
+            soft_wrap=True,
+            highlight=False,
+        )
     console.print(f"results    {escape(out)}", soft_wrap=True, highlight=False)
 
 

@@ -11,16 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from testbed.errors import PeerError
 from testbed.host import Host
 from testbed.protocols.association import NOBODY, Identity
 from testbed.protocols.cwmp import rpc
 from testbed.roles.connection_request import request_connection
-
-if TYPE_CHECKING:
-    from testbed.roles.hms import Managed
+from testbed.roles.known_cpe import KnownCpe
 
 GATEWAY_ROOT = "InternetGatewayDevice."
 SERVER = f"{GATEWAY_ROOT}ManagementServer."
@@ -122,7 +120,7 @@ class Associations:
             others = [one.host.name for one in all_coupled if one is not each]
             each.host.tell("COUPLED", acs=others)
 
-    def informed(self, device: Managed) -> None:
+    def informed(self, device: KnownCpe) -> None:
         """A CPE has opened a session: what it says, and what it is to be asked in it."""
         who = identity_of(device.device_id)
         if any(each.name.startswith(GATEWAY_ROOT) for each in device.inform.parameters):
@@ -132,7 +130,7 @@ class Associations:
 
     # Gateways.
 
-    def _gateway_informed(self, who: Identity, device: Managed) -> None:
+    def _gateway_informed(self, who: Identity, device: KnownCpe) -> None:
         known = self.gateways.get(who)
         events = {each.code for each in device.inform.events}
         if known is None or "0 BOOTSTRAP" in events:
@@ -146,7 +144,7 @@ class Associations:
             reading = self._call(device.device_id, rpc.GetParameterValues((TABLE, COUNT)))
             self.host.spawn(self._read(who, known, reading), "reads a table")
 
-    def _make_known(self, who: Identity, device: Managed) -> KnownGateway:
+    def _make_known(self, who: Identity, device: KnownCpe) -> KnownGateway:
         """A gateway's first session: it gets what later sessions need."""
         secret = f"{self.host.random.getrandbits(64):016x}"
         known = KnownGateway(device.device_id, None, f"acs-{who.serial_number}", secret)

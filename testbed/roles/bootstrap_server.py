@@ -25,6 +25,8 @@ from testbed.topology import Node
 
 _MAC = re.compile(r"[0-9A-Fa-f]{12}")
 VERSIONS = ("1.2", "1.3")
+NOT_UNDERSTOOD = 400
+"""5.4.7.1: for malformed syntax, decode errors and the like; no other status says so here."""
 
 
 class Packages:
@@ -132,7 +134,9 @@ class BootstrapServer(Role):
 
     async def start(self) -> None:
         """Power is on: listen."""
-        self._server = HttpServer(self.host, self._answer, mend=self.mend_of("http"))
+        self._server = HttpServer(
+            self.host, self._answer, mend=self.mend_of("http"), refuses_by=NOT_UNDERSTOOD
+        )
         profile = TlsProfile(identity=self.node.settings.get("identity"))
         secure = profile if self.url.scheme == "https" else None
         self.host.tell("PACKAGES", packages=self.packages.digests())

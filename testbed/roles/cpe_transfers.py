@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from testbed.errors import BadInput, PeerError
-from testbed.host import TlsRefused
+from testbed.host import Host, TlsRefused
 from testbed.protocols import dns
 from testbed.protocols.cwmp import delivery, rpc
+from testbed.protocols.cwmp.delivery import EventQueue
 from testbed.protocols.http import Request, Response, Url
 from testbed.protocols.http_auth import answer, parse_challenges
 from testbed.protocols.wire import Endpoint
+from testbed.roles.cpe_http import Trust
+from testbed.roles.cpe_policy import CpePolicy
 from testbed.roles.http_client import HttpConnection
-
-if TYPE_CHECKING:
-    from testbed.roles.cpe import Cpe
 
 FAILED, WRONG_USER, NO_SERVER, NO_FILE, CUT_SHORT = 9010, 9012, 9015, 9016, 9017
 
@@ -33,6 +34,23 @@ class TransferFailed(Exception):
         self.code = code
 
 
+class Downloader(Protocol):
+    """The CWMP client that downloads, as far as its downloads ask it; `Cpe` says what each is."""
+
+    host: Host
+    way: Host
+    queue: EventQueue
+    trust: Trust
+    policy: CpePolicy
+    date: Callable[[], float] | None
+
+    def happened(self, code: str, command_key: str = "") -> None:
+        """An event occurs, and with it a session is due."""
+
+    async def resolve(self, name: str) -> Any:
+        """A name's addresses, as the box resolves names now."""
+
+
 class Transfers:
     """The downloads of one CPE.
 
@@ -40,7 +58,7 @@ class Transfers:
         files: what was downloaded, by file type; a box may look at it.
     """
 
-    def __init__(self, cpe: Cpe) -> None:
+    def __init__(self, cpe: Downloader) -> None:
         self.files: dict[str, bytes] = {}
         self._cpe = cpe
         self._completed: list[rpc.TransferComplete] = []

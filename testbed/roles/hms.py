@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
 from testbed.datamodel.femto import FemtoPaths, reported_location
@@ -36,6 +35,7 @@ from testbed.roles.associations import AssociationPolicy, Associations
 from testbed.roles.connection_request import request_connection
 from testbed.roles.hms_policy import Area, Assignment, HmsPolicy
 from testbed.roles.http_server import Dropped, HttpLimits, HttpServer
+from testbed.roles.known_cpe import KnownCpe
 from testbed.roles.mending import mended_envelope
 from testbed.roles.reach import Reach
 from testbed.roles.resolve import resolve
@@ -53,33 +53,6 @@ LIMITS = HttpLimits(body_octets=1024 * 1024)
 DEATH_AFTER_S = 3600.0
 
 
-@dataclass
-class Managed:
-    """What the HMS knows of a CPE that has been here.
-
-    Attributes:
-        device_id: who it is.
-        inform: its last one.
-        line_address: where that came from.
-    """
-
-    device_id: rpc.DeviceId
-    inform: rpc.Inform
-    line_address: str
-
-    @property
-    def connection_request_url(self) -> str | None:
-        """Where it takes connection requests; None: it has not told."""
-        return next(
-            (
-                each.value
-                for each in self.inform.parameters
-                if each.name.endswith(".ManagementServer.ConnectionRequestURL") and each.value
-            ),
-            None,
-        )
-
-
 class _HmsSession:
     """One session: the machine, and whose it is."""
 
@@ -87,7 +60,7 @@ class _HmsSession:
         self.cookie = cookie
         self.machine = machine
         self.touched = now
-        self.device: Managed | None = None
+        self.device: KnownCpe | None = None
         self.calls: list[tuple[rpc.Rpc, asyncio.Future[rpc.Rpc]]] = []
 
 
@@ -113,7 +86,7 @@ class Hms(Role):
         self.url: str = node.settings.get("url") or f"http://{node.address}/acs"
         self.assignments: list[Assignment] = list(node.settings.get("assignments", ()))
         self.policy = HmsPolicy()
-        self.devices: dict[str, Managed] = {}
+        self.devices: dict[str, KnownCpe] = {}
         moment, switched_on_at = float(node.settings.get("moment") or 0.0), host.now()
         self.udp_requests = UdpRequests(host.random, lambda: moment + host.now() - switched_on_at)
         self.reach = Reach(
@@ -347,7 +320,7 @@ class Hms(Role):
             known = other.device
             if known is not None and known.device_id == inform.device_id:
                 self._forget(other, "its CPE has opened another one")
-        device = Managed(inform.device_id, inform, source.address)
+        device = KnownCpe(inform.device_id, inform, source.address)
         if serial not in self.devices and len(self.devices) >= MOST_DEVICES:
             del self.devices[next(iter(self.devices))]
         session.device = self.devices[serial] = device
@@ -365,7 +338,7 @@ class Hms(Role):
         for request, _ in session.calls:
             session.machine.call(request)
 
-    def _decide(self, device: Managed) -> tuple[rpc.Rpc, tuple[rpc.Rpc, ...]]:
+    def _decide(self, device: KnownCpe) -> tuple[rpc.Rpc, tuple[rpc.Rpc, ...]]:
         """The answer to an Inform, and what is called in this session."""
         policy, inform = self.policy, device.inform
         if policy.inform_fault is not None:

@@ -93,6 +93,7 @@ class HttpServer:
         answer: what to say to a request.
         limits: what peers may use up.
         mend: the faults at work on the octets of responses.
+        refuses_by: the status for whatever cannot be read as a request; None: RFC 9110's for each.
     """
 
     def __init__(
@@ -101,10 +102,12 @@ class HttpServer:
         answer: Answer,
         limits: HttpLimits | None = None,
         mend: Mend[Response] | None = None,
+        refuses_by: int | None = None,
     ) -> None:
         self.host = host
         self.limits = limits or HttpLimits()
         self._answer = answer
+        self._refuses_by = refuses_by
         self._mend: Mend[Response] = mend or Mend()
         self._open: dict[_Connection, None] = {}
         self._held = 0
@@ -177,7 +180,7 @@ class HttpServer:
         except _Slow as slow:
             self.host.tell("REFUSED", source=str(source), cause=str(slow))
             if connection.decoder.in_message:
-                await self._send(connection, Response((("Connection", "close"),), status=408))
+                await self._refuse(connection, 408)
             return False
         if request is None:
             return False
@@ -186,8 +189,7 @@ class HttpServer:
             request = HttpError(what, 505)
         if isinstance(request, HttpError):
             self.host.tell("MALFORMED", protocol="HTTP", source=str(source), error=str(request))
-            closing = Response((("Connection", "close"),), status=request.status)
-            await self._send(connection, closing)
+            await self._refuse(connection, request.status)
             return False
         response = await self._answer(request, source)
         if isinstance(response, Dropped):
@@ -202,6 +204,11 @@ class HttpServer:
         if connection in self._open:
             self._open[connection] = self._open.pop(connection)  # the last in the row again
         return goes_on and response.keep_alive
+
+    async def _refuse(self, connection: _Connection, status: int) -> None:
+        """Say what was wrong with a request, the last one of its connection."""
+        closing = Response((("Connection", "close"),), status=self._refuses_by or status)
+        await self._send(connection, closing)
 
     async def _request(self, connection: _Connection) -> Request | HttpError | None:
         """The next request; None: the peer has closed.

@@ -8,17 +8,20 @@ the serving side is dead the HNB forgets it and discovers again.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+from testbed.datamodel.femto import FemtoPaths
+from testbed.datamodel.tree import Tree
+from testbed.host import Host, Tunnel
 from testbed.protocols import dhcp, dns, sctp
 from testbed.protocols.cwmp import rpc
+from testbed.roles.cpe import Cpe
+from testbed.roles.cpe_http import Resolve
 from testbed.roles.cpe_policy import SessionReport
 from testbed.roles.hnb_gw import knock
-from testbed.roles.secure_connection import NotSecured
-
-if TYPE_CHECKING:
-    from testbed.roles.hnb import Hnb
+from testbed.roles.secure_connection import NotSecured, SecureConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,59 @@ class RegistrationPolicy:
     knock_wait_s: float = 1.0
 
 
+class Registering(Protocol):
+    """The HNB, as far as its registration asks it; `Hnb` says what each is."""
+
+    host: Host
+    tree: Tree
+    paths: FemtoPaths
+    cpe: Cpe
+    secure: SecureConnection
+    registers_by_tunnel: bool
+    leaves_tunnel: bool
+    hnb_gw_of_discovery: str
+
+    @property
+    def is_public(self) -> bool:
+        """Whether its HMS (initial) is on the public Internet."""
+        ...
+
+    @property
+    def serving_segw(self) -> str:
+        """The serving SeGW that it was told."""
+        ...
+
+    @property
+    def hms_url(self) -> str:
+        """Its HMS."""
+        ...
+
+    @property
+    def hnb_gw(self) -> str:
+        """The HNB-GW that it was told."""
+        ...
+
+    def values_of(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """The values of these parameters, without empty ones."""
+        ...
+
+    def resolver_inside(self, tunnel: Tunnel) -> Resolve:
+        """How names are resolved through a tunnel."""
+        ...
+
+    def go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside the CWMP client."""
+
+    async def go_without_tunnel(self, lease: dhcp.Lease) -> None:
+        """Have sessions go over the Internet."""
+
+    async def go_through(self, tunnel: Tunnel, lease: dhcp.Lease) -> None:
+        """Have sessions go through a tunnel."""
+
+    def discover_again(self, cause: str) -> None:
+        """The serving side is dead: begin with the factory data again."""
+
+
 class Registration:
     """The first contacts with the serving side.
 
@@ -48,7 +104,7 @@ class Registration:
         is_served: whether the serving HMS has been spoken to since the power came.
     """
 
-    def __init__(self, hnb: Hnb) -> None:
+    def __init__(self, hnb: Registering) -> None:
         self.policy = RegistrationPolicy()
         self.failures = 0
         self.is_served = False

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from testbed.errors import PeerError
 from testbed.host import (
+    Host,
+    Mend,
     Tunnel,
     TunnelCause,
     TunnelChange,
@@ -20,10 +22,9 @@ from testbed.host import (
     TunnelRefused,
 )
 from testbed.protocols import dns
+from testbed.roles.cpe import Cpe
 from testbed.roles.resolve import resolve
-
-if TYPE_CHECKING:
-    from testbed.roles.hnb import Hnb
+from testbed.topology import Node
 
 
 class NotSecured(PeerError):
@@ -54,6 +55,24 @@ class SecurityPolicy:
     life: TunnelLife = field(default_factory=TunnelLife)
 
 
+class Secured(Protocol):
+    """The HNB, as far as its tunnels ask it; `Hnb` says what each is."""
+
+    host: Host
+    node: Node
+    cpe: Cpe
+    resolver_policy: dns.ResolverPolicy
+
+    @property
+    def tunnel_moment(self) -> float | None:
+        """What it believes the date is when it checks a SeGW; None: the engine's clock."""
+        ...
+
+    def mend_of(self, protocol: str) -> Mend[Any]:
+        """The faults at work on a protocol."""
+        ...
+
+
 class SecureConnection:
     """The tunnels of an HNB: one that counts, and maybe older ones that it has kept.
 
@@ -67,7 +86,7 @@ class SecureConnection:
         policy: holds from the next tunnel.
     """
 
-    def __init__(self, hnb: Hnb, on_change: Callable[[Tunnel, TunnelChange], None]) -> None:
+    def __init__(self, hnb: Secured, on_change: Callable[[Tunnel, TunnelChange], None]) -> None:
         self.tunnel: Tunnel | None = None
         self.name = ""
         self.policy = SecurityPolicy(life=hnb.node.settings.get("life", TunnelLife()))

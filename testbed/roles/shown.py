@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from testbed.host import Host
@@ -21,7 +22,12 @@ def tell_certificate(host: Host, node: Node, identity: Identity) -> None:
         "CERTIFICATE",
         names=list(shown.names),
         issuer_key=shown.issuer_key,
-        valid_from=shown.valid_from,
-        valid_to=shown.valid_to,
+        valid_from=_date(shown.valid_from),
+        valid_to=_date(shown.valid_to),
         is_meant=wanted not in (Certificate.GOOD, Certificate.ADDRESS),
     )
+
+
+def _date(seconds: float) -> str:
+    """As people and other programs read it (RFC 3339), from seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -13,7 +13,8 @@ from testbed.errors import DecodeError
 from testbed.protocols.wire import Endpoint
 from testbed.trace.addresses import Addresses
 from testbed.trace.arrow import Arrows
-from testbed.trace.decoders import Decoders, Piece
+from testbed.trace.decoders import Decoders
+from testbed.trace.pieces import Piece
 from testbed.trace.record import Clear, Record
 from testbed.trace.tcp import Direction
 

@@ -6,103 +6,14 @@ show.  Whoever adds a protocol adds one line here, or calls `register_datagram` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from testbed.errors import DecodeError
-
-DatagramDecoder = Callable[[bytes], Any]
-"""Gives the message, or raises DecodeError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One message of a stream, with its own octets.
-
-    Attributes:
-        message: the decoded message, or why it could not be decoded.
-        octets: what it was on the wire.
-        carried: what the message holds in its body, from the outside to the inside.
-        error: why its body could not be decoded.
-    """
-
-    message: Any
-    octets: bytes
-    carried: tuple[Any, ...] = ()
-    error: DecodeError | None = None
-
-
-class StreamDecoder(Protocol):
-    """One direction of one connection, cut into messages."""
-
-    def feed(self, octets: bytes) -> Sequence[Any]:
-        """Take the next octets, in order and without gaps.
-
-        Returns:
-            What they complete: messages, DecodeErrors in the place of messages, or either inside a
-            `Piece` that tells its octets.
-
-        Raises:
-            DecodeError: the stream cannot be followed any further.
-        """
-        ...
-
-
-@runtime_checkable
-class EndingStreamDecoder(Protocol):
-    """A decoder that also wants to know that the sender has closed its direction."""
-
-    def end(self) -> Sequence[Any]:
-        """What the end completes, or a DecodeError for a message that was cut off."""
-        ...
-
+from testbed.trace.pieces import DatagramDecoder, LengthPrefixed, StreamDecoder
 
 StreamFactory = Callable[[bool], StreamDecoder]
 """Makes the decoder of one direction; its argument: whether the octets go to the port."""
-
-
-class LengthPrefixed:
-    """Messages that each follow two octets of length: DNS over TCP (RFC 1035 section 4.2.2).
-
-    Args:
-        decode: for one message without the length.
-        subject: what the messages are, for errors.
-    """
-
-    def __init__(self, decode: DatagramDecoder, subject: str) -> None:
-        self._decode = decode
-        self._subject = subject
-        self._held = bytearray()
-
-    def feed(self, octets: bytes) -> Sequence[Piece]:
-        """Every message that is now whole."""
-        self._held += octets
-        pieces = []
-        while len(self._held) >= 2:
-            end = 2 + int.from_bytes(self._held[:2], "big")
-            if len(self._held) < end:
-                break
-            data = bytes(self._held[2:end])
-            del self._held[:end]
-            try:
-                pieces.append(Piece(self._decode(data), data))
-            except DecodeError as error:
-                pieces.append(Piece(error, data))
-        return pieces
-
-    def end(self) -> Sequence[Piece]:
-        """An error where the last message is not whole."""
-        if not self._held:
-            return ()
-        held = bytes(self._held)
-        if len(held) < 2:
-            measure = "its length needs 2 octets, 1 came"
-        else:
-            measure = f"its length says {int.from_bytes(held[:2], 'big')}, {len(held) - 2} came"
-        sentence = f"{self._subject}: the stream ended inside it: {measure}"
-        return (Piece(DecodeError(sentence), held),)
 
 
 def _late(module: str, function: str = "decode") -> DatagramDecoder:
@@ -152,6 +63,7 @@ class Decoders:
 
     Attributes:
         web_ports: where HTTP is spoken, in clear or by TLS.
+        stun_ports: where STUN is.
     """
 
     def __init__(self, usual: bool = True) -> None:
@@ -159,6 +71,7 @@ class Decoders:
         self._streams: dict[int, StreamFactory] = {}
         self._protocols: dict[int, DatagramDecoder] = {}
         self.web_ports: set[int] = set()
+        self.stun_ports: set[int] = set()
         if usual:
             self.register_datagram(53, _dns)
             self.register_datagram(67, _dhcp)
@@ -182,6 +95,7 @@ class Decoders:
     def register_stun(self, *ports: int) -> None:
         """Decode UDP payloads to or from those ports as STUN."""
         for port in ports:
+            self.stun_ports.add(port)
             self.register_datagram(port, _stun)
 
     def register_stream(self, port: int, factory: StreamFactory) -> None:

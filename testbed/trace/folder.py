@@ -34,13 +34,16 @@ PLACES_EVENT = "PLACES"
 """The first line of events.jsonl: who is where, and the static addresses."""
 CLEAR_EVENT = "CLEAR"
 """A line of events.jsonl that is no event: what an end of a TLS connection told of it."""
+LATE_EVENT = "LATE"
+"""Likewise: how late this machine was."""
 LOST = "lost"
 """How the comment of a packet begins that did not arrive."""
 _COPIES = re.compile(r"arrived (\d+) times")
 
 
 class ToldEvent(NamedTuple):
-    """One line of events.jsonl; `record` is its number in the trace, where that is known."""
+    """One line of events.jsonl; `record` is its number in the trace, where that is known, or of the
+    first record that it gives."""
 
     time_ns: int
     node: str
@@ -113,6 +116,7 @@ class RunWriter:
             self._record(record)
         trace.listeners.append(self._record)
         trace.clear_listeners.append(self._clear)
+        trace.lateness.listeners.append(self._late)
         for table in KEY_TABLES:
             (folder / table).unlink(missing_ok=True)
         for ike_keys in trace.ike_keys:
@@ -135,8 +139,12 @@ class RunWriter:
                     "outgoing": clear.outgoing,
                     "data": b64encode(clear.data).decode("ascii"),
                 },
+                len(self._trace.records),  # a frame may be of the same moment
             )
         )
+
+    def _late(self, time_ns: int, late_s: float) -> None:
+        self._events.write(event_line(time_ns, "", LATE_EVENT, {"late_s": round(late_s, 6)}))
 
     def _keys(self, keys: IkeKeys | EspKeys) -> None:
         is_ike = isinstance(keys, IkeKeys)
@@ -145,7 +153,7 @@ class RunWriter:
             return  # Wireshark has no form for these algorithms
         table = self.folder / KEY_TABLES[0 if is_ike else 1]
         table.parent.mkdir(exist_ok=True)
-        (self.folder / PREFERENCES).write_text(wireshark.PREFERENCES)
+        (self.folder / PREFERENCES).write_text(wireshark.PREFERENCES, encoding="utf-8")
         with table.open("a", encoding="ascii") as file:
             file.write(f"{line}\n")
 
@@ -166,6 +174,7 @@ class RunWriter:
         if self._record in self._trace.listeners:
             self._trace.listeners.remove(self._record)
             self._trace.clear_listeners.remove(self._clear)
+            self._trace.lateness.listeners.remove(self._late)
             self._trace.key_listeners.remove(self._keys)
         self._events.close()
         comments = {}
@@ -192,6 +201,7 @@ def _places(trace: Trace) -> dict[str, Any]:
     return {
         "roles": trace.roles,
         "web_ports": sorted(trace.decoders.web_ports),
+        "stun_ports": sorted(trace.decoders.stun_ports),
         "places": {mac: list(place) for mac, place in addresses.places.items()},
         "addresses": [[h.node, h.interface, h.address] for h in addresses.holdings_at_start()],
     }
@@ -201,7 +211,7 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
     """The trace of a run's folder.
 
     Raises:
-        BadInput: there is no capture in it, or one of its files is damaged.
+        BadInput: there is no capture in it, or one of its files is damaged or not for us to read.
     """
     path = folder / CAPTURE
     if not path.exists() and (folder / PACKET_LOG).exists():
@@ -209,8 +219,7 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
     capture = load_capture(path)
     events: list[ToldEvent] = []
     if (folder / EVENTS).exists():
-        text = (folder / EVENTS).read_text(encoding="utf-8", errors="replace")
-        events = list(read_events(text, str(folder / EVENTS)))
+        events = list(read_events(_read(folder / EVENTS), str(folder / EVENTS)))
     trace = Trace(decoders)
     _set_places(trace, [each for each in events if each.event == PLACES_EVENT])
     for table in KEY_TABLES:
@@ -231,10 +240,16 @@ def load(folder: Path, decoders: Decoders | None = None) -> Trace:
     return trace
 
 
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
+
+
 def _add_keys(trace: Trace, table: Path) -> None:
     if table.exists():
-        text = table.read_text(encoding="utf-8", errors="replace")
-        ike, esp = wireshark.read_tables(text, str(table))
+        ike, esp = wireshark.read_tables(_read(table), str(table))
         for ike_keys in ike:
             trace.add_ike_keys(ike_keys)
         for esp_keys in esp:
@@ -259,8 +274,17 @@ def _copies(comment: str) -> int:
 def _add_event(trace: Trace, told: ToldEvent) -> None:
     if told.event == CLEAR_EVENT:
         trace.add_clear(_clear_of(told))
+    elif told.event == LATE_EVENT:
+        trace.lateness.add(told.time_ns, _late_s_of(told))
     else:
         trace.add_event(told.node, told.event, told.fields, told.time_ns)
+
+
+def _late_s_of(told: ToldEvent) -> float:
+    late_s = told.fields.get("late_s")
+    if not isinstance(late_s, (int, float)):
+        raise BadInput(f"{EVENTS}: the {LATE_EVENT} line at {told.time_ns} does not say how late")
+    return late_s
 
 
 def _clear_of(told: ToldEvent) -> Clear:
@@ -289,5 +313,9 @@ def _set_places(trace: Trace, told: list[ToldEvent]) -> None:
             raise BadInput(f"{EVENTS}: its {PLACES_EVENT} line does not say who is where") from None
         trace.set_nodes(places, static)
         trace.set_roles(event.fields.get("roles", {}))
-        ports = event.fields.get("web_ports", [])
-        trace.decoders.register_web(*(each for each in ports if isinstance(each, int)))
+        trace.decoders.register_web(*_ports(event.fields.get("web_ports", ())))
+        trace.decoders.register_stun(*_ports(event.fields.get("stun_ports", ())))
+
+
+def _ports(told: Any) -> list[int]:
+    return [each for each in told if isinstance(each, int)] if isinstance(told, list) else []

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from testbed.errors import DecodeError
 from testbed.protocols.tls_secrets import OpenedConnection, Secrets
 from testbed.protocols.wire import Endpoint
-from testbed.trace.decoders import Decoders, Piece
+from testbed.trace.decoders import Decoders
 from testbed.trace.dissect import IPV4, IPV6, cut_ipv4, cut_ipv6, cut_link
 from testbed.trace.packets import TCP
+from testbed.trace.pieces import Piece
 from testbed.trace.record import Clear, Frame, Record
 from testbed.trace.tcp import Connection, Connections, Segment, decode_segment
 

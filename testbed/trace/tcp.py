@@ -14,7 +14,8 @@ from typing import Any
 
 from testbed.errors import DecodeError
 from testbed.protocols.wire import Endpoint
-from testbed.trace.decoders import Decoders, EndingStreamDecoder, Piece, StreamDecoder
+from testbed.trace.decoders import Decoders
+from testbed.trace.pieces import EndingStreamDecoder, Piece, StreamDecoder
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 MOST_HELD_OCTETS = 4 << 20

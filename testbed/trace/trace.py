@@ -16,7 +16,8 @@ from testbed.trace.arrow import Arrow, Arrows
 from testbed.trace.clear import ClearConnections
 from testbed.trace.decoders import Decoders
 from testbed.trace.delivery import Deliveries
-from testbed.trace.dissect import ETHERNET, IPV4, IPV6, Dissection, Dissector
+from testbed.trace.dissect import ETHERNET, IPV4, IPV6, Dissection, Dissector, Link
+from testbed.trace.lateness import SECOND_NS, Lateness
 from testbed.trace.opened import Openings, inside_too
 from testbed.trace.record import Clear, Event, Frame, Listener, Record
 from testbed.trace.select import matches
@@ -50,6 +51,7 @@ class Trace:
         addresses: who is where, who held which address when.
         roles: who plays each node ("hnb" for hnb and hnb2), where that is known.
         drops: frames that the capture lost.
+        lateness: when the machine that made it had no time for it.
         is_excerpt: it is a capture from the field, of which nobody tells: it may begin in mid-life,
             show some links only, and lack what is lost.
         facts: what holds of an excerpt all the same, as whoever made it has told.
@@ -66,6 +68,7 @@ class Trace:
         self.addresses = Addresses()
         self.roles: dict[str, str] = {}
         self.drops = 0
+        self.lateness = Lateness()
         self.is_excerpt = False
         self.facts: frozenset[str] = frozenset()
         self.deliveries = Deliveries(arrivals)
@@ -186,36 +189,48 @@ class Trace:
 
     def _ends(self, frame: Frame, dissection: Dissection) -> tuple[str, str | None]:
         """Who sent the frame, and who is to receive it."""
-        if frame.node and frame.interface == LOOPBACK:
-            self.addresses.join(frame.node, LOOPBACK, frame.link)
-            return frame.node, frame.node
-        link, first = dissection.link, dissection.contents[0]
-        addresses = self.addresses
+        first = dissection.contents[0]
         source = first.source.address if first.source else None
         destination = first.destination.address if first.destination else None
-        if not frame.node:  # a field capture: names may be known by IP address alone
-            source = self._name_of(source, frame.time_ns)
-            known = self._name_of(destination, frame.time_ns)
-        else:
-            known = None
-        if frame.node:
-            if frame.link_type != ETHERNET:
-                addresses.join(frame.node, frame.interface, frame.link)
-            elif link is not None and link.source is not None:
-                self._learn(link.source, frame)
+        if not frame.node:
+            return self._ends_in_field(frame, dissection.link, source, destination)
+        return frame.node, self._receiver_in_lab(frame, dissection.link, source, destination)
+
+    def _receiver_in_lab(
+        self, frame: Frame, link: Link | None, source: str | None, destination: str | None
+    ) -> str | None:
+        """Who is to receive what a node has sent; where that node is, is learnt from it."""
+        addresses = self.addresses
+        if frame.interface == LOOPBACK:
+            addresses.join(frame.node, LOOPBACK, frame.link)
+            return frame.node
+        if frame.link_type != ETHERNET:
+            addresses.join(frame.node, frame.interface, frame.link)
+        elif link is not None and link.source is not None:
+            self._learn(link.source, frame)
         if link is None or link.destination is None:
-            sender = frame.node or source or "unknown"
+            return addresses.on_link(frame.link, frame.node, source, destination, frame.time_ns)
+        place = addresses.places.get(link.destination)
+        return place.node if place is not None and not link.is_group else None
+
+    def _ends_in_field(
+        self, frame: Frame, link: Link | None, source: str | None, destination: str | None
+    ) -> tuple[str, str | None]:
+        """The ends of a frame of a field capture: names may be known by IP address alone."""
+        addresses = self.addresses
+        source = self._name_of(source, frame.time_ns)
+        known = self._name_of(destination, frame.time_ns)
+        if link is None or link.destination is None:
+            sender = source or "unknown"
             receiver = addresses.on_link(frame.link, sender, source, destination, frame.time_ns)
             return sender, receiver or known
         place = addresses.places.get(link.source or "")
-        sender = frame.node or (place.node if place else source or link.source or "unknown")
+        sender = place.node if place else source or link.source or "unknown"
         if link.is_group:
             return sender, None
         place = addresses.places.get(link.destination)
         if place is not None:
             return sender, place.node
-        if frame.node:
-            return sender, None
         is_ip = link.ethertype in (IPV4, IPV6)
         return sender, (known if is_ip and known else link.destination)
 
@@ -248,6 +263,14 @@ class Trace:
             for node in self.addresses.members(record.link):
                 if node != record.sender:
                     receipt.arrivals[node] = copies
+
+    def late_s(self, since: Record, until: Record) -> float:
+        """Seconds between two records that the machine took from all roles."""
+        return self.lateness.between(since.time_ns, until.time_ns)
+
+    def spent_s(self, since: Record, until: Record) -> float:
+        """Seconds between two records that a role could use: those are left out."""
+        return (until.time_ns - since.time_ns) / SECOND_NS - self.late_s(since, until)
 
     def add_event(self, node: str, name: str, fields: Mapping[str, Any], time_ns: int) -> Record:
         """Take what a node tells of itself.

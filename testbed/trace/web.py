@@ -14,7 +14,7 @@ from typing import Any
 
 from testbed.errors import DecodeError
 from testbed.protocols import tls
-from testbed.trace.decoders import EndingStreamDecoder, Piece, StreamDecoder
+from testbed.trace.pieces import EndingStreamDecoder, Piece, StreamDecoder
 
 _LOOKED_AT_OCTETS = 2048
 _DM = ("application/vnd.syncml.dm+xml", "application/vnd.syncml.dm+wbxml")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from testbed.cli import COMMANDS
 from testbed.conformance import load_checks
 from testbed.errors import BadInput, MissingFeature, RoleCrashed
 
+ROOT = str(Path(cli.__file__).parents[1])
 HEAVY = ("rich", "jinja2", "yaml", "dnslib", "lxml", "mininet", "pyroute2", "scapy", "asyncio")
 
 
@@ -74,6 +76,7 @@ def test_the_table_of_commands_is_the_commands(testbed) -> None:
         (["run"], "name a scenario, or give --all"),
         (["run", "lan_connectivity", "--all"], "give names or --all, not both"),
         (["run", "--again", "nowhere"], "nowhere holds no run.json"),
+        (["run", "lan_connectivity", "--seed", ""], "'--seed': it is empty; leave it out for a"),
         (["run", "lan_connectivity", "--again", "x"], "--again repeats a run as it was"),
         (["run", "lan_connectivity", "--shell-on-fail"], "--shell-on-fail needs a terminal"),
         (["run", "lan_connectivity", "--jobs", "0"], "Invalid value for '--jobs'"),
@@ -141,6 +144,15 @@ def test_a_run_json_that_is_none_is_refused_with_its_name(testbed, tmp_path: Pat
 
         assert said.status == 2
         assert "old/run.json is not a run's description" in said.err
+
+
+@pytest.mark.parametrize("command", [["run", "--again"], ["judge"]])
+def test_a_run_json_that_cannot_be_read_is_told(testbed, command, tmp_path: Path) -> None:
+    (tmp_path / "old" / "run.json").mkdir(parents=True)  # root may read every file, and no folder
+    said = testbed(*command, "old")
+
+    assert said.status == 2
+    assert "old/run.json cannot be read: Is a directory" in said.err
 
 
 KINDS = ("scenarios", "topologies", "roles", "faults", "checks", "nats")
@@ -264,6 +276,25 @@ def test_a_reader_that_is_gone_before_is_no_error(command: str) -> None:
     )
 
     assert said.stderr == ""
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_changes_nothing(closed: str, tmp_path: Path) -> None:
+    run = "run lan_connectivity/ --engine simulation --out"
+    command = f"exec {sys.executable} -m testbed {run} {tmp_path} {closed}"
+    said = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+    assert (said.returncode, said.stderr) == (0, "")
+    assert (tmp_path / "lan_connectivity" / "report.html").exists()
+
+
+def test_a_locale_that_is_not_utf_8_changes_no_file(tmp_path: Path) -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = ["run", "lan_connectivity/", "--engine", "simulation", "--out", "out"]
+    said = in_a_process(*words, cwd=tmp_path, env={**os.environ, **plain, "PYTHONPATH": ROOT})
+
+    assert (said.returncode, said.stderr) == (0, "")
+    assert (tmp_path / "out/lan_connectivity/report.html").read_text(encoding="utf-8")
 
 
 def test_the_version_is_told() -> None:

@@ -117,3 +117,8 @@ def test_a_probe_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert reason is not None
     assert "nonsense" in reason or "Unknown device type" in reason
+
+
+def test_a_program_that_takes_too_long_is_told_in_words() -> None:
+    with pytest.raises(OSError, match=r"^sleep has not ended after 0\.01 s$"):
+        probes._run("sleep", "60", within_s=0.01)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from testbed import batch, nat_truth
+from testbed import batch
 from testbed.engines.emulation import forwarding
 from testbed.grid import wanted_kinds
+from testbed.probing import truth
 from testbed.report.grid import REFUSED
 from testbed.report.result import Outcome
 from testbed.topology import KINDS, Dependence
@@ -230,7 +231,7 @@ def test_a_grid_probes_in_full_what_was_never_and_marks_what_differs(
 ) -> None:
     """The kernel has wrong rules for one kind: its lifetime shows only in the full probe."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(nat_truth, "AT_ONCE_S", at_once_s)
+    monkeypatch.setattr(truth, "AT_ONCE_S", at_once_s)
     true = forwarding.rules
 
     def rules(nat, *rest):

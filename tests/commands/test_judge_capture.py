@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from testbed.commands.draw import read_trace
+from testbed.roles import ROLES
 from testbed.trace.record import Frame
 from tests.conformance.made_up import DNS_SERVER, LEASED, MadeUp
 
@@ -100,6 +101,31 @@ def test_names_that_say_nothing_are_bad_input(testbed, command: str, field: Path
     assert said.err == (
         'testbed: names who.toml: hnb: has no addresses; addresses = ["192.168.1.10"] is expected\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("[initial_hsm]", "initial_hsm: no role is called 'initial_hsm'; did you mean initial_hms"),
+        ('[north]\nrole = "hsm"', "north: no role is called 'hsm'; did you mean hms"),
+        ("[laptop]", 'shows them); role = "bystander" plays none'),
+    ],
+)
+def test_a_node_whom_no_check_knows_is_refused(testbed, field: Path, table, sentence) -> None:
+    (field.parent / "who.toml").write_text(f'{table}\naddresses = ["192.0.2.9"]\n')
+    said = testbed("judge", "field.pcap", "--names", "who.toml")
+
+    assert (said.status, sentence in said.err) == (2, True)
+
+
+def test_a_capture_without_frames_accuses_nobody(testbed, field: Path) -> None:
+    field.write_bytes(pcap([]))
+    tables = [f'[{role}]\naddresses = ["192.0.2.{n}"]\n' for n, role in enumerate(ROLES, start=1)]
+    (field.parent / "who.toml").write_text("".join(tables))
+    said = testbed("judge", "field.pcap", "--names", "who.toml", "--json")
+
+    assert said.status == 0
+    assert {each["verdict"] for each in json.loads(said.out)["verdicts"]} == {"INCONCLUSIVE"}
 
 
 def test_a_folder_of_several_runs_is_not_drawn_but_told(testbed, tmp_path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from testbed.engines.emulation import forwarding
-from testbed.nat_file import read_nat
 from testbed.settings import chosen_nat, parse_settings
+from testbed.settings.nat_file import read_nat
 from testbed.topology import (
     KINDS,
     KNOBS,

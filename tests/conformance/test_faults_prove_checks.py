@@ -19,6 +19,8 @@ from tests.together import Together
 
 STEP_S = 3.0
 """How long a step may take in a run under a fault, most of which stop where the fault shows."""
+PATIENT_STEP_S = 15.0
+"""How long in a run of its own, where that was too little."""
 IN_VIRTUAL_TIME = {
     "hnb_first_day",
     "nat_keepalive",
@@ -90,15 +92,29 @@ def under_faults(
 
 def trips(name: str, run: str, played: Together) -> None:
     """The run fails in what the fault declares, and in nothing else."""
+    failed, declared, odd = comes_to(name, run, played)
+
+    assert odd == []
+    assert {*failed} == declared, [*failed.values()]
+
+
+def is_cut_short(name: str, run: str, played: Together) -> bool:
+    """Whether a step was missed before the run could show all that the fault breaks: a machine may
+    be too busy for `STEP_S`."""
+    failed, declared, _ = comes_to(name, run, played)
+    kinds = {played.outcome(key_of(name, run, each)).kind for each in variants_of(run)}
+    return "missed" in kinds and {*failed} < declared
+
+
+def comes_to(name: str, run: str, played: Together) -> tuple[dict[str, str], set[str], list[str]]:
+    """What fails in a run under a fault, with reasons; what should; how it ended, if oddly."""
     scenario = run.partition("/")[0]
     outcomes = {each: played.outcome(key_of(name, run, each)) for each in variants_of(run)}
     found = {variant: outcome.found for variant, outcome in outcomes.items()}
     judged = judge(scenario, found, sum(outcome.drops for outcome in outcomes.values()))
-    failed = {each.requirement.id: each for each in judged if each.verdict is Verdict.FAIL}
+    failed = {each.requirement.id: each.reason for each in judged if each.verdict is Verdict.FAIL}
     declared = {*FAULTS[name].breaks} & {each.requirement.id for each in judged}
-    odd = [each.text for each in outcomes.values() if each.kind not in ENDS]
-    assert odd == []
-    assert {*failed} == declared, [each.reason for each in failed.values()]
+    return failed, declared, [each.text for each in outcomes.values() if each.kind not in ENDS]
 
 
 def test_every_entry_of_both_flows_has_a_check() -> None:
@@ -146,9 +162,13 @@ def test_each_broken_requirement_is_shown_broken_somewhere(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "run"), SHOWS, ids=[f"{name}-in-{run}" for name, run in SHOWS])
 def test_a_fault_trips_exactly_what_it_declares(
-    name: str, run: str, under_faults: Together
+    name: str, run: str, under_faults: Together, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    trips(name, run, under_faults)
+    played = under_faults
+    if is_cut_short(name, run, played):
+        folder = f"patient_{name}_in_{run}".replace("/", "_")
+        played = Together(tmp_path_factory, folder, under([(name, run)]), 1, PATIENT_STEP_S)
+    trips(name, run, played)
 
 
 @pytest.mark.emulation
@@ -162,6 +182,24 @@ def test_a_fault_trips_the_same_in_real_time(
     folder = f"real_{name}_in_{run}".replace("/", "_")
     alone = under([(name, run)], "emulation")
     trips(name, run, Together(tmp_path_factory, folder, alone, 4, STEP_S))
+
+
+@pytest.mark.soak
+def test_every_fault_trips_the_same_in_virtual_time(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """All that the simulation does not refuse; with the patience that a user's runs have."""
+    wanted = [each for each in SHOWS if not FAULTS[each[0]].emulation_only]
+    plans, jobs = under(wanted, "simulation"), os.cpu_count() or 1
+    played = Together(tmp_path_factory, "in_virtual_time", plans, jobs)
+    others = {}
+    for name, run in wanted:
+        failed, declared, odd = comes_to(name, run, played)
+        if odd or {*failed} != declared:
+            others[f"{name} in {run}"] = (failed, declared, odd)
+
+    assert len(wanted) > 300
+    assert others == {}
 
 
 @pytest.mark.emulation

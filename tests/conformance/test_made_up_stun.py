@@ -12,6 +12,7 @@ from stun_story import (
     OUTSIDE,
     PRIMARY,
     SECONDARY,
+    SERVER,
     VALUE_CHANGE,
     CpeStory,
     switched_on,
@@ -108,6 +109,53 @@ def test_an_old_binding_is_not_told_after_the_address_has_changed() -> None:
     assert len(story.faults("TR111-2.2.1.3-C12")) == 1
 
 
+# A STUN server that says what the NAT has not done: 2.2-P3, 2.2.1-C2, 2.2.4-T6-1a
+
+OWN_FAULT = ("TR111-2.2-P3", "TR111-2.2.1-C2", "TR111-2.2.4-T6-1a", "TR111-2.2.1-C4")
+
+
+def misled() -> CpeStory:
+    """A CPE whose STUN server says another port than the NAT has given, and that believes it."""
+    lie = (WAN, OUTSIDE + 1)
+    story = CpeStory().is_set(STUNEnable=1, STUNServerAddress=SERVER[0])
+    story.binds(MARK, sees=lie).binds(MARK, CHANGE, sees=lie).waits(1)
+    return story.tells(UDPConnectionRequestAddress=f"{WAN}:{OUTSIDE + 1}")
+
+
+@pytest.mark.parametrize("requirement", OWN_FAULT)
+def test_a_cpe_is_not_blamed_for_a_server_that_lies(requirement: str) -> None:
+    assert misled().faults(requirement) == []
+
+
+def test_nothing_is_said_for_a_cpe_that_tells_a_lie() -> None:
+    assert misled().findings("TR111-2.2-P3") == []
+
+
+def test_a_cpe_that_tells_what_the_server_said_has_recorded_it() -> None:
+    assert [each.ok for each in misled().findings("TR111-2.2.1.1-C5")] == [True]
+
+
+def test_a_server_that_lies_is_blamed() -> None:
+    assert len(misled().faults("TR111-2.2.2.1-S1")) == 2
+
+
+# Shared secrets: 2.2.1.1-C12
+
+
+def test_a_connection_to_the_stun_port_by_tcp_is_for_a_secret() -> None:
+    story = switched_on()
+    story.connects("time_server", SERVER[1])
+
+    assert len(story.faults("TR111-2.2.1.1-C12")) == 1
+
+
+def test_a_connection_to_another_port_there_may_be_for_anything() -> None:
+    story = switched_on()
+    story.connects("time_server", 443).hello("acs.operator.example")
+
+    assert story.faults("TR111-2.2.1.1-C12") == []
+
+
 # BINDING-CHANGE: 2.2.1.3-C6, C8
 
 
@@ -176,6 +224,15 @@ def test_a_change_keeps_the_binding_alive_as_well() -> None:
     story = switched_on(**PERIODS).waits(3).binds(MARK, CHANGE).waits(3).binds(MARK)
 
     assert [each.ok for each in story.findings("TR111-2.2.1.2-C3")] == [True]
+
+
+@pytest.mark.parametrize(("late_s", "blamed"), [(0.0, 1), (0.4, 1), (0.6, 0)])
+def test_a_keep_alive_may_be_as_late_as_the_machine_was(late_s: float, blamed: int) -> None:
+    story = switched_on(**PERIODS).waits(4.7)
+    story.trace.lateness.add(story.now_ns - 10**9, late_s)
+    story.binds(MARK)
+
+    assert len(story.faults("TR111-2.2.1.2-C3")) == blamed
 
 
 def test_a_request_that_opens_another_binding_is_no_keep_alive_from_elsewhere() -> None:

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from testbed.credentials import equip
 from testbed.engines.emulation.device import close_wires, open_wires
 from testbed.errors import BadInput
 from testbed.host import Interface
 from testbed.roles import make_role
+from testbed.run.credentials import equip
 from testbed.trace.folder import load
 from tests.emulation.as_user import ROOT, verdicts
 from tests.emulation.wires import Wires, on_wires

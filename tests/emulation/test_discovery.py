@@ -18,7 +18,7 @@ from testbed.trace.folder import load
 
 pytestmark = pytest.mark.emulation
 
-STEP_S = 2.0
+STEP_S = 5.0
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ def test_every_variant_is_completed(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_certificates(tmp_path: Path) -> None:
-    from testbed.credentials import equip
+    from testbed.run.credentials import equip
     from testbed.topology import Topology
     from topologies.public import hms_on_internet
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.worlds import EMULATION, SIMULATION
+from testbed.engines import EMULATION, SIMULATION
 
 ROOT = Path(__file__).resolve().parents[2]
 

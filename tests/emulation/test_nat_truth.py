@@ -12,7 +12,7 @@ from testbed.errors import EXIT_OK
 from testbed.nat.behaviour import Behaviour, declared, differences
 from testbed.nat.ground import INSIDE, ONE
 from testbed.nat.probe import probe_at_once
-from testbed.nat_measuring import measure_kernels
+from testbed.probing.measuring import measure_kernels
 from testbed.protocols.wire import Endpoint
 from testbed.topology import (
     KINDS,

@@ -221,6 +221,17 @@ def test_an_ordinary_user_needs_no_root() -> None:
     on_ground(facts)
 
 
+@needs_nobody
+def test_an_ordinary_user_may_ask_for_an_interface_to_probe() -> None:
+    def facts() -> None:
+        words = ("probe-nat", "--interface", "lo", "--server", "127.0.0.1")
+        status = command.run(*words, variant="nobody")
+
+        assert (status, "lo has no IPv4 address" in (OUT / "errors").read_text()) == (2, True)
+
+    on_ground(facts)
+
+
 @pytest.mark.parametrize("jobs", ["1", "3"])
 def test_after_an_interrupt_the_results_so_far_are_kept(jobs: str) -> None:
     def facts() -> None:

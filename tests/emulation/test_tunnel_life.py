@@ -12,14 +12,23 @@ import pytest
 from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.lab import Lab
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
-from testbed.engines.emulation.tunnel_ends import LINK
+from testbed.engines.tunnel_inside import LINK
 from testbed.errors import MissingFeature
 from testbed.protocols.wire import Endpoint
 from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
 from tests.emulation import ground
 from tests.emulation.test_lab_leaves_nothing import run_lab
-from tests.emulation.tunnel_wires import HMS, HNB_NAME, PATIENT, SEGW, SHORT, operator, policy
+from tests.emulation.tunnel_wires import (
+    FROM_HOME,
+    HMS,
+    HNB_NAME,
+    PATIENT,
+    SEGW,
+    SHORT,
+    operator,
+    policy,
+)
 from tests.emulation.wires import Wires, echo, on_wires
 
 pytestmark = pytest.mark.emulation
@@ -41,7 +50,8 @@ async def test_a_tunnel_moves_with_its_initiators_address(wires: Wires) -> None:
 
     assert await stream.receive() == b"from another place"
     assert (moved.peer, moved.address) == (HNB_NAME, tunnel.address)
-    assert moved.remote.address == "203.0.113.7"
+    assert moved.remote.address == FROM_HOME.address
+    assert moved.remote != FROM_HOME, "the NAT has kept its port for the old address"
     assert tunnel.is_up
 
 

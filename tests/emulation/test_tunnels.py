@@ -17,7 +17,7 @@ import pytest
 
 from testbed.engines.emulation.capture import LINK_TYPE_RAW_IP
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
-from testbed.engines.emulation.tunnel_ends import LINK
+from testbed.engines.tunnel_inside import LINK
 from testbed.errors import Unsupported
 from testbed.host import Stream, Tunnel, TunnelCause, TunnelLife, TunnelRefused
 from testbed.protocols.ike.keys import EspKeys, IkeKeys

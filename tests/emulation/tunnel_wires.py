@@ -11,7 +11,7 @@ from typing import Any
 
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
-from testbed.engines.emulation.tunnel_ends import LINK
+from testbed.engines.tunnel_inside import LINK
 from testbed.host import (
     Tunnel,
     TunnelChange,

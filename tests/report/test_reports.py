@@ -167,8 +167,29 @@ def test_the_report_leads_to_each_sub_run_and_to_what_failed(
     write_html(tmp_path / "report.html", result, {})
     page = Tags((tmp_path / "report.html").read_text(encoding="utf-8"))
 
-    assert {"#main", "#nak", "#renewal", f"#{ONE}"} <= set(page.links)
+    assert {"#main", "#nak", "#renewal", "#FAIL", "#nak-r31"} <= set(page.links)
     assert f"#{OTHER}" not in page.links
+
+
+def test_what_failed_stands_open_and_first_and_what_says_nothing_is_folded(
+    result: Result, tmp_path: Path
+) -> None:
+    result.judgements.reverse()
+    write_html(tmp_path / "report.html", result, {})
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    assert 0 < text.index('<details id="FAIL" open>') < text.index('<details id="INCONCLUSIVE">')
+
+
+def test_an_accused_record_is_red_in_its_ladder(result: Result, tmp_path: Path) -> None:
+    result.judgements[0] = judgement(
+        ONE, Verdict.FAIL, "bad", Note(False, "nak", 31, "bad"), Note(True, "nak", 32, "good")
+    )
+    write_html(tmp_path / "report.html", result, {})
+    style = (tmp_path / "report.html").read_text(encoding="utf-8").split("</style>")[0]
+
+    assert ".row:has(#nak-r31) " in style
+    assert "#nak-r32" not in style
 
 
 def test_a_report_of_a_run_that_never_began_is_a_report(tmp_path: Path) -> None:
@@ -178,8 +199,20 @@ def test_a_report_of_a_run_that_never_began_is_a_report(tmp_path: Path) -> None:
     assert "No ladder was drawn." in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def shown(*results: Result) -> str:
-    console = Console(file=io.StringIO(), width=100)
+@pytest.mark.parametrize("drawn", ["", "<svg><text>half of", "<?xml"])
+def test_a_report_of_a_run_that_was_cut_short_is_a_report(tmp_path: Path, drawn: str) -> None:
+    (tmp_path / "ladder.svg").write_text(drawn, encoding="utf-8")
+    (tmp_path / "run.json").write_text('{"scenario": "x",', encoding="utf-8")
+    result = Result("x", {"": Outcome("killed", "by signal 9")}, [], 0.0, tmp_path)
+    write_html(tmp_path / "report.html", result, {})
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    assert "No ladder was drawn." in text
+    assert text.rstrip().endswith("</html>")
+
+
+def shown(*results: Result, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width)
     show_results(console, results, "/results [x]")
     return console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
 
@@ -197,6 +230,13 @@ def test_the_terminal_shows_failures_in_full_then_the_table(result: Result) -> N
 
 def test_what_a_peer_said_does_not_steer_the_terminal(result: Result) -> None:
     assert not re.search("[\x00-\x09\x0b-\x1f\ud800]", shown(result))
+
+
+def test_a_narrow_terminal_is_told_every_verdict(result: Result) -> None:
+    text = shown(result, width=20)
+
+    assert re.search(r"scenario +verdict +requirements +sub-runs +time\n", text)
+    assert re.search(r"lan_connectivity +FAIL +1 FAIL, 1 +1 of 3 +1.25 s\n +INCONCLUSIVE", text)
 
 
 def test_a_warning_is_shown_as_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from testbed.protocols.dm.account import PROVISIONING_XML, Account, Credentials,
 from testbed.protocols.dm.client import DmClient, ValueNodes
 from testbed.protocols.dm.session import Proving
 from testbed.protocols.dm.syncml import Command, Item, Meta
-from testbed.protocols.http import Request, Response
+from testbed.protocols.http import MOST_HEAD_OCTETS, Request, Response
 from testbed.protocols.wire import Endpoint
 from testbed.roles import dm_server
 from testbed.roles.bootstrap_server import BootstrapServer
@@ -161,6 +161,29 @@ async def test_a_staged_package_is_for_devices_that_are_known() -> None:
 
     assert (known.status, known.body) == (200, b"any octets")
     assert nobody.status == 404
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"hello\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: boot\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: boot\r\nContent-Length: many\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + MOST_HEAD_OCTETS * b"x" + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: bo",
+    ],
+    ids=["no-http", "another-version", "bad-length", "too-large", "never-whole"],
+)
+@virtual_time
+async def test_whatever_is_not_understood_gets_400_and_no_other_status(octets: bytes) -> None:
+    scene = DmScene()
+    await scene.boot.start()
+    stream = await scene.network.hosts["dm"].connect(Endpoint("192.168.1.60", 4443))
+
+    await stream.send(octets)
+    said = await stream.receive()
+
+    assert said.startswith(b"HTTP/1.1 400 ")
 
 
 def client(number: int, name: str = DEVICE, credentials: Credentials = CLIENT) -> DmClient:

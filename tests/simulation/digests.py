@@ -9,9 +9,10 @@ import hashlib
 import sys
 from pathlib import Path
 
+from testbed.engines import SIMULATION
 from testbed.registry import find_scenario
-from testbed.run import Plan, perform
-from testbed.worlds import SIMULATION
+from testbed.run import Plan
+from testbed.run.perform import perform
 
 
 def digest(name: str, variant: str, seed: str, folder: Path) -> str:

@@ -7,8 +7,13 @@ sessions that nothing joins comes first is for the clock, and no spec has a say 
 
 Copies of a question that was answered all the same are not compared (`copies`).  Two other things
 depend on how long a run lasts rather than on what it does, and are compared without their number:
-sessions of a periodic Inform in which nothing is asked, and what follows the ladder's last step.  A
-connection that is still open when a run ends is compared as far as it went there.
+sessions of a periodic Inform, and what follows the ladder's last step.  A connection that is still
+open when a run ends is compared as far as it went there.
+
+Where a CPE sends Informs by a period, it is the clock that says which of its sessions is the next
+one when the ACS has something to ask.  There, what the ACS asks, and is answered, is compared in
+its order but as one conversation across all sessions, and each session without it; a name for which
+every session asks counts once.
 """
 
 from __future__ import annotations
@@ -18,23 +23,23 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from testbed.protocols import http
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.delivery import PERIODIC
+from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.wire import Endpoint
 from testbed.trace.arrow import Arrow
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 from tests.simulation.copies import superfluous
-from tests.simulation.labels import Labels, service_of
+from tests.simulation.labels import ONE_QUESTION, Labels, service_of
 from tests.simulation.plain import Plain
+from tests.simulation.tunnel_talk import TunnelTalk
 
 OUTSIDE = ("EspPacket", "NatKeepalive")
 """How many there are depends on how TCP inside acknowledges."""
 _SHORTER_THAN_MATTERS = ("arp", "icmp")
 _STREAMS = ("tcp", "tls")
-_IDLE_SESSION = 4
-"""Arrows of a session in which nothing is asked: the Inform, an empty POST, and their answers."""
-
 Ends = frozenset[Endpoint]
 Told = tuple[str, str, str, str, tuple[Any, ...], Any]
 """Who to whom, transport, type, marks, hops, and all that it says."""
@@ -50,20 +55,39 @@ class Conversation:
         between: whom, and which service.
         arrows: each as it is told.
         due: how many of them began up to the ladder's last step.
-        is_periodic: whether it is a session that a period began.
+        empty: of a session, where the CPE's turn and the ACS's end: the places of the first HTTP
+            request, and then of the first response, without a body.
+        events: of the Inform that began it; none: it is no session.
         is_open: whether it is a connection that nobody had closed when the run ended.
     """
 
     between: Between
     arrows: list[Told] = field(default_factory=list)
     due: int = 0
-    is_periodic: bool = False
+    empty: list[int] = field(default_factory=list)
+    events: frozenset[str] = frozenset()
     is_open: bool = False
 
     @property
-    def is_idle(self) -> bool:
-        """Whether it is a periodic session in which nothing is asked."""
-        return self.is_periodic and len(self.arrows) <= _IDLE_SESSION
+    def is_periodic(self) -> bool:
+        """Whether it is a session that a period alone began."""
+        return self.events == {PERIODIC}
+
+    @property
+    def turn(self) -> tuple[type[http.Request] | type[http.Response], ...]:
+        """What may be the next of `empty`."""
+        return ((http.Request,), (http.Response,), ())[len(self.empty)]
+
+    def part(self) -> Conversation:
+        """Take out of a session what the ACS asks in it, with the answers; gives that."""
+        begin = self.empty[0] + 1 if self.empty else len(self.arrows)
+        end = self.empty[1] if len(self.empty) > 1 else len(self.arrows)
+        asked = Conversation((*self.between, "asked"), self.arrows[begin:end])
+        asked.due = min(max(self.due - begin, 0), len(asked.arrows))
+        asked.is_open = self.is_open
+        del self.arrows[begin:end]
+        self.due -= asked.due
+        return asked
 
     def differs(self, other: Conversation) -> int | None:
         """The place of the first arrow that is another one; None: none of those that are due."""
@@ -134,21 +158,52 @@ def told(trace: Trace, until: int | None = None) -> list[Conversation]:
     plain = Plain(labels)
     connections = _Connections(trace)
     found: dict[Any, Conversation] = {}
-    copies = superfluous(trace.arrows)
+    tunnels = TunnelTalk(trace.arrows)
+    left_out = superfluous(trace.arrows) | tunnels.by_chance
     for arrow in trace.arrows:
         first = arrow.first
-        if first.is_event or first.transport in _SHORTER_THAN_MATTERS or first.number in copies:
+        if first.is_event or first.transport in _SHORTER_THAN_MATTERS or first.number in left_out:
             continue
-        for said in _told(arrow, plain, labels):
+        for said in _told(arrow, plain, labels, tunnels):
             between, key = _place(arrow, connections)
             conversation = found.setdefault(key, Conversation(between))
             conversation.is_open = first.transport in _STREAMS and key not in connections.closed
+            if conversation.events and isinstance(message := arrow.message, conversation.turn):
+                conversation.empty += [len(conversation.arrows)] if not message.body else []
             conversation.arrows.append(said)
             conversation.due += until is None or first.number <= until
             inform = first.find(rpc.Inform)
             if inform is not None:
-                conversation.is_periodic = {each.code for each in inform.events} == {PERIODIC}
-    return list(found.values())
+                conversation.events = frozenset(each.code for each in inform.events)
+    return joined_by_period(list(found.values()))
+
+
+def joined_by_period(found: list[Conversation]) -> list[Conversation]:
+    """What is asked between two nodes, one of which sends Informs by a period, in one piece."""
+    periodic = {each.between for each in found if each.is_periodic}
+    asked: dict[Between, Conversation] = {}
+    for session in found:
+        if session.events and session.between in periodic:
+            part = session.part()
+            whole = asked.setdefault(part.between, Conversation(part.between))
+            whole.arrows += part.arrows
+            whole.due += part.due
+            whole.is_open |= part.is_open
+    named = _named_once(found, {node for between in periodic for node in between[:2]})
+    return [*named, *(each for each in asked.values() if each.arrows)]
+
+
+def _named_once(found: list[Conversation], nodes: set[str]) -> list[Conversation]:
+    """Without the questions for a name, and answers, that each session of a period repeats."""
+    known: list[list[Told]] = []
+    left = []
+    for each in found:
+        if each.between[-1] == f"udp {ONE_QUESTION}" and nodes.intersection(each.between):
+            if each.arrows in known:
+                continue
+            known.append(each.arrows)
+        left.append(each)
+    return left
 
 
 def _place(arrow: Arrow, connections: _Connections) -> tuple[Between, Any]:
@@ -171,13 +226,15 @@ def _service(transport: str, record: Record) -> str:
     return f"{transport} {service_of(record.source, record.destination)}"
 
 
-def _told(arrow: Arrow, plain: Plain, labels: Labels) -> Iterator[Told]:
+def _told(arrow: Arrow, plain: Plain, labels: Labels, tunnels: TunnelTalk) -> Iterator[Told]:
     message = arrow.message
     error = next((hop.error for hop in arrow.hops if hop.error is not None), None)
     if (message is None and error is None) or type(message).__name__ in OUTSIDE:
         return
     carried = next((hop.carried for hop in arrow.hops if hop.carried), ())
     said = [plain(message), *(plain(each) for each in carried)]
+    if isinstance(message, IkeMessage):
+        said[0]["message_id"] = tunnels.number(message)
     if error is not None:
         said.append(str(error))
     yield (
@@ -231,7 +288,7 @@ def _pair(left: list[Conversation], right: list[Conversation]) -> None:
                     right.remove(theirs)
                     break
     for each in (left, right):
-        each[:] = [one for one in each if one.due and not one.is_idle]
+        each[:] = [one for one in each if one.due and not one.is_periodic]
 
 
 def _first_of(left: list[Conversation], right: list[Conversation]) -> str:
@@ -244,7 +301,7 @@ def _first_of(left: list[Conversation], right: list[Conversation]) -> str:
 
 
 def _name(between: Between) -> str:
-    return f"{between[0]} and {between[1]} by {between[2]}"
+    return f"{between[0]} and {between[1]} by {', '.join(between[2:])}"
 
 
 def _shown(arrow: Told | None) -> str:

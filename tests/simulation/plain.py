@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from testbed.protocols import sctp
 from testbed.protocols.stun.attributes import Attribute, Kind, address_of, xor_address_of
 from testbed.protocols.udp_connection_request import UdpConnectionRequest
 from testbed.protocols.wire import Endpoint
 from tests.simulation.labels import Labels, is_by_chance
 
 DIFFER = {
-    "tag": "of SCTP: drawn",
+    "verification_tag": "of SCTP: drawn",
     "initiate_tag": "of SCTP: drawn",
     "initial_tsn": "of SCTP: drawn",
     "checksum": "over what is drawn",
@@ -43,7 +44,6 @@ OCTETS = {
     ("Delete", "spis"): "drawn",
     ("Notify", "spi"): "drawn",
     ("Notify", "data"): "digests of addresses, with what is drawn",
-    ("InitAck", "parameters"): "a cookie",
 }
 """Fields of one kind of message or payload that no two runs have in common, and why."""
 
@@ -110,7 +110,17 @@ class Plain:
             elif each.name == "attributes" and hasattr(value, "transaction_id"):
                 found = [self._opened(each, value.transaction_id) for each in found]
             told[each.name] = self(found)
+        if isinstance(value, sctp.Packet) and value.opening is not None:
+            told["chunks"] = [self._chunk(value.opening), *self(value.chunks[1:])]
         return told
+
+    def _chunk(self, opening: sctp.Opening) -> Any:
+        """An INIT or INIT ACK of SCTP; its cookie is drawn."""
+        parameters = [
+            (kind, f"{len(octets)} octets" if kind == sctp.STATE_COOKIE else octets)
+            for kind, octets in opening.parameters
+        ]
+        return {**self._fields(opening), "parameters": self(parameters)}
 
     def _opened(self, attribute: Attribute, transaction_id: bytes) -> Any:
         """An attribute of STUN whose value hides an endpoint behind the transaction's ID."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -18,19 +19,9 @@ from testbed.trace.folder import load
 from testbed.trace.record import Record
 from tests.simulation.copies import superfluous
 from tests.simulation.labels import Labels
-from tests.simulation.parity import Conversation, first_difference, told
+from tests.simulation.parity import Conversation, first_difference, joined_by_period, told
 
 RACES = {
-    **dict.fromkeys(
-        ("tunnel_life/moved", "tunnel_life/rebinding_port", "tunnel_life/rebinding_address"),
-        "charon's libipsec cannot move an SA: both ends change keys at once (RFC 7296, 2.8.1)",
-    ),
-    **dict.fromkeys(
-        ("tunnel_life/short_lived_nat", "tunnel_life/short_lived_nat_kept"),
-        "how often an idle tunnel is asked, and kept, depends on charon's whole seconds",
-    ),
-    "discovery_intranet/factory_reset": "charon tells of another address 100 ms after it has come: "
-    "to the tunnel that is up by then, or to none",
     "association_notification_limit/read_at_once": "the ACS asks while it is told, or after",
     **dict.fromkeys(
         (
@@ -40,9 +31,9 @@ RACES = {
         "the ACS reads a binding in the session that switches STUN on: it is there, or not",
     ),
     "nat_stun_auth_failure/no_username": "the last keep-alive falls before the end, or after",
-    "discovery_intranet/at_once": "who comes first gets the first inner address",
 }
 """Where two runs in the emulation differ, too, and why."""
+TRIES = 3
 SCENARIOS = [name for name in load_scenarios() if f"{name}/" not in RACES]
 VARIANTS = [
     f"{scenario.name}/{variant}"
@@ -63,12 +54,22 @@ def played(folder: Path, engine: str, title: str) -> Path:
 
 
 def compare(folder: Path, title: str) -> None:
-    one, other = (played(folder, engine, title) for engine in ("emulation", "simulation"))
-    ends = [json.loads((run / "run.json").read_text())["last_step"] for run in (one, other)]
-    traces = load(one), load(other)
+    """The simulation has to be what the emulation shows in one run of `TRIES`.
 
-    assert sum(len(each.arrows) for each in told(traces[0])) > 2, "nothing was there to compare"
-    assert first_difference(*traces, *ends) == ""
+    A real clock orders what nothing else does, and two runs of the emulation may differ in that.
+    """
+    theirs = played(folder, "simulation", title)
+    differences = []
+    for number in range(TRIES):
+        ours = played(folder / str(number), "emulation", title)
+        ends = [json.loads((run / "run.json").read_text())["last_step"] for run in (ours, theirs)]
+        traces = load(ours), load(theirs)
+        assert sum(len(each.arrows) for each in told(traces[0])) > 2, "nothing to compare"
+        differences.append(first_difference(*traces, *ends))
+        if not differences[-1]:
+            return
+        logging.getLogger(__name__).warning("once different: %s", differences[-1])
+    pytest.fail("\n".join(differences), pytrace=False)
 
 
 @pytest.mark.emulation
@@ -162,17 +163,53 @@ def test_what_is_answered_late_is_asked_once() -> None:
     assert superfluous(silent.arrows) == set()
 
 
-def test_a_period_may_come_once_more_but_what_is_asked_in_it_may_not() -> None:
-    def session(*words: str, due: int = 99, is_open: bool = False) -> Conversation:
-        arrows: list[Any] = [(word,) for word in words]
-        return Conversation(("cpe", "acs", "tcp 443"), arrows, due, True, is_open)
+INFORM, ASK, ANSWER, END = ("Inform", "ok", ""), ("Get",), ("Got",), ("204",)
 
-    idle, asked = session("Inform", "", "", "204"), session("Inform", "", "Get", "Got", "204")
 
-    assert idle.is_idle
-    assert not asked.is_idle
-    assert asked.differs(session("Inform", "", "Get", "Got", "204")) is None
-    assert asked.differs(idle) == 2
-    assert asked.differs(session("Inform", "", "Get")) == 3
-    assert asked.differs(session("Inform", "", "Get", is_open=True)) is None
-    assert session("Inform", "", due=1).differs(session("Inform", due=1)) is None
+def session(*words: str, due: int = 99, events: str = "2 PERIODIC", **more: Any) -> Conversation:
+    """A session; "" and "204" are its messages without a body."""
+    arrows: list[Any] = [(word,) for word in words]
+    empty = [place for place, word in enumerate(words) if word in ("", "204")]
+    between = ("cpe", "acs", "tcp 443")
+    return Conversation(between, arrows, min(due, len(words)), empty, frozenset({events}), **more)
+
+
+def parted(*sessions: Conversation) -> tuple[str, ...]:
+    """All that is asked in them."""
+    *_, asked = joined_by_period(list(sessions))
+    assert asked.between[-1] == "asked"
+    return tuple(str(word) for (word, *_) in asked.arrows)
+
+
+def test_which_session_of_a_period_a_question_falls_in_is_for_the_clock() -> None:
+    early = session(*INFORM, *ASK, *ANSWER, *ASK, *ANSWER, *END), session(*INFORM, *END)
+    late = session(*INFORM, *END), session(*INFORM, *ASK, *ANSWER, *END)
+    last = session(*INFORM, *ASK, *ANSWER, *END, events="4 VALUE CHANGE")
+
+    assert parted(*early) == parted(*late, last) == ("Get", "Got", "Get", "Got")
+    assert all(each.arrows == session(*INFORM, *END).arrows for each in (*early, *late, last))
+
+
+def test_a_name_for_which_each_session_of_a_period_asks_counts_once() -> None:
+    def query(name: str) -> Conversation:
+        return Conversation(("cpe", "dns", "udp 53"), [(name,)])  # type: ignore[list-item]
+
+    found = joined_by_period([session(*INFORM, *END), query("acs"), query("acs"), query("stun")])
+
+    assert [each.arrows for each in found[1:]] == [[("acs",)], [("stun",)]]
+    assert len(joined_by_period([query("acs"), query("acs")])) == 2
+
+
+def test_where_nothing_is_periodic_the_session_counts() -> None:
+    bootstrap = session(*INFORM, *ASK, *ANSWER, *END, events="0 BOOTSTRAP")
+
+    assert joined_by_period([bootstrap]) == [bootstrap]
+    assert len(bootstrap.arrows) == 6
+
+
+def test_a_connection_that_is_cut_off_is_compared_as_far_as_it_went() -> None:
+    whole = session("Inform", "ok", due=1)
+
+    assert session("Inform").differs(session("Inform", "ok")) == 1
+    assert session("Inform", is_open=True).differs(session("Inform", "ok")) is None
+    assert session("Inform", due=1).differs(whole) is None

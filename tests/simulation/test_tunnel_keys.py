@@ -11,6 +11,7 @@ from scenarios.discovery_intranet import asks_for_session
 from scenarios.tunnel_life import registered
 from testbed.errors import PeerError
 from testbed.protocols import ike
+from testbed.protocols.wire import Endpoint
 from testbed.scenario import Scenario, Stage
 from testbed.simulate import Simulated, simulate
 from topologies.intranet import hms_on_intranet
@@ -81,3 +82,29 @@ def test_it_survives_both_ends_asking_at_once() -> None:
 
     assert result.is_completed, result.missed
     assert len(asked(result)) > 2
+
+
+def test_what_is_under_way_while_esp_keys_are_changed_arrives() -> None:
+    """Nothing is said twice here: what one key seals and another one opens would be missing."""
+    words, port = [str(number).encode() for number in range(400)], 9000
+    heard: dict[str, list[bytes]] = {"hnb": [], "hms": []}
+
+    async def both_talk(at: Stage) -> None:
+        hnb, _, hms = await registered(at)
+        tunnel = hnb.secure.tunnel
+        here, there = Endpoint(tunnel.address, port), Endpoint(hms.node.address, port)
+        inside = await tunnel.inside.datagrams(here, lambda data, _: heard["hnb"].append(data))
+        behind = await hms.host.datagrams(there, lambda data, _: heard["hms"].append(data))
+        for word in words:
+            inside.send(word, there)
+            behind.send(word, here)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1.0)
+
+    scene = Scenario("talk", hms_on_intranet, 60, "discovery_intranet")
+    scene.variant("", rekey_s=1.0)(both_talk)
+    result = simulate(scene, settings={"link.home.delay_ms": "50"})
+
+    assert result.is_completed, result.missed
+    assert {origin for origin, _ in asked(result)} == {"hnb", "serving_segw"}
+    assert heard == {"hnb": words, "hms": words}

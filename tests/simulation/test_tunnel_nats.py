@@ -63,6 +63,7 @@ def test_a_rebinding_is_told_by_mobike_and_no_new_tunnel_is_built(variant: str) 
         if record.is_event
         and record.sender == "serving_segw"
         and record.message.name == "TUNNEL_CHANGED"
+        and record.message.fields["kind"] == "moved"
     ]
 
     assert result.is_completed, result.missed

@@ -116,6 +116,19 @@ def test_a_folder_without_capture_is_bad_input(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["trace.pcapng", "events.jsonl", "keys/esp_sa"])
+def test_a_file_that_cannot_be_read_is_told_by_its_name(tmp_path, name):
+    home = Home()
+    writer = RunWriter(tmp_path, home.trace)
+    home.out(first=0)
+    writer.close()
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).mkdir(parents=True)  # root may read every file, and no folder
+
+    with pytest.raises(BadInput, match=rf"{name}:? cannot be read: Is a directory"):
+        load(tmp_path)
+
+
 def test_without_the_receivers_copies_a_loaded_trace_does_not_guess(tmp_path):
     home = Home(arrivals=False)
     writer = RunWriter(tmp_path, home.trace)

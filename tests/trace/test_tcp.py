@@ -6,7 +6,8 @@ from hypothesis import strategies as some
 from trace_frames import START_NS, Home, Word, ethernet, ipv4, tcp, words
 
 from testbed.errors import DecodeError
-from testbed.trace.decoders import Decoders, LengthPrefixed, Piece
+from testbed.trace.decoders import Decoders
+from testbed.trace.pieces import LengthPrefixed, Piece
 from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
 

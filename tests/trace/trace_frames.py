@@ -6,7 +6,8 @@ import struct
 from dataclasses import dataclass
 
 from testbed.errors import DecodeError
-from testbed.trace.decoders import Decoders, LengthPrefixed
+from testbed.trace.decoders import Decoders
+from testbed.trace.pieces import LengthPrefixed
 from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
 

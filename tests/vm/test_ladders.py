@@ -51,6 +51,14 @@ def test_time_and_ports_of_the_kernel_are_free() -> None:
     assert compared(home(b"hello"), home(b"hello", port=51234, late_ms=900)) == []
 
 
+def test_a_port_that_was_drawn_twice_is_free() -> None:
+    again, another = home(b"hello"), home(b"hello")
+    again.out(b"there")
+    another.out(b"there", source=("192.168.1.100", 51234))
+
+    assert compared(again, another) == []
+
+
 def test_a_port_that_a_role_chose_is_not_free() -> None:
     assert compared(home(b"hello"), home(b"hello", port=4500)) != []
 

@@ -14,6 +14,7 @@ from testbed.conformance.bindings import (
     Reading,
     cpes,
     is_on,
+    lasts,
     readings,
     seconds,
     settings,
@@ -242,13 +243,13 @@ def nat_detected_is_observed(trace: Trace) -> Iterator[Finding]:
             if inform is None or each.value == before:
                 continue
             before = each.value
-            later = [r for r in reads if 0 <= seconds(each.record, r) <= READ_WITHIN_S]
+            later = [r for r in reads if 0 <= trace.spent_s(each.record, r) <= READ_WITHIN_S]
             names = [value.name for value in inform.parameters]
             if is_active(trace, cpe, NAT_DETECTED, each.record) or later:
                 yield ok(later[0] if later else each.record, each.value)
             elif any(name.endswith(f".{NAT_DETECTED}") for name in names):
                 yield ok(each.record, "it is in the Inform")
-            elif seconds(each.record, trace.records[-1]) > READ_WITHIN_S or _is_over(trace, each):
+            elif lasts(trace, each.record, READ_WITHIN_S) or _is_over(trace, each):
                 yield fault(each.record, f"{each.value} is new, and nobody reads {NAT_DETECTED}")
 
 

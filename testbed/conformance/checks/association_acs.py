@@ -13,13 +13,10 @@ from testbed.conformance.associations import (
     COUNT,
     VALUE_CHANGE,
     Claim,
-    TableRead,
     acks_to,
     acss,
     answers,
     claims,
-    connection_requests,
-    coupled,
     decisions,
     device_in_record,
     devices,
@@ -27,103 +24,32 @@ from testbed.conformance.associations import (
     gateway_in_record,
     gateway_of,
     gateways,
+    identity_of,
     requests,
-    table_reads,
     values_seen,
 )
 from testbed.conformance.check import check
+from testbed.conformance.claims import (
+    DECISIONS,
+    asked_before,
+    claim_of,
+    decision_after,
+    fields_of,
+    is_validated,
+    read_for,
+    validated,
+    validation,
+)
 from testbed.conformance.reading import events_of, staged
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import dhcp
-from testbed.protocols.cwmp import rpc
+from testbed.protocols.association import Identity
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
-AT_ONCE_NS = 100_000_000
+AT_ONCE_S = 0.1
 """What comes so shortly before a decision has crossed it on its way."""
-DECISIONS = ("ASSOCIATED", "ASSOCIATION_KEPT", "ASSOCIATION_REFUSED")
-
-
-def _fields(record: Record) -> dict[str, object]:
-    return dict(record.message.fields)
-
-
-def _validates(record: Record) -> bool:
-    """Whether an association is said to be validated; an ACS may be told not to."""
-    return bool(_fields(record).get("validated"))
-
-
-def claim_of(trace: Trace, acs: str, decision: Record) -> Claim | None:
-    """The last claim of that device to that ACS before a decision."""
-    who = _fields(decision).get("device")
-    found = [
-        each
-        for each in claims(trace)
-        if each.acs == acs and str(each.who) == who and each.record.number < decision.number
-    ]
-    return found[-1] if found else None
-
-
-def _associated(trace: Trace) -> Iterator[tuple[str, Record, Claim | None]]:
-    """Every association that is said to be validated, with the claim that it decides."""
-    for acs in acss(trace):
-        for record in decisions(trace, acs, "ASSOCIATED"):
-            if _validates(record):
-                yield acs, record, claim_of(trace, acs, record)
-
-
-def read_for(trace: Trace, acs: str, decision: Record) -> TableRead | None:
-    """The last reading of the claimed gateway's table before a decision."""
-    for node in gateways(trace):
-        reads = [
-            each
-            for each in table_reads(trace, node)
-            if each.session.acs in coupled(trace, acs) and each.record.number < decision.number
-        ]
-        if reads and _named(trace, node, acs) == _fields(decision).get("gateway"):
-            return reads[-1]
-    return None
-
-
-def validation(trace: Trace, acs: str, decision: Record, claim: Claim | None) -> TableRead | None:
-    """The reading that can have validated a claim: after it, or a kept one that lists it."""
-    read = read_for(trace, acs, decision)
-    if read is None or claim is None:
-        return read
-    is_later = read.record.number > claim.record.number
-    return read if is_later or claim.who in read.listed else None
-
-
-def _named(trace: Trace, node: str, acs: str) -> str | None:
-    for session in sessions(trace, node):
-        if session.acs in coupled(trace, acs) and session.inform is not None:
-            who = session.inform.find(rpc.Inform)
-            if who is not None:
-                told = who.device_id
-                return f"{told.oui}/{told.serial_number}/{told.product_class}"
-    return None
-
-
-def _decision_after(trace: Trace, claim: Claim, *names: str) -> Record | None:
-    """What the ACS decides of a claim before the next claim of the same device."""
-    later = [
-        each.record.number
-        for each in claims(trace)
-        if each.device == claim.device and each.record.number > claim.record.number
-    ]
-    until = min(later, default=len(trace.records))
-    if claim.acs is None:
-        return None
-    return next(
-        (
-            each
-            for each in decisions(trace, claim.acs, *names)
-            if claim.record.number < each.number < until
-            and _fields(each).get("device") == str(claim.who)
-        ),
-        None,
-    )
 
 
 @check("TR111-1.1-1", needs=("uncoupled",), observed="told")
@@ -137,30 +63,62 @@ def only_one_acs_associates(trace: Trace) -> Iterator[Finding]:
         if not claim.gateway or claim.acs is None:
             continue
         known = gateway_of(trace, claim.gateway, claim.acs)
-        made = _decision_after(trace, claim, "ASSOCIATED", "ASSOCIATION_REFUSED")
+        made = decision_after(trace, claim, "ASSOCIATED", "ASSOCIATION_REFUSED")
         if known is not None:
             yield from [ok(made, f"{claim.acs} manages both")] if made is not None else []
         elif made is None:
             yield ok(claim.record, f"{claim.acs} knows no such gateway, and says nothing")
-        elif made.message.name == "ASSOCIATION_REFUSED" or _validates(made):
+        elif made.message.name == "ASSOCIATION_REFUSED" or is_validated(made):
             yield fault(made, f"{claim.acs} has never met {claim.gateway}, and decides")
 
 
 @check("TR111-1.1.1-2", observed="told")
 def gateways_are_told_apart(trace: Trace) -> Iterator[Finding]:
-    """An association is with the gateway of the whole identity that was claimed.
+    """An association is with the gateway of the whole identity that was claimed, and it is that one
+    which is asked.
 
-    Violation: another one, or none though that gateway lists the device.
+    Violation: another one is associated, or asked.
     """
     for claim in claims(trace):
-        made = _decision_after(trace, claim, "ASSOCIATED", "ASSOCIATION_KEPT")
+        yield from _asks_a_twin(trace, claim)
+        made = decision_after(trace, claim, "ASSOCIATED", "ASSOCIATION_KEPT")
         if made is None:
             continue
-        if _fields(made).get("gateway") == str(claim.gateway):
+        if fields_of(made).get("gateway") == str(claim.gateway):
             yield ok(made, str(claim.gateway))
         else:
             said = f"{claim.device} claims {claim.gateway}"
-            yield fault(made, f"{said}, associated is {_fields(made).get('gateway')}")
+            yield fault(made, f"{said}, associated is {fields_of(made).get('gateway')}")
+
+
+def _asks_a_twin(trace: Trace, claim: Claim) -> Iterator[Finding]:
+    """Whom a claim's ACS asks, where gateways differ in product class alone: seen on the wire."""
+    made = decision_after(trace, claim, *DECISIONS)
+    if gateway_of(trace, claim.gateway, claim.acs) is None or made is None:
+        return
+    right = asked_before(trace, claim, made)
+    for node in gateways(trace):
+        who = identity_of(trace, node)
+        if who is None or who == claim.gateway or not _are_twins(who, claim.gateway):
+            continue
+        asked = asked_before(trace, claim._replace(gateway=who), made)
+        if right is not None:
+            yield ok(right, f"asked is {claim.gateway}")
+        elif asked is not None and not _claimed_by_others(trace, claim, who, asked):
+            yield fault(asked, f"{claim.device} claims {claim.gateway}, asked is {who}")
+
+
+def _claimed_by_others(trace: Trace, claim: Claim, gateway: Identity, asked: Record) -> bool:
+    """Whether another device had a claim on a gateway when it was asked."""
+    return any(
+        each.gateway == gateway and each.device != claim.device
+        for each in claims(trace)
+        if each.record.number < asked.number
+    )
+
+
+def _are_twins(one: Identity, other: Identity) -> bool:
+    return (one.oui, one.serial_number) == (other.oui, other.serial_number)
 
 
 @check("TR111-1.2-S3", observed="told")
@@ -169,10 +127,10 @@ def claim_is_cross_checked(trace: Trace) -> Iterator[Finding]:
 
     Violation: associated from the device's claim alone.
     """
-    for acs, record, claim in _associated(trace):
+    for acs, record, claim in validated(trace):
         read = validation(trace, acs, record, claim)
         if read is None:
-            where = _fields(record)["gateway"]
+            where = fields_of(record)["gateway"]
             yield fault(record, f"{acs} has not looked for the device in the table of {where}")
         elif claim is not None:
             yield ok(record, f"read at record {read.record.number}")
@@ -188,7 +146,7 @@ def device_speaks_first(trace: Trace) -> Iterator[Finding]:
         for record in decisions(trace, acs, *DECISIONS):
             claim = claim_of(trace, acs, record)
             if claim is None:
-                who = _fields(record).get("device")
+                who = fields_of(record).get("device")
                 yield fault(record, f"{acs} decides of {who}, which has told of no gateway")
             else:
                 yield ok(record, f"told at record {claim.record.number}")
@@ -203,10 +161,10 @@ def same_gateway_again_needs_nothing(trace: Trace) -> Iterator[Finding]:
     prior: dict[tuple[str | None, str], object] = {}
     for claim in claims(trace):
         key = claim.acs, claim.device
-        made = _decision_after(trace, claim, *DECISIONS)
+        made = decision_after(trace, claim, *DECISIONS)
         same = prior.get(key) == str(claim.gateway) and bool(claim.gateway)
         if same and claim.acs is not None:
-            asked = _asked_before(trace, claim, made)
+            asked = asked_before(trace, claim, made)
             if asked is not None:
                 yield fault(asked, f"{claim.acs} asks {claim.gateway}, which is known already")
             elif made is not None and made.message.name != "ASSOCIATION_KEPT":
@@ -216,20 +174,7 @@ def same_gateway_again_needs_nothing(trace: Trace) -> Iterator[Finding]:
         elif not same and made is not None and made.message.name == "ASSOCIATION_KEPT":
             yield fault(made, f"{claim.acs} overlooks that {claim.gateway} is another gateway")
         if made is not None and made.message.name == "ASSOCIATED":
-            prior[key] = _fields(made).get("gateway")
-
-
-def _asked_before(trace: Trace, claim: Claim, made: Record | None) -> Record | None:
-    """A Connection Request to the claimed gateway between a claim and its decision."""
-    node = gateway_of(trace, claim.gateway, claim.acs)
-    if node is None or claim.acs is None:
-        return None
-    for acs in sorted(coupled(trace, claim.acs)):
-        for asked in connection_requests(trace, acs, node):
-            is_over = made is not None and asked.number > made.number
-            if asked.number > claim.record.number and not is_over:
-                return asked
-    return None
+            prior[key] = fields_of(made).get("gateway")
 
 
 @check("TR111-1.2.3-A2", observed="told")
@@ -243,10 +188,10 @@ def validation_comes_before_the_update(trace: Trace) -> Iterator[Finding]:
     prior: dict[tuple[str, str], str] = {}
     for acs in acss(trace):
         for record in decisions(trace, acs, "ASSOCIATED", "ASSOCIATION_REFUSED", "DISSOCIATED"):
-            fields = _fields(record)
+            fields = fields_of(record)
             key = acs, str(fields["device"])
             if record.message.name == "ASSOCIATED":
-                if _validates(record):
+                if is_validated(record):
                     read = validation(trace, acs, record, claim_of(trace, acs, record))
                     if read is None:
                         yield fault(record, f"{acs} updates before it has validated")
@@ -273,7 +218,7 @@ def all_elements_have_to_match(trace: Trace) -> Iterator[Finding]:
             if claim is None or read is None:
                 continue
             is_listed, accepts = claim.who in read.listed, record.message.name == "ASSOCIATED"
-            if accepts and not _validates(record):
+            if accepts and not is_validated(record):
                 continue
             listed = ", ".join(map(str, read.listed)) or "nobody"
             if is_listed == accepts:
@@ -290,7 +235,7 @@ def table_is_fresh(trace: Trace) -> Iterator[Finding]:
 
     Violation: associated by a table that is older than the last notification of its size.
     """
-    for acs, record, _ in _associated(trace):
+    for acs, record, _ in validated(trace):
         read = read_for(trace, acs, record)
         if read is None:
             yield fault(record, f"{acs} has no table to validate by")
@@ -302,11 +247,12 @@ def table_is_fresh(trace: Trace) -> Iterator[Finding]:
             and seen.session is not read.session
             and VALUE_CHANGE in event_codes(seen.session)
             and read.record.number < seen.record.number < record.number
-            and record.time_ns - seen.record.time_ns > AT_ONCE_NS
+            and trace.spent_s(seen.record, record) > AT_ONCE_S
         ]
         codes = event_codes(read.session)
         if newer:
-            yield fault(record, f"record {newer[0].number} tells of a change after the reading")
+            told = f"goes by the table of record {read.record.number}"
+            yield fault(record, f"{acs} {told}; record {newer[0].number} tells of a change since")
         else:
             yield ok(record, f"read in a session of {', '.join(codes)}")
 
@@ -325,7 +271,7 @@ def ladder_runs_in_order(trace: Trace) -> Iterator[Finding]:
         ]
         made = [
             (acs, record, claim)
-            for acs, record, claim in _associated(trace)
+            for acs, record, claim in validated(trace)
             if claim is not None and claim.device == device
         ]
         for acs, record, claim in made[:1] if asked else []:
@@ -392,7 +338,7 @@ def tampering_is_detected(trace: Trace) -> Iterator[Finding]:
                 continue
             if record.message.name != "ASSOCIATED":
                 yield ok(record, f"{acs} does not associate")
-            elif _validates(record):
+            elif is_validated(record):
                 who = next(iter(tampered))
                 yield fault(record, f"{acs} associates, though {who}'s identity is changed")
             else:
@@ -408,7 +354,7 @@ def _tampered(trace: Trace) -> dict[str, int]:
         *((each, "vendor_identity") for each in claimants),
     ):
         for record in events_of(trace, node, "STAGED"):
-            if what not in _fields(record) or "only_in" in _fields(record):
+            if what not in fields_of(record) or "only_in" in fields_of(record):
                 continue
             if what == "gateway_identity" or not _is_own(trace, node, record.number):
                 found.setdefault(node, record.number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from testbed.conformance.associations import (
+    ASKING,
     Answer,
     answers,
     claims,
@@ -15,7 +16,8 @@ from testbed.conformance.associations import (
     managed_devices,
 )
 from testbed.conformance.check import check
-from testbed.conformance.reading import staged
+from testbed.conformance.index import remembered
+from testbed.conformance.reading import connection_of, staged
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import dhcp
@@ -40,10 +42,36 @@ def _owed(gateway: str, answer: Record, request: Record, why: str) -> Finding:
 
 @check("TR111-1.2.1-G1", supposes=("association",))
 def every_request_is_looked_at(trace: Trace) -> Iterator[Finding]:
-    """Broadcast or unicast, first or renewal: a request that tells who asks gets the identity."""
+    """Broadcast or unicast, first or renewal: a request that tells who asks gets the identity.
+
+    Violation: an answer without it; an answer on the WAN side, which is no LAN interface.
+    """
     for gateway, answer, request in owed_answers(trace):
         unicast = request.receiver is not None
-        yield _owed(gateway, answer, request, "asked by unicast" if unicast else "by broadcast")
+        if answer.link == _outside(trace, gateway):
+            yield fault(answer, f"{gateway} serves {answer.link}, which is its WAN side")
+        else:
+            yield _owed(gateway, answer, request, "asked by unicast" if unicast else "by broadcast")
+    for gateway in gateways(trace):
+        outside = _outside(trace, gateway)
+        served = {each.record.message.xid for each in answers(trace, gateway)}
+        for record in trace.records if outside is not None else ():
+            is_asked = record.link == outside and isinstance(record.message, ASKING)
+            if is_asked and device_in_record(record) and record.message.xid not in served:
+                yield ok(record, f"it comes from {outside}, the WAN side: not served")
+
+
+@remembered
+def _outside(trace: Trace, gateway: str) -> str | None:
+    """The link by which a gateway reaches its ACS; None: it has none, or, in a capture, it may be
+    that all its links are captured as one."""
+    if trace.is_excerpt:
+        return None
+    for session in sessions(trace, gateway):
+        connection = connection_of(trace, gateway, session.turns[0])
+        if connection is not None:
+            return connection.syn.link
+    return None
 
 
 @check("TR111-1.2.1-G1a", supposes=("association",))

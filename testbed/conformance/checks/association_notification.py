@@ -21,6 +21,7 @@ from testbed.conformance.presences import honest_table, listable, presences
 from testbed.conformance.sessions import Call, sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
+from testbed.trace.lateness import SECOND_NS
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
@@ -232,6 +233,7 @@ def _size(trace: Trace, gateway: str, number: int) -> int | None:
 def _judge_due(trace: Trace, gateway: str, due: Due, until: int) -> Due:
     """Whether a size is told before the next change, or a session or too long a time passes."""
     latest_ns = due.latest_ns + AT_ONCE_NS
+    latest_ns += int(trace.lateness.between(due.change.time_ns, latest_ns) * SECOND_NS)
     later = [
         session
         for session in sessions(trace, gateway)
@@ -267,7 +269,7 @@ def notifications_keep_their_distance(trace: Trace) -> Iterator[Finding]:
         told = [each for each in told_counts(trace, gateway) if each[0].number > since.number]
         for (before, _), (record, number) in itertools.pairwise(told):
             gap_ns = record.time_ns - before.time_ns
-            if gap_ns + CLOCK_NS < limit:
+            if gap_ns + CLOCK_NS + int(trace.late_s(before, record) * SECOND_NS) < limit:
                 yield fault(
                     record,
                     f"{gateway} notifies after {gap_ns / 1e9:.3f} s, the limit is "

@@ -25,6 +25,8 @@ from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 STATUSES = (200, 400, 404)
+ANSWERS_WITHIN_S = 1.0
+"""A device that hangs up sooner has not waited for its answer."""
 
 
 @check("OMA-5.4.7-B0")
@@ -100,14 +102,10 @@ def server_returns_message_or_says_no(trace: Trace) -> Iterator[Finding]:
     Violation: 200 with nothing in it, or a connection that is closed without a status.
     """
     for bootstrap in bootstraps(trace):
+        yield from _unanswered(trace, bootstrap)
         for fetch in bootstrap.fetches:
-            for request, response in fetch.requests:
-                if response is None and is_clear(fetch.connection, request):
-                    continue  # an HTTPS server owes nothing to that
+            for _, response in fetch.requests:
                 if response is None:
-                    closed = [r for r in fetch.connection.said if {"FIN", "RST"} & r.marks]
-                    if closed and not staged(trace, server_of(trace, fetch), "omits"):
-                        yield fault(closed[0], "the connection ends without a status")
                     continue
                 status, body = response.message.status, response.message.body
                 if status == 200 and not body:
@@ -116,6 +114,29 @@ def server_returns_message_or_says_no(trace: Trace) -> Iterator[Finding]:
                     yield fault(response, f"{status} with a package in it")
                 else:
                     yield ok(response, f"{status}, {len(body)} octets")
+
+
+def _unanswered(trace: Trace, bootstrap: Bootstrap) -> Iterator[Finding]:
+    """The requests that a server leaves without a status: it closes the connection, or says nothing
+    until the device gives up.  An HTTPS server owes nothing to a request in clear."""
+    for fetch in bootstrap.fetches:
+        server = server_of(trace, fetch)
+        for request, response in fetch.requests:
+            if response is not None or is_clear(fetch.connection, request):
+                continue
+            ends = (
+                each
+                for each in fetch.connection.said
+                if {"FIN", "RST"} & each.marks and each.number > request.number
+            )
+            end = next(ends, None)
+            if end is None or staged(trace, server, "status"):
+                continue
+            waited_s = (end.time_ns - request.time_ns) / 1e9
+            if end.sender != bootstrap.device:
+                yield fault(end, f"{server} closes the connection without a status")
+            elif waited_s - trace.late_s(request, end) > ANSWERS_WITHIN_S:
+                yield fault(end, f"{server} has said nothing for {waited_s:.1f} s")
 
 
 def _is_package(response: Record) -> bool:
@@ -147,7 +168,13 @@ def package_is_handed_over(trace: Trace) -> Iterator[Finding]:
             if digest in earlier:
                 yield ok(event, f"{event.message.fields.get('octets')} octets")
             else:
-                yield fault(event, "hands over octets that no answer 200 has brought")
+                handed = f"hands over {event.message.fields.get('octets')} octets"
+                if bodies:
+                    answer = bodies[-1][0]
+                    sent = f"record {answer.number} has brought {len(answer.message.body)} others"
+                else:
+                    sent = "no answer 200 has brought any"
+                yield fault(event, f"{handed}; {sent}")
 
 
 @check("OMA-5.4.7-B4", observed="told", supposes=("telling",))
@@ -202,25 +229,38 @@ def flow_has_its_order(trace: Trace) -> Iterator[Finding]:
 
 @check("OMA-5.4.7.1-H1")
 def https_goes_to_the_target(trace: Trace) -> Iterator[Finding]:
-    """Server name of TLS, Host and port are those of the SRV record; the GET follows."""
+    """Server name of TLS, Host and port are those of the SRV record; the GET follows.
+
+    Violation: a connection to another endpoint, or a request without TLS.
+    """
     for bootstrap in bootstraps(trace):
         looked = next(bootstrap.served(), None)
         if looked is None or looked.answer is None:
             continue
         targets = {(plain_name(each.target), each.port) for each in looked.answer.message.services}
         for fetch in bootstrap.fetches:
-            hello = fetch.connection.hello()
-            if hello is None:
-                continue
-            name = plain_name(hello.message.server_name or "")
-            hosts = [_host(request) for request, _ in fetch.requests]
-            if (name, fetch.connection.port) not in targets:
-                told = ", ".join(f"{host}:{port}" for host, port in sorted(targets))
-                yield fault(hello, f"TLS for {name}:{fetch.connection.port}; SRV says {told}")
-            elif any(host != name for host in hosts):
-                yield fault(fetch.requests[0][0], f"Host {hosts[0]!r}, TLS was for {name!r}")
-            elif hosts:
-                yield ok(hello, f"{name}:{fetch.connection.port}")
+            yield from _at_target(fetch, targets)
+
+
+def _at_target(fetch: Fetch, targets: set[tuple[str, int]]) -> Iterator[Finding]:
+    """Whether a connection is an HTTPS session with one of the targets (name and port)."""
+    told = ", ".join(f"{host}:{port}" for host, port in sorted(targets))
+    port, hello = fetch.connection.port, fetch.connection.hello()
+    clear = [each for each, _ in fetch.requests if is_clear(fetch.connection, each)]
+    if hello is None:
+        if port not in [each for _, each in targets]:
+            yield fault(fetch.syn, f"connects to port {port}; SRV says {told}")
+        elif clear:
+            yield fault(clear[0], f"asks port {port} without TLS; SRV says {told}, for HTTPS")
+        return
+    name = plain_name(hello.message.server_name or "")
+    hosts = [_host(request) for request, _ in fetch.requests]
+    if (name, port) not in targets:
+        yield fault(hello, f"TLS for {name}:{port}; SRV says {told}")
+    elif any(host != name for host in hosts):
+        yield fault(fetch.requests[0][0], f"Host {hosts[0]!r}, TLS was for {name!r}")
+    elif hosts:
+        yield ok(hello, f"{name}:{port}")
 
 
 def _host(request: Record) -> str:
@@ -229,8 +269,12 @@ def _host(request: Record) -> str:
 
 @check("OMA-5.4.7.1-H2")
 def server_answers_by_three_statuses(trace: Trace) -> Iterator[Finding]:
-    """Each GET for a package is answered by 200, 400 or 404 (AMB-OMA-05)."""
+    """Each GET for a package is answered by 200, 400 or 404 (AMB-OMA-05).
+
+    Violation: another status, or none.
+    """
     for bootstrap in bootstraps(trace):
+        yield from _unanswered(trace, bootstrap)
         told_url = bootstrap.told.url if bootstrap.told else ""
         for fetch, request, response in bootstrap.responses():
             is_for_package = path_of(request) == (urlsplit(told_url).path or PATH)
@@ -265,7 +309,8 @@ def known_device_gets_its_package(trace: Trace) -> Iterator[Finding]:
         if response.message.status != 200:
             yield fault(response, f"{response.message.status} for {address}, which is known")
         elif digest != packages[address] and not staged(trace, server_of(trace, fetch), "package"):
-            yield fault(response, f"the package is not that of {address}")
+            octets = len(response.message.body)
+            yield fault(response, f"{octets} octets, which are not the package of {address}")
         else:
             yield ok(response, f"the package of {address}")
 

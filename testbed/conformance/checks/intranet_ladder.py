@@ -27,10 +27,11 @@ from testbed.conformance.reading import (
     plain_name,
 )
 from testbed.conformance.sessions import Discovery, is_served_by, registration
-from testbed.conformance.tunnels import is_inside
+from testbed.conformance.tunnels import Attempt, is_inside
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import ike
 from testbed.protocols.cwmp import rpc
+from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 
@@ -93,16 +94,20 @@ def ladder_over_ipsec_runs_in_order(trace: Trace) -> Iterator[Finding]:
 
 
 def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
-    """The steps by the records that do them first.  Names that are addresses need no query."""
+    """The steps by the records that do them first."""
+    tunnels = [each for each in to_initial(trace, discovery) if each.is_up]
+    return [
+        *_way_to_hms(trace, discovery, tunnels),
+        *_session_with_hms(trace, discovery),
+        *_way_from_hms(trace, discovery, tunnels),
+    ]
+
+
+def _way_to_hms(trace: Trace, discovery: Discovery, tunnels: list[Attempt]) -> list[Step]:
+    """Steps 1 to 2.5.  Names that are addresses need no query."""
     factory = factory_of(trace, discovery.hnb)
     segw = plain_name(factory.segw or "") if factory is not None else ""
     hms = factory.hms_host if factory is not None else ""
-    tunnels = [each for each in to_initial(trace, discovery) if each.is_up]
-    reached = [each for each in connections_before_done(trace, discovery) if is_inside(each.syn)]
-    sets = [c for each in discovery.sessions for c in each.calls(rpc.SetParameterValues)]
-    answers = [each.answer_to_inform() for each in discovery.sessions if each.accepted]
-    informs = [each.turns[0] for each in discovery.sessions if each.inform is not None]
-    session = discovery.session
     steps: list[Step] = []
     leased = first_lease(trace, discovery)
     if leased is not None:
@@ -113,26 +118,45 @@ def _steps(trace: Trace, discovery: Discovery) -> list[Step]:
     if not is_address(hms):
         inner = [each for each in _asked(trace, discovery, hms) if is_inside(each.query)]
         steps += _lookup_steps(inner, "2.4", "2.5")
-    steps += [
+    return steps
+
+
+def _session_with_hms(trace: Trace, discovery: Discovery) -> list[Step]:
+    """Steps 3 to 6."""
+    reached = [each for each in connections_before_done(trace, discovery) if is_inside(each.syn)]
+    informs = [each.turns[0] for each in discovery.sessions if each.inform is not None]
+    answers = [each.answer_to_inform() for each in discovery.sessions if each.accepted]
+    sets = [c for each in discovery.sessions for c in each.calls(rpc.SetParameterValues)]
+    return [
         ("step 3, connection", reached[0].syn if reached else None),
         ("step 4, Inform", informs[0] if informs else None),
         ("step 5, InformResponse", answers[0] if answers else None),
         ("step 6, SetParameterValues", sets[0].call if sets else None),
     ]
+
+
+def _way_from_hms(trace: Trace, discovery: Discovery, tunnels: list[Attempt]) -> list[Step]:
+    """Steps 7 to 10; only the last one where HMS (initial) serves too."""
+    begun = registration(trace, discovery)
+    last = ("step 10, registration", begun)
     if is_shared(trace, discovery):
         # The marker is told while the answer is put on the wire.
-        return [*steps, ("step 10, registration", registration(trace, discovery))]
-    steps.append(("step 7, SetParameterValuesResponse", discovery.done))
-    steps.append(("step 8, release", None if session is None else session.ended))
-    first = session.turns[0].number if session is not None else 0
-    carrying = [each for each in tunnels if each.begun.number < first]
-    deleted = carrying[-1].deleted if carrying else None
-    begun = registration(trace, discovery)
-    is_early = begun is None or (deleted is not None and deleted.number < begun.number)
-    released = session is not None and session.ended is not None
-    if deleted is not None and is_early and released and discovery.holds(deleted):
-        steps.append(("step 9, the tunnel's end", deleted))
-    return [*steps, ("step 10, registration", begun)]
+        return [last]
+    session = discovery.session
+    steps: list[Step] = [
+        ("step 7, SetParameterValuesResponse", discovery.done),
+        ("step 8, release", None if session is None else session.ended),
+    ]
+    if session is not None and session.ended is not None:
+        carrying = [each for each in tunnels if each.begun.number < session.turns[0].number]
+        deleted = carrying[-1].deleted if carrying else None
+        if deleted is not None and discovery.holds(deleted) and _is_before(deleted, begun):
+            steps.append(("step 9, the tunnel's end", deleted))
+    return [*steps, last]
+
+
+def _is_before(record: Record, other: Record | None) -> bool:
+    return other is None or record.number < other.number
 
 
 def _lookup_steps(asked: list[Lookup], query: str, answer: str) -> list[Step]:

@@ -6,6 +6,7 @@ TS 32.583, 5.1 and 5.1.1.  IKE_AUTH is read where the keys of the association ar
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from testbed.conformance.check import check
 from testbed.conformance.checks.intranet_reach import outside_contacts
@@ -44,35 +45,45 @@ def secure_connection_carries_it_all(trace: Trace) -> Iterator[Finding]:
     nothing, unless the topology or the scenario wants it so.
     """
     for discovery in tunnelled_discoveries(trace):
-        inner = {address for _, address in inner_addresses(trace, discovery.hnb)}
-        up = [each for each in to_initial(trace, discovery) if each.is_up]
-        peers = {each.address for each in attempts(trace, discovery.hnb)}
-        wrong = [(each, "in clear outside") for each in outside_contacts(trace, discovery)]
-        for record in index_of(trace).of_node.get(discovery.hnb, ()):
-            if not discovery.first <= record.number < end_of(discovery):
-                continue
-            if record.sender != discovery.hnb or is_inside(record) or record.source is None:
-                continue
-            if record.source.address in inner and record.frame is not None:
-                wrong.append((record, f"from the inner address {record.source.address}, outside"))
-            contact = contact_in(trace, record)
-            if contact is not None and contact.kind == "ESP" and contact.address not in peers:
-                wrong.append((record, f"ESP to {contact.address}, no tunnel leads there"))
-        for record, why in wrong[:1]:
+        for record, why in islice(_outside_the_tunnel(trace, discovery), 1):
             yield fault(record, f"{record.summary() or record.transport} {why}")
-        if not up:
-            for attempt in to_initial(trace, discovery)[:1]:
-                yield from _failed(trace, attempt)
+        tries = to_initial(trace, discovery)
+        up = [each for each in tries if each.is_up]
         for attempt in up:
-            answer = attempt.answered
-            assert answer is not None
-            if not answer.message.is_opened and attempt.used is None:
-                continue
-            address = ", ".join(answer.message.addresses) or "an inner address that is not read"
-            if answer.message.is_opened and not answer.message.addresses:
-                yield fault(answer, "IKE_AUTH gives no inner address")
-            elif attempt.used is not None:
-                yield ok(answer, f"{address}, ESP with {attempt.responder}")
+            yield from _given(attempt)
+        if not up and tries:
+            yield from _failed(trace, tries[0])
+
+
+def _outside_the_tunnel(trace: Trace, discovery: Discovery) -> Iterator[tuple[Record, str]]:
+    """What the HNB sends outside and should not, and why it should not."""
+    for record in outside_contacts(trace, discovery):
+        yield record, "in clear outside"
+    inner = {address for _, address in inner_addresses(trace, discovery.hnb)}
+    peers = {each.address for each in attempts(trace, discovery.hnb)}
+    for record in index_of(trace).of_node.get(discovery.hnb, ()):
+        if not discovery.first <= record.number < end_of(discovery):
+            continue
+        if record.sender != discovery.hnb or is_inside(record) or record.source is None:
+            continue
+        if record.source.address in inner and record.frame is not None:
+            yield record, f"from the inner address {record.source.address}, outside"
+        contact = contact_in(trace, record)
+        if contact is not None and contact.kind == "ESP" and contact.address not in peers:
+            yield record, f"ESP to {contact.address}, no tunnel leads there"
+
+
+def _given(attempt: Attempt) -> Iterator[Finding]:
+    """What a tunnel that is up has given: an inner address, and ESP."""
+    answer = attempt.answered
+    assert answer is not None
+    if not answer.message.is_opened and attempt.used is None:
+        return
+    address = ", ".join(answer.message.addresses) or "an inner address that is not read"
+    if answer.message.is_opened and not answer.message.addresses:
+        yield fault(answer, "IKE_AUTH gives no inner address")
+    elif attempt.used is not None:
+        yield ok(answer, f"{address}, ESP with {attempt.responder}")
 
 
 def _failed(trace: Trace, attempt: Attempt) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from testbed.conformance.bindings import (
     ADDRESS,
@@ -14,15 +14,15 @@ from testbed.conformance.bindings import (
     credentials_of,
     of_every_client,
     readings,
-    seconds,
     transactions,
     value_at,
 )
 from testbed.conformance.check import check
-from testbed.conformance.reading import events_of, staged
+from testbed.conformance.reading import Connection, connections, events_of, is_one_of, staged
 from testbed.conformance.verdict import Finding, fault, ok
-from testbed.protocols import stun
+from testbed.protocols import http, stun
 from testbed.protocols.stun import Kind
+from testbed.protocols.wire import Endpoint
 from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
 
@@ -61,9 +61,9 @@ def _challenged(trace: Trace) -> Iterator[tuple[Transaction, Record, Transaction
                 if other.request.is_signed
                 and other.source == each.source
                 and other.first.number > refusal.number
-                and seconds(refusal, other.first) <= RESENT_S
+                and trace.spent_s(refusal, other.first) <= RESENT_S
             ]
-            if again or seconds(refusal, trace.records[-1]) > RESENT_S:
+            if again or trace.spent_s(refusal, trace.records[-1]) > RESENT_S:
                 yield each, refusal, next(iter(again), None)
 
 
@@ -154,7 +154,7 @@ def unproven_responses_do_not_count(trace: Trace) -> Iterator[Finding]:
             yield ok(success, "one that proves itself follows")
         elif later:
             yield ok(later[0], "it asks again")
-        elif seconds(success, trace.records[-1]) > SENT_AGAIN_S:
+        elif trace.spent_s(success, trace.records[-1]) > SENT_AGAIN_S:
             yield fault(success, "its MESSAGE-INTEGRITY proves nothing, and it was believed")
 
 
@@ -176,12 +176,31 @@ def _told_later(trace: Trace, transaction: Transaction, forged: Record, lie: str
 
 @check("TR111-2.2.1.1-C12")
 def nobody_waits_for_a_shared_secret(trace: Trace) -> Iterator[Finding]:
-    """No Shared Secret Request is sent: the secrets are provisioned."""
+    """No Shared Secret Request is sent, and no TLS connection is opened to the STUN server for one:
+    the secrets are provisioned."""
     for each in all_transactions(trace):
         if isinstance(each.request, stun.SharedSecretRequest):
             yield fault(each.first, "a Shared Secret Request")
         else:
             yield ok(each.first)
+    for cpe in cpes(trace):
+        asked = {each.first.destination for each in transactions(trace, cpe)}
+        for connection in connections(trace, cpe):
+            if _is_for_a_secret(connection, asked):
+                yield fault(connection.syn, f"TCP to the STUN server, {connection.syn.destination}")
+
+
+def _is_for_a_secret(connection: Connection, asked: Set[Endpoint | None]) -> bool:
+    """Whether a connection goes where Binding Requests do, as RFC 3489 9.2 has it for Shared Secret
+    Requests, or speaks TLS at another port of a STUN server.  The ACS may be at that address too:
+    of its ports a name alone tells nothing."""
+    if any(isinstance(each.message, http.Request) for each in connection.said):
+        return False
+    if connection.syn.destination in asked:
+        return True
+    is_there = connection.address in {each.address for each in asked if each is not None}
+    is_server = is_there and is_one_of(connection.server, "stun_server")
+    return is_server and connection.hello() is not None
 
 
 # The server
@@ -326,8 +345,8 @@ def plain_answers_suffice(trace: Trace) -> Iterator[Finding]:
             continue
         if not value_at(trace, each.cpe, USERNAME, each.first):
             continue
-        if each.repeated is not None:
-            yield fault(each.repeated, f"it is sent again, though {success.summary()!r} has come")
+        if (repeated := each.repeated(trace)) is not None:
+            yield fault(repeated, f"it is sent again, though {success.summary()!r} has come")
         else:
             yield ok(success)
 

@@ -97,9 +97,9 @@ def _learnt(trace: Trace, cpe: str) -> Iterator[tuple[Record, Endpoint, Transact
             for each in primary
             if each.request.is_change
             and each.first.number > success.number
-            and seconds(success, each.first) <= AT_ONCE_S
+            and trace.spent_s(success, each.first) <= AT_ONCE_S
         ]
-        if told or seconds(success, trace.records[-1]) > AT_ONCE_S:
+        if told or trace.spent_s(success, trace.records[-1]) > AT_ONCE_S:
             yield success, mapped, next(iter(told), None)
 
 
@@ -167,9 +167,9 @@ def another_local_address_is_another_binding(trace: Trace) -> Iterator[Finding]:
                 continue
             later = [e for e in transactions(trace, cpe) if e.first.number >= other.number]
             asked = next((e for e in later if e.source.address == address), None)
-            if asked is not None and seconds(other, asked.first) <= REDISCOVERED_S:
+            if asked is not None and trace.spent_s(other, asked.first) <= REDISCOVERED_S:
                 yield ok(asked.first, f"from {asked.source}")
-            elif seconds(other, trace.records[-1]) > REDISCOVERED_S:
+            elif trace.spent_s(other, trace.records[-1]) > REDISCOVERED_S:
                 yield fault(other, f"its address is {address}, and it asks nobody how it is seen")
 
 
@@ -210,13 +210,13 @@ def changes_are_sent_again(trace: Trace) -> Iterator[Finding]:
         copies = transaction.copies
         if not transaction.request.is_change or transaction.arrived:
             continue
-        passed_s = seconds(copies[0], trace.records[-1])
+        passed_s = trace.spent_s(copies[0], trace.records[-1])
         wanted = [each for each in SCHEDULE_S if each < passed_s - 2 * TOLERANCE_S]
         sent_s = [seconds(copies[0], each) for each in copies]
         late = [
             (when, wish)
-            for when, wish in zip(sent_s, SCHEDULE_S, strict=False)
-            if abs(when - wish) > TOLERANCE_S
+            for copy, when, wish in zip(copies, sent_s, SCHEDULE_S, strict=False)
+            if abs(when - wish) > TOLERANCE_S + trace.late_s(copies[0], copy)
         ]
         if len({each.payload for each in copies}) > 1:
             yield fault(copies[0], "copies under the same transaction ID differ")
@@ -258,7 +258,7 @@ def failed_changes_are_given_up(trace: Trace) -> Iterator[Finding]:
             ]
             if again:
                 yield fault(again[0], "BINDING-CHANGE again for a binding that was given up")
-            elif seconds(last, trace.records[-1]) > WAITED_S:
+            elif trace.spent_s(last, trace.records[-1]) > WAITED_S:
                 yield ok(last, "the last one")
 
 

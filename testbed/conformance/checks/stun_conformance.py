@@ -89,7 +89,7 @@ def _answered(trace: Trace, each: Transaction) -> Iterator[Finding]:
     """What a tester's request deserves, and what it got."""
     request, replies = each.request, each.replies
     if not replies:
-        is_over = seconds(each.first, trace.records[-1]) > ANSWERED_S
+        is_over = trace.spent_s(each.first, trace.records[-1]) > ANSWERED_S
         if is_over and not _is_malformed(request):
             yield fault(each.first, "it is not answered")
         return
@@ -199,7 +199,7 @@ def shared_secrets_may_be_left_out(trace: Trace) -> Iterator[Finding]:
                 yield fault(secrets[0], "a secret by UDP, which anybody may read")
             elif any(e.replies for e in later):
                 yield ok(each.first, each.replies[0].summary() if each.replies else "no answer")
-            elif later and seconds(later[0].first, trace.records[-1]) > ANSWERED_S:
+            elif later and trace.spent_s(later[0].first, trace.records[-1]) > ANSWERED_S:
                 yield fault(later[0].first, "since a Shared Secret Request nobody is served")
 
 
@@ -210,7 +210,7 @@ def change_request_may_be_ignored(trace: Trace) -> Iterator[Finding]:
         for each in transactions(trace, tester):
             if not _may_be_ignored(trace, each):
                 continue
-            if not each.replies and seconds(each.first, trace.records[-1]) > ANSWERED_S:
+            if not each.replies and trace.spent_s(each.first, trace.records[-1]) > ANSWERED_S:
                 yield fault(each.first, "CHANGE-REQUEST is not answered")
             for reply in each.replies:
                 is_success = isinstance(reply.message, stun.BindingResponse)
@@ -346,7 +346,7 @@ def acs_has_a_stun_server(trace: Trace) -> Iterator[Finding]:
         reached = [each for each in asked if each.outer is not None]
         if reached and not any(each.replies for each in asked):
             first = reached[0].first
-            if seconds(first, trace.records[-1]) > SERVED_S:
+            if trace.spent_s(first, trace.records[-1]) > SERVED_S:
                 yield fault(first, f"no STUN server answers at {first.destination}")
 
 

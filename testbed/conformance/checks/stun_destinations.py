@@ -53,14 +53,14 @@ def requests_wait_for_stun_to_be_enabled(trace: Trace) -> Iterator[Finding]:
             before = [s for s in said if s.record.number < each.first.number]
             if not before and any(reading.record.number < each.first.number for reading in told):
                 continue
-            yield from _sent_while_on(each, before)
+            yield from _sent_while_on(trace, each, before)
 
 
-def _sent_while_on(each: Transaction, before: list[Setting]) -> Iterator[Finding]:
+def _sent_while_on(trace: Trace, each: Transaction, before: list[Setting]) -> Iterator[Finding]:
     """A request and its copies against the settings of STUNEnable before it.  A CPE that has just
     been told to stop may have sent what leaves it now."""
     off = before[-1] if before and is_off(before[-1]) else None
-    is_late = off is not None and seconds(off.answer, each.first) > SWITCHED_OFF_S
+    is_late = off is not None and trace.spent_s(off.answer, each.first) > SWITCHED_OFF_S
     if not before or is_late:
         yield fault(each.first, "a Binding Request, and STUNEnable is not set")
     elif off is None:
@@ -84,7 +84,7 @@ def enabling_switches_stun(trace: Trace) -> Iterator[Finding]:
                 for copy in each.copies
                 if copy.number > setting.answer.number
                 and (until is None or copy.number < until)
-                and seconds(setting.answer, copy) > SWITCHED_OFF_S
+                and trace.spent_s(setting.answer, copy) > SWITCHED_OFF_S
             ]
             if late:
                 yield fault(late[0], "STUNEnable is false, and a Binding Request is sent")
@@ -107,7 +107,7 @@ def enabling_starts_discovery(trace: Trace) -> Iterator[Finding]:
                 for each in transactions(trace, cpe)
                 if each.first.number > setting.record.number
             ]
-            if sent and seconds(setting.record, sent[0]) <= SWITCHED_ON_S:
+            if sent and trace.spent_s(setting.record, sent[0]) <= SWITCHED_ON_S:
                 yield ok(sent[0], f"{seconds(setting.record, sent[0]):.3f} s after it was enabled")
             elif sent and has_lost(trace, cpe, setting.record, sent[0]):
                 continue  # whose name it asked for again, or whose setting came late
@@ -215,7 +215,7 @@ def _acs_addresses(trace: Trace, cpe: str, moment: Record) -> set[str]:
     moved = [each for each in moved if each.record.number < moment.number]
     if moved:
         found = _servers(trace, cpe, host_of(moved[-1].values["URL"]), moment)
-        if found and seconds(moved[-1].answer, moment) > MOVED_S:
+        if found and trace.spent_s(moved[-1].answer, moment) > MOVED_S:
             return found
     for session in sessions(trace, cpe):
         first = session.turns[0]

@@ -97,7 +97,7 @@ def _silence(trace: Trace, cpe: str) -> Finding | None:
         return None
     for record in index_of(trace).of_node.get(cpe, ()):
         is_own = record.sender == cpe and not record.is_event
-        if is_own and seconds(last, record) > max(limit_s, 1) + SILENT_S:
+        if is_own and trace.spent_s(last, record) > max(limit_s, 1) + SILENT_S:
             told = f"no Binding Request for {seconds(last, record):.3f} s"
             return fault(record, f"{told}, the maximum is {limit_s} s")
     return None
@@ -134,7 +134,7 @@ def keep_alives_are_not_too_frequent(trace: Trace) -> Iterator[Finding]:
         minimum_s = _period(trace, one, MINIMUM)
         if not minimum_s:
             continue
-        if gap_s >= minimum_s - TOLERANCE_S:
+        if gap_s >= minimum_s - TOLERANCE_S - trace.late_s(one.first, next_one.first):
             yield ok(next_one.first, f"{gap_s:.3f} s after the last one")
         else:
             yield fault(
@@ -158,11 +158,12 @@ def keep_alives_are_frequent_enough(trace: Trace) -> Iterator[Finding]:
         if silence is not None:
             yield silence
     for one, next_one, _ in _gaps(trace):
-        gap_s = seconds(_sent_before(trace, next_one), next_one.first)
+        before = _sent_before(trace, next_one)
+        gap_s = seconds(before, next_one.first)
         maximum_s = _period(trace, one, MAXIMUM)
         if maximum_s is None or maximum_s == NO_MAXIMUM:
             continue
-        if gap_s <= max(maximum_s, 1) + TOLERANCE_S:
+        if trace.spent_s(before, next_one.first) <= max(maximum_s, 1) + TOLERANCE_S:
             yield ok(next_one.first, f"{gap_s:.3f} s after the last one")
         else:
             yield fault(
@@ -194,7 +195,7 @@ def lifetime_is_looked_for(trace: Trace) -> Iterator[Finding]:
                 break
             tests = [e for e in every if e.is_probe and e.first.number > success.number]
             idle = [e for e in tests if e.first.number not in _idle_for_nothing(trace, cpe)]
-            passed_s = seconds(success, trace.records[-1])
+            passed_s = trace.spent_s(success, trace.records[-1])
             if idle:
                 yield ok(idle[0].first)
             elif tests and 0 <= maximum_s < passed_s:
@@ -242,10 +243,10 @@ def copies_do_not_wait_for_the_minimum(trace: Trace) -> Iterator[Finding]:
                 continue
             if each.replies:
                 continue
-            waited_s = seconds(each.first, each.copies[1]) if len(each.copies) > 1 else None
+            waited_s = trace.spent_s(each.first, each.copies[1]) if len(each.copies) > 1 else None
             if waited_s is not None and waited_s < min(minimum_s, NEXT_COPY_S):
                 yield ok(each.copies[1], f"{len(each.copies)} copies")
             elif waited_s is not None:
                 yield fault(each.copies[1], f"it is sent again after {waited_s:.3f} s only")
-            elif len(each.copies) == 1 and seconds(each.first, trace.records[-1]) > 1.0:
+            elif len(each.copies) == 1 and trace.spent_s(each.first, trace.records[-1]) > 1.0:
                 yield fault(each.first, "it is not answered, and is not sent again")

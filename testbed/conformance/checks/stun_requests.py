@@ -130,7 +130,8 @@ def changes_are_told_at_once(trace: Trace) -> Iterator[Finding]:
                     yield fault(success, f"{mapped} is new, and no BINDING-CHANGE follows")
                 continue
             message, passed_s = following.message, seconds(success, following)
-            if message.is_change and message.is_marked and passed_s <= AT_ONCE_S:
+            is_at_once = trace.spent_s(success, following) <= AT_ONCE_S
+            if message.is_change and message.is_marked and is_at_once:
                 yield ok(following, f"{passed_s * 1000:.1f} ms after {mapped} was learnt")
             else:
                 yield fault(

@@ -18,7 +18,6 @@ from testbed.conformance.bindings import (
     Setting,
     is_on,
     readings,
-    seconds,
     settings,
     transactions,
 )
@@ -48,14 +47,14 @@ def gateways_are_cpes_too(trace: Trace) -> Iterator[Finding]:
         last = trace.records[-1]
         found = [each for each in transactions(trace, cpe) if each.is_primary]
         answered = [each.success for each in found if each.success is not None]
-        if not found and seconds(on[0].record, last) > STARTS_WITHIN_S:
+        if not found and trace.spent_s(on[0].record, last) > STARTS_WITHIN_S:
             yield fault(on[0].answer, f"STUN is on, and {cpe} sends no Binding Request")
         for success in answered[:1]:
             told = [r for r in readings(trace, cpe, ADDRESS) if r.record.number > success.number]
             mapped = {str(s.message.mapped_address) for s in answered}
             if any(each.value in mapped for each in told):
                 yield ok(success, f"{cpe} is seen as {success.message.mapped_address}")
-            elif seconds(success, last) > STARTS_WITHIN_S:
+            elif trace.spent_s(success, last) > STARTS_WITHIN_S:
                 yield fault(success, f"{cpe} does not tell {success.message.mapped_address}")
 
 
@@ -112,5 +111,5 @@ def _stun_without_association(trace: Trace, cpe: str) -> Iterator[Finding]:
     first = started[0].first
     if not named or first.number < named[0].number:
         yield ok(first, "STUN starts, and no gateway has told who it is")
-    elif seconds(on[0].record, named[0]) > STARTS_WITHIN_S:
+    elif trace.spent_s(on[0].record, named[0]) > STARTS_WITHIN_S:
         yield fault(on[0].answer, "STUN is on, and starts only once the gateway tells who it is")

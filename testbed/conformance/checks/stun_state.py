@@ -96,21 +96,30 @@ def _agrees(
             )
 
 
-@check(
-    *("TR111-2.2-P3", "TR111-2.2.1-C2", "TR111-2.2.1.1-C5", "TR111-2.2.1.3-C12"),
-    "TR111-2.2.4-T6-1a",
-    observed="read back",
-)
-def address_is_the_binding(trace: Trace) -> Iterator[Finding]:
+@check(*("TR111-2.2.1.1-C5", "TR111-2.2.1.3-C12"), observed="read back")
+def address_is_what_the_server_said(trace: Trace) -> Iterator[Finding]:
     """Under translation UDPConnectionRequestAddress is MAPPED-ADDRESS of the latest response to the
-    primary port, which is what the NAT made of the request."""
-    for reading, known in _told(trace, ADDRESS):
-        for each in known[-1:]:
-            if _is_translated(each) and each.outer is not None and each.outer != _mapped(each):
-                yield fault(
-                    reading.record, f"the NAT made it {each.outer}, the server said {_mapped(each)}"
-                )
+    primary port."""
     yield from _agrees(trace, lambda endpoint: endpoint, True)
+
+
+@check(*("TR111-2.2-P3", "TR111-2.2.1-C2", "TR111-2.2.4-T6-1a"), observed="read back")
+def address_is_the_binding(trace: Trace) -> Iterator[Finding]:
+    """Under translation UDPConnectionRequestAddress is that latest MAPPED-ADDRESS, and that is what
+    the NAT made of the request.
+
+    A CPE knows its binding by the server alone, and is right to believe it: where the server said
+    something else than the NAT did, that is the server's fault (2.2.2.1-S1), and nothing is found
+    about the CPE.
+    """
+    misled = {
+        reading.record.number
+        for reading, known in _told(trace, ADDRESS)
+        if any(each.outer is not None and each.outer != _mapped(each) for each in known)
+    }
+    for finding in _agrees(trace, lambda endpoint: endpoint, True):
+        if finding.record.number not in misled:
+            yield finding
 
 
 @check("TR111-2.2.1.3-C12a", observed="read back")
@@ -153,7 +162,12 @@ def nat_detected_is_told_and_never_set(trace: Trace) -> Iterator[Finding]:
     yield from is_read_only(trace, NAT_DETECTED)
 
 
-@check("TR111-2.2-P1", "TR111-2.2.1.1-C4", observed="read back", supposes=("whole",))
+@check(
+    *("TR111-2.2-P1", "TR111-2.2.1.1-C4"),
+    needs_in={"nat_binding_discovery": ("", "port_only")},
+    observed="read back",
+    supposes=("whole",),
+)
 def nat_detected_tells_the_truth(trace: Trace) -> Iterator[Finding]:
     """NATDetected says whether address or port of MAPPED-ADDRESS is not the CPE's own."""
     for reading, known in _told(trace, NAT_DETECTED):
@@ -269,5 +283,5 @@ def _is_let_in(trace: Trace, cpe: str, syn: Record) -> Iterator[Finding]:
         if is_answer and "RST" in record.marks:
             yield fault(record, "the CPE refuses a connection request by TCP")
             return
-    if seconds(syn, trace.records[-1]) > LET_IN_S:
+    if trace.spent_s(syn, trace.records[-1]) > LET_IN_S:
         yield fault(syn, f"the CPE lets a connection request by TCP wait for {LET_IN_S:g} s")

@@ -146,6 +146,11 @@ def _left_alone(trace: Trace, cpe: str) -> Iterator[tuple[Idle, Probe | None]]:
             yield each, _limit(probes(trace, cpe), each.began)
 
 
+def _idle_s(trace: Trace, idle: Idle) -> float:
+    """How long a CPE has chosen to leave its primary port alone."""
+    return idle.idle_s - trace.late_s(idle.began, idle.request.first)
+
+
 @check(
     "TR111-2.2.1-C3",
     needs_in={"nat_timeout_discovery": ("", "outbound_refresh", "two_stages", "other_ports")},
@@ -157,7 +162,7 @@ def intervals_are_what_bindings_survive(trace: Trace) -> Iterator[Finding]:
     for cpe in cpes(trace):
         for each, limit in _left_alone(trace, cpe):
             survived_s = [p.idle_s for p in probes(trace, cpe) if p.alive]
-            if limit is not None and each.idle_s > limit.idle_s - JITTER_S:
+            if limit is not None and _idle_s(trace, each) > limit.idle_s - JITTER_S:
                 yield fault(
                     each.request.first,
                     f"after {each.idle_s:.3f} s, though after {limit.idle_s:.3f} s the binding was "
@@ -187,7 +192,7 @@ def a_binding_that_dies_is_looked_at_anew(trace: Trace) -> Iterator[Finding]:
                 limit = _limit(tested, each.began)
                 if each.began.number < dead.record.number or limit is None:
                     continue
-                if each.idle_s > limit.idle_s - JITTER_S:
+                if _idle_s(trace, each) > limit.idle_s - JITTER_S:
                     yield fault(
                         each.request.first,
                         f"after {each.idle_s:.3f} s still, though the binding has not survived "
@@ -236,7 +241,7 @@ def gateways_pass_marked_requests_on(trace: Trace) -> Iterator[Finding]:
             yield ok(passed[0])
         elif altered := _sent_on(trace, each.first):
             yield fault(altered, "the gateway has changed it")
-        elif seconds(each.first, trace.records[-1]) > PASSED_ON_S:
+        elif trace.spent_s(each.first, trace.records[-1]) > PASSED_ON_S:
             yield fault(each.first, f"none of {len(each.copies)} copies left the gateway")
 
 

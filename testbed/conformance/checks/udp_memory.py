@@ -164,7 +164,7 @@ def responses_and_requests_share_a_port(trace: Trace) -> Iterator[Finding]:
                 continue
             if success.number < good[0].record.number or transaction.is_probe:
                 continue
-            later = [r for r in transaction.copies if seconds(success, r) > SENT_AGAIN_S]
+            later = [r for r in transaction.copies if trace.spent_s(success, r) > SENT_AGAIN_S]
             if len(later) > 1:  # one may be due while the response waits to be read
                 yield fault(later[0], "it is asked again, though its response has come")
             else:

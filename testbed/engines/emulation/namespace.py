@@ -79,7 +79,9 @@ class Namespace:
             os.close(outer)
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """A socket born in this namespace."""
+        """A socket born in this namespace; nobody needs a right to have one where he is already."""
+        if os.path.samestat(os.fstat(self.descriptor), os.stat("/proc/thread-self/ns/net")):
+            return socket.socket(family, kind, protocol)
         with self:
             return socket.socket(family, kind, protocol)
 

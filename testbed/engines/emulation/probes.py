@@ -44,6 +44,8 @@ SYSTEM_PATH = os.pathsep.join(
 )
 """Where programs are looked for: an ordinary user's PATH lacks the folders named sbin."""
 
+PATIENCE_S = 20
+"""For a program that tries something: the kernel may have to load a module first."""
 UNTRIED = "not tried"
 """How the reason of a probe begins that could not be tried."""
 
@@ -120,13 +122,21 @@ def _unprivileged_user_namespace() -> None:
     _unshare(CLONE_NEWNET, "unshare net")
 
 
-def _run(*command: str, text: str | None = None) -> None:
+def _run(*command: str, text: str | None = None, within_s: float = PATIENCE_S) -> None:
     program = shutil.which(command[0], path=SYSTEM_PATH)
     if program is None:
         raise FileNotFoundError(f"{command[0]}, which tries it, is missing")
-    done = subprocess.run(
-        [program, *command[1:]], input=text, capture_output=True, text=True, timeout=5, check=False
-    )
+    try:
+        done = subprocess.run(
+            [program, *command[1:]],
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=within_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{command[0]} has not ended after {within_s:g} s") from None
     if done.returncode != 0:
         said = (done.stderr.strip() or f"{command[0]} ended with {done.returncode}").splitlines()
         raise OSError(said[0].removeprefix("RTNETLINK answers: ").removeprefix("Error: "))

@@ -146,7 +146,7 @@ class Shell(CLI):  # type: ignore[misc]  # Mininet has no types
         if len(line.split()) != 1:
             raise BadInput("usage: source FILE")
         try:
-            with open(line.strip()) as script:
+            with open(line.strip(), encoding="utf-8") as script:
                 commands = script.readlines()
         except OSError as refused:
             raise BadInput(f"cannot read {line.strip()}: {refused.strerror}") from None

@@ -1,14 +1,15 @@
-"""What a role holds of its tunnels, and what all tunnels of a world have in common."""
+"""What a role holds of its tunnels, what they need of their node, and what is the same for all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 
+from testbed.engines.emulation.namespace import Namespace
 from testbed.engines.emulation.tunnel_keys import OnKeys
-from testbed.engines.tunnel_inside import InsideHost
+from testbed.engines.tunnel_inside import InsideHost, TunnelHost
 from testbed.host import (
     Host,
     Tunnel,
@@ -18,14 +19,6 @@ from testbed.host import (
 )
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Esp
-
-if TYPE_CHECKING:
-    from testbed.engines.emulation.tunnels import NodeTunnels
-
-LINK = "ipsec"
-"""The link that the insides of all tunnels are on."""
-
-Kind = Literal["up", "rekeyed", "ike rekeyed", "moved", "readdressed", "down"]
 
 
 def _nobody(keys: object) -> None:
@@ -49,12 +42,38 @@ class TunnelGround:
     versions: dict[str, str] = field(default_factory=dict)
 
 
+class TunnelNode(TunnelHost, Protocol):
+    """What charon and its tunnels need of their node.
+
+    Attributes:
+        namespace: the node's.
+    """
+
+    namespace: Namespace
+
+    def listens(self, port: int, interface: str | None) -> None:
+        """The node has bound that UDP port."""
+
+
+class TunnelOwner(Protocol):
+    """What a tunnel and a responder need of whoever has made them."""
+
+    async def close(self, tunnel: OpenTunnel) -> None:
+        """Take an initiator's tunnel down in order."""
+
+    async def delete(self, peer: str) -> None:
+        """Take down in order what that peer has opened to a responder here."""
+
+    def stop_accepting(self, responder: Responder) -> None:
+        """The responder ends as a process that dies."""
+
+
 class OpenTunnel:
     """An initiator's tunnel.  Fits `testbed.host.Tunnel`."""
 
     def __init__(
         self,
-        owner: NodeTunnels,
+        owner: TunnelOwner,
         name: str,
         inside: Callable[[OpenTunnel], InsideHost],
         address: str,
@@ -94,7 +113,7 @@ class Responder:
     """Accepts tunnels.  Fits `testbed.host.TunnelListener`."""
 
     def __init__(
-        self, owner: NodeTunnels, policy: TunnelPolicy, on_change: TunnelHandler | None
+        self, owner: TunnelOwner, policy: TunnelPolicy, on_change: TunnelHandler | None
     ) -> None:
         self.policy = policy
         self.on_change = on_change

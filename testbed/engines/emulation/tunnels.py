@@ -11,19 +11,17 @@ import itertools
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from testbed.engines.emulation import tunnel_settings
 from testbed.engines.emulation.forwarding import Forwarding
 from testbed.engines.emulation.netlink import Netlink
 from testbed.engines.emulation.tunnel_daemon import INTERFACE, Charon, CharonDied, Timers
 from testbed.engines.emulation.tunnel_ends import (
-    LINK,
     Accepted,
-    Kind,
     OpenTunnel,
     Responder,
     TunnelGround,
+    TunnelNode,
 )
 from testbed.engines.emulation.tunnel_keys import KeyReader
 from testbed.engines.emulation.tunnel_log import (
@@ -34,13 +32,14 @@ from testbed.engines.emulation.tunnel_log import (
     sentence_of,
 )
 from testbed.engines.emulation.tunnel_vici import Fields, ViciRefused
-from testbed.engines.tunnel_inside import InsideHost
+from testbed.engines.tunnel_inside import LINK, InsideHost
 from testbed.errors import Unsupported
 from testbed.host import (
     Interface,
     Tunnel,
     TunnelChange,
     TunnelHandler,
+    TunnelKind,
     TunnelLife,
     TunnelListener,
     TunnelPolicy,
@@ -50,9 +49,6 @@ from testbed.host import (
 from testbed.protocols.pki import Identity
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Esp
-
-if TYPE_CHECKING:
-    from testbed.engines.emulation.host import EmulatedHost
 
 TABLE = 100
 """Of the routes of what has an inner address; not charon's own, which nothing looks up."""
@@ -72,7 +68,7 @@ class NodeTunnels:
     """
 
     def __init__(
-        self, host: EmulatedHost, netlink: Netlink, forwarding: Forwarding, ground: TunnelGround
+        self, host: TunnelNode, netlink: Netlink, forwarding: Forwarding, ground: TunnelGround
     ) -> None:
         self._host = host
         self._netlink = netlink
@@ -325,14 +321,14 @@ class NodeTunnels:
             self._told(tunnel, "rekeyed")
         elif name == "ike-rekey":
             self._told(tunnel, "ike rekeyed")
-        elif name == "ike-update":
-            tunnel.remote = _endpoint(section)
+        elif name == "ike-update":  # the section tells of the ends before it
+            tunnel.remote = _endpoint(fields)
             self._told(tunnel, "moved")
         elif name == "child-updown" and "up" not in fields:
             cause = "closed" if tunnel.closing else self._log.end_of(_number(section))
             self._down(tunnel, cause)
 
-    def _told(self, tunnel: OpenTunnel, kind: Kind, cause: str = "") -> None:
+    def _told(self, tunnel: OpenTunnel, kind: TunnelKind, cause: str = "") -> None:
         if tunnel.on_change is not None:
             change = TunnelChange(kind, tunnel.peer, tunnel.remote, tunnel.address, cause)
             self._host.guard(tunnel.on_change, change)
@@ -373,13 +369,15 @@ class NodeTunnels:
         elif name == "child-rekey":
             self._told_of(responder, number, "rekeyed")
         elif name == "ike-update":
-            self._accepted[number].remote = _endpoint(section)
+            self._accepted[number].remote = _endpoint(fields)
             self._told_of(responder, number, "moved")
         elif name == "child-updown" and "up" not in fields:
             self._told_of(responder, number, "down", self._log.end_of(number))
             del self._accepted[number]
 
-    def _told_of(self, responder: Responder, number: int, kind: Kind, cause: str = "") -> None:
+    def _told_of(
+        self, responder: Responder, number: int, kind: TunnelKind, cause: str = ""
+    ) -> None:
         if responder.on_change is not None:
             accepted = self._accepted[number]
             change = TunnelChange(kind, accepted.peer, accepted.remote, accepted.address, cause)

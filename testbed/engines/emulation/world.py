@@ -18,12 +18,14 @@ from typing import Any
 from testbed.engines.emulation.capture import Capture
 from testbed.engines.emulation.carriage import Wanted, told
 from testbed.engines.emulation.device import DeviceWatch, Wires
+from testbed.engines.emulation.heartbeat import Heartbeat
 from testbed.engines.emulation.host import EmulatedHost
 from testbed.engines.emulation.network import Network
 from testbed.engines.emulation.tunnel_daemon import INTERFACE
-from testbed.engines.emulation.tunnel_ends import LINK, TunnelGround
+from testbed.engines.emulation.tunnel_ends import TunnelGround
 from testbed.engines.tls import Tap
 from testbed.engines.tls_policy import TlsContexts
+from testbed.engines.tunnel_inside import LINK
 from testbed.errors import BadInput, LocalError
 from testbed.host import Interface
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
@@ -126,6 +128,13 @@ class EmulationWorld:
             bridged=devices,
         )
         self.capture.start()
+        self._heartbeat = Heartbeat(self._late)
+
+    def _late(self, late_s: float) -> None:
+        self.capture.put(time.time_ns(), self._tell_late, late_s)
+
+    def _tell_late(self, late_s: float) -> None:
+        self.trace.lateness.add(self.capture.given_ns, late_s)
 
     def _link_of(self, node: str, interface: str) -> str | None:
         return LINK if interface == INTERFACE else self._links.get((node, interface))
@@ -248,6 +257,7 @@ class EmulationWorld:
         self.network.stop()
 
     def _close_capture(self) -> None:
+        self._heartbeat.stop()
         self.capture.stop()
         self.trace.drops = sum(self.capture.drops.values())
         self._finish_relay()

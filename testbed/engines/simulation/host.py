@@ -19,7 +19,8 @@ from testbed.engines.simulation.security import Secured, Security
 from testbed.engines.simulation.stack import Stack
 from testbed.engines.simulation.streams import TcpEnds, TcpListener, TcpStream
 from testbed.engines.simulation.translation import Translator
-from testbed.engines.simulation.tunnels import Inner, NodeTunnels, OnKeys, TunnelEnds
+from testbed.engines.simulation.tunnel_owner import OnKeys
+from testbed.engines.simulation.tunnels import Inner, NodeTunnels, TunnelEnds
 from testbed.engines.simulation.udp import (
     UdpPort,
     UdpPorts,
@@ -242,7 +243,7 @@ class SimulatedHost(Life, TunnelEnds):
     def _address_changed(self, interface: str, address: str | None) -> None:
         self.tell("ADDRESS", interface=interface, address=address)
         self._udp.forget_addresses()
-        if address is not None and self.powered:
+        if self.powered:
             self.tunnels.outer_changed()
 
     # Links

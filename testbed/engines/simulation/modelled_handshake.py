@@ -19,7 +19,7 @@ from testbed.engines.simulation.certificate_checks import (
     verified,
 )
 from testbed.engines.simulation.epoch import date_now
-from testbed.engines.simulation.modelled_tls import Records, Unacceptable, alerted
+from testbed.engines.simulation.modelled_records import Records, Unacceptable, alerted
 from testbed.engines.tls_policy import dates_refused, name_sentence
 from testbed.errors import DecodeError
 from testbed.host import TlsProfile, TlsRefused

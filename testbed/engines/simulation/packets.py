@@ -34,6 +34,11 @@ def address_octets(address: str) -> bytes:
     return ip_address(address).packed
 
 
+def address_of(octets: bytes) -> str:
+    """The address that four or sixteen octets are."""
+    return str(ip_address(octets))
+
+
 @lru_cache(maxsize=65536)
 def hardware_octets(address: str) -> bytes:
     """A link-layer address as its six octets."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from testbed.engines.simulation.clock import MICROSECONDS, SimulationLoop
+from testbed.engines.simulation.interfaces import NetworkInterface
 from testbed.engines.simulation.packets import (
     ICMP,
     NAMES,
@@ -28,9 +29,28 @@ OWN_FLOW_S = 120.0
 """As long as a kernel remembers a flow of its own that was answered."""
 MOST_OWN_FLOWS = 4096
 
-if TYPE_CHECKING:
-    from testbed.engines.simulation.interfaces import NetworkInterface
-    from testbed.engines.simulation.stack import Stack
+
+class Ways(Protocol):
+    """The node's IP stack, as far as a translation asks it; `Stack` is one."""
+
+    @property
+    def interfaces(self) -> Mapping[str, NetworkInterface]:
+        """By name."""
+        ...
+
+    def is_own(self, address: str) -> bool:
+        """Whether the address is the node's."""
+        ...
+
+    def route(self, destination: str) -> tuple[NetworkInterface, str] | None:
+        """By which interface and neighbour a destination is reached; None: it is not."""
+        ...
+
+    def pass_on(self, packet: Packet, received: Packet | None = None) -> None:
+        """Send a packet of somebody else's, which was `received` as that, to its next hop."""
+
+    def refuse(self, packet: Packet, code: int) -> None:
+        """Tell the sender of a packet that it goes no further."""
 
 
 class Translator:
@@ -53,7 +73,7 @@ class Translator:
     def __init__(
         self,
         nat: Nat,
-        stack: Stack,
+        stack: Ways,
         inside: Sequence[str],
         outside: str,
         pool: Sequence[str],

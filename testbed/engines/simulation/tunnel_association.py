@@ -38,6 +38,7 @@ class IkeAssociation:
         address: the inner one.
         outgoing: seals what goes into the tunnel.
         incoming: opens what comes out of it.
+        next_outgoing: seals in its place, once the other side gives up the old keys.
         heard_s: when the other side last said anything.
         said_s: when this side did.
         is_up: whether the tunnel carries.
@@ -56,6 +57,7 @@ class IkeAssociation:
     address: str = ""
     outgoing: Association | None = None
     incoming: Association | None = None
+    next_outgoing: Association | None = None
     heard_s: float = 0.0
     said_s: float = 0.0
     is_up: bool = False
@@ -74,9 +76,19 @@ class IkeAssociation:
     # Requests of this side
 
     async def ask(
-        self, exchange: int, payloads: Sequence[Payload], in_clear: bool = False
+        self,
+        exchange: int,
+        payloads: Sequence[Payload],
+        in_clear: bool = False,
+        also_to: Sequence[Endpoint] = (),
     ) -> IkeMessage:
         """Send a request until its response comes; gives the response, opened.
+
+        Args:
+            exchange: its type.
+            payloads: of the request.
+            in_clear: whether they are not encrypted.
+            also_to: where else the other side may be: the same request goes there, too.
 
         Raises:
             NoAnswer: none comes.
@@ -94,7 +106,8 @@ class IkeAssociation:
             try:
                 for _ in range(self.life.retransmit_tries + 1):
                     self.said_s = loop.time()
-                    self.send(data, self.remote, self.port)
+                    for place in (self.remote, *also_to):
+                        self.send(data, place, self.port)
                     await asyncio.wait([answer], timeout=wait_s)
                     if answer.done():
                         return answer.result()

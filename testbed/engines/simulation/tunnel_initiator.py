@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.certificate_checks import shown
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
+from testbed.engines.simulation.packets import ANY_ADDRESS, address_of
 from testbed.engines.simulation.tunnel_association import NoAnswer
+from testbed.engines.simulation.tunnel_owner import TunnelOwner
 from testbed.engines.simulation.tunnel_rekey import SPI_OCTETS, TunnelEnd, pause
 from testbed.engines.simulation.tunnel_trust import Disbelieved, check
-from testbed.engines.tunnel_inside import InsideHost
+from testbed.engines.tunnel_inside import LINK, InsideHost
 from testbed.host import (
     Host,
     Interface,
@@ -26,10 +28,9 @@ from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.payloads import Delete, Nonce, Notify, Payload
 from testbed.protocols.wire import Endpoint
 
-if TYPE_CHECKING:
-    from testbed.engines.simulation.tunnels import NodeTunnels
-
 COOKIE_OCTETS = 16
+NOWHERE = ANY_ADDRESS
+"""The own address of a node that has no way to the responder."""
 _NOBODY = bytes(SPI_OCTETS)
 _SENTENCES: dict[TunnelCause, str] = {
     "no answer": "nobody answers there",
@@ -77,7 +78,7 @@ class Initiator(TunnelEnd):
 
     def __init__(
         self,
-        owner: NodeTunnels,
+        owner: TunnelOwner,
         remote: str,
         profile: TunnelProfile,
         on_change: TunnelHandler | None,
@@ -92,6 +93,7 @@ class Initiator(TunnelEnd):
         self._outer = ""
         self._is_behind_nat = False
         self._seen_as = b""
+        self._others: tuple[Endpoint, ...] = ()
 
     async def open(self) -> Tunnel:
         """IKE_SA_INIT and IKE_AUTH.
@@ -123,7 +125,7 @@ class Initiator(TunnelEnd):
         try:
             return self._owner.host.stack.source_for(self._remote)
         except OSError:
-            return "0.0.0.0"
+            return NOWHERE
 
     async def _agree(self) -> None:
         association, random = self.association, self._owner.random
@@ -205,12 +207,17 @@ class Initiator(TunnelEnd):
         association.address = answer.addresses[0] if answer.addresses else ""
         chosen = next(each for each in answer.proposals if each.protocol == names.ESP_PROTOCOL)
         association.is_up = True
+        self._others = tuple(
+            Endpoint(address_of(each.data), ike.NAT_PORT)
+            for each in answer.every(Notify)
+            if each.number == messages.ADDITIONAL_ADDRESS
+        )
         owner.carry(association, int.from_bytes(chosen.spi, "big"), self._spi)
         self.arm_esp(has_asked=True)
         self.arm_ike(has_asked=True)
         tunnel = self._tunnel = OpenTunnel(self, answer.dns_servers)
-        tunnel.interface = owner.opened(tunnel, association)
-        interface = Interface(tunnel.interface, "ipsec", "")
+        tunnel.interface = owner.opened(association)
+        interface = Interface(tunnel.interface, LINK, "")
         tunnel.inside = InsideHost(
             owner.host, interface, association.address, lambda: association.is_up
         )
@@ -218,7 +225,7 @@ class Initiator(TunnelEnd):
             "ADDRESS",
             interface=tunnel.interface,
             address=association.address,
-            link="ipsec",
+            link=LINK,
             peer=self._remote,
         )
         owner.host.spawn(self._live(), f"keeps the tunnel of {association.address}")
@@ -247,7 +254,7 @@ class Initiator(TunnelEnd):
                 elif life.dead_peer_s and dead <= now:
                     answer = await association.ask(names.INFORMATIONAL, self._places())
                     if self._has_other_mapping(answer):
-                        await self._move()
+                        await self._move(is_elsewhere=False)
                 else:
                     association.said_s = now
                     self._owner.send(ike.NatKeepalive().encode(), association.remote)
@@ -278,13 +285,35 @@ class Initiator(TunnelEnd):
         if self.end_old(message):
             self.down("deleted")
 
-    def outer_changed(self) -> None:
-        """This node has another outer address: the tunnel moves with it (RFC 4555)."""
+    # Where it is (RFC 4555)
+
+    def roam(self) -> None:
+        """This node's outer addresses or routes have changed: the tunnel moves with them.
+
+        Where there is no way for now the tunnel stays as it is: one may come.
+        """
         address = self._own_address()
-        moves = address not in ("0.0.0.0", self._outer)
-        if self.association.is_up and moves and self._profile.life.mobile:
-            self._outer = address
-            self._owner.host.spawn(self._move(), f"moves the tunnel to {address}")
+        if not (self.association.is_up and self._profile.life.mobile) or address == NOWHERE:
+            return
+        is_new, self._outer = address != self._outer, address
+        work = self._try_ways() if is_new else self._tell_addresses()
+        self._owner.host.spawn(work, f"roams to {address}")
+
+    async def _tell_addresses(self) -> None:
+        """All that the other end knows of this one's addresses is still true."""
+        try:
+            await self.association.ask(names.INFORMATIONAL, [Notify(messages.NO_ADDITIONAL)])
+        except NoAnswer:
+            self.down("dead")
+
+    async def _try_ways(self) -> None:
+        """Ask all addresses of the responder from the new one, and move when one has answered."""
+        try:
+            await self.association.ask(names.INFORMATIONAL, [], also_to=self._others)
+        except NoAnswer:
+            self.down("dead")
+            return
+        await self._move(is_elsewhere=True)
 
     def _places(self) -> list[Payload]:
         """Where both ends are, so that a NAT's new mapping is noticed (RFC 4555, 3.8)."""
@@ -311,16 +340,23 @@ class Initiator(TunnelEnd):
         before, self._seen_as = self._seen_as, told[0]
         return before not in (b"", told[0])
 
-    async def _move(self) -> None:
+    async def _move(self, is_elsewhere: bool) -> None:
+        """Tell that this end has another address, or that a NAT has given it another one."""
         association = self.association
         cookie = Notify(messages.COOKIE2, self._owner.random.randbytes(COOKIE_OCTETS))
         payloads = [Notify(messages.UPDATE_ADDRESSES), *self._places(), cookie]
+        if is_elsewhere:
+            payloads.append(Notify(messages.NO_ADDITIONAL))
+        before = association.incoming
         try:
             await association.ask(names.INFORMATIONAL, payloads)
         except NoAnswer:
             self.down("dead")
             return
-        self._owner.told(self._on_change, association, "moved")
+        if is_elsewhere:
+            self._owner.told(self._on_change, association, "moved")
+        if association.incoming is before:  # else the responder was first
+            await self.rekey_moved()
 
     # Its end
 
@@ -348,5 +384,5 @@ class Initiator(TunnelEnd):
         owner.host.stack.tunnels.own.pop(association.address, None)
         owner.host.break_streams(association.address)
         if owner.host.powered:
-            owner.host.tell("ADDRESS", interface=tunnel.interface, address=None, link="ipsec")
+            owner.host.tell("ADDRESS", interface=tunnel.interface, address=None, link=LINK)
             owner.told(self._on_change, association, "down", cause)

@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
 from testbed.engines.simulation.tunnel_association import IkeAssociation, NoAnswer
+from testbed.engines.simulation.tunnel_owner import TunnelOwner
 from testbed.protocols.ike import names
 from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.payloads import Delete, Nonce, Notify, Payload, TrafficSelectors
 from testbed.protocols.wire import Endpoint
-
-if TYPE_CHECKING:
-    from testbed.engines.simulation.tunnels import NodeTunnels
 
 SPI_OCTETS = 8
 _PATIENCE = 1.5
@@ -40,7 +38,7 @@ class TunnelEnd(ABC):
         ike_due: likewise of IKE.
     """
 
-    def __init__(self, owner: NodeTunnels, association: IkeAssociation) -> None:
+    def __init__(self, owner: TunnelOwner, association: IkeAssociation) -> None:
         self.association = association
         self.esp_due: float | None = None
         self.ike_due: float | None = None
@@ -174,6 +172,13 @@ class TunnelEnd(ABC):
         association.begin_anew(side)
         self.changed("ike rekeyed")
 
+    async def rekey_moved(self) -> None:
+        """The tunnel has moved: an ESP association of charon's own cannot, so it is replaced."""
+        try:
+            await self.rekey_esp()
+        except NoAnswer:
+            self.down("dead")
+
     # The other end changes keys
 
     def create(self, message: IkeMessage) -> None:
@@ -207,7 +212,7 @@ class TunnelEnd(ABC):
         payloads = [messages.esp_proposals(number, True), Nonce(nonce), *self._narrowed(message)]
         self._old_spi = association.incoming.spi if association.incoming is not None else None
         association.nonces = (theirs.data, nonce)
-        owner.carry(association, int.from_bytes(offered.spi, "big"), number)
+        owner.carry(association, int.from_bytes(offered.spi, "big"), number, is_asked=True)
         self.arm_esp(has_asked=False)
         association.answer(message, payloads, in_clear=False)
 
@@ -216,14 +221,16 @@ class TunnelEnd(ABC):
 
         Only when the old ESP keys are given up does charon tell that there are new ones.
         """
-        esp = [each for each in message.every(Delete) if each.protocol == names.ESP_PROTOCOL]
-        if not esp:
+        esp = any(each.protocol == names.ESP_PROTOCOL for each in message.every(Delete))
+        if not esp or self._old_spi is None:
             return []
-        if self._old_spi is not None:
-            self._owner.forget_incoming(self._old_spi)
-            self._old_spi = None
-            self.changed("rekeyed")
-        return [Delete(names.ESP_PROTOCOL, 4, esp[0].spis)]
+        association, old, self._old_spi = self.association, self._old_spi, None
+        self._owner.forget_incoming(old)
+        association.outgoing = association.next_outgoing or association.outgoing
+        association.next_outgoing = None
+        self.changed("rekeyed")
+        # The other half of the pair (RFC 7296, 1.4.1).
+        return [Delete(names.ESP_PROTOCOL, 4, old.to_bytes(4, "big"))]
 
     def end_old(self, message: IkeMessage) -> bool:
         """Whether an INFORMATIONAL ends the tunnel; old IKE keys may end by it, too."""

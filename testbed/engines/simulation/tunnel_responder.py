@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from testbed.engines.simulation import ike_messages as messages
 from testbed.engines.simulation.certificate_checks import shown
 from testbed.engines.simulation.ike_messages import NONCE_OCTETS, Side
 from testbed.engines.simulation.packets import address_octets
 from testbed.engines.simulation.tunnel_association import IkeAssociation, NoAnswer
+from testbed.engines.simulation.tunnel_owner import TunnelOwner
 from testbed.engines.simulation.tunnel_rekey import SPI_OCTETS, TunnelEnd, pause
 from testbed.engines.simulation.tunnel_trust import Disbelieved, check
 from testbed.host import TunnelCause, TunnelHandler, TunnelPolicy
@@ -20,9 +21,6 @@ from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.payloads import Delete, Nonce, Notify, Payload
 from testbed.protocols.wire import Endpoint
 from testbed.topology import Algorithms
-
-if TYPE_CHECKING:
-    from testbed.engines.simulation.tunnels import NodeTunnels
 
 
 class Responder:
@@ -35,7 +33,7 @@ class Responder:
     """
 
     def __init__(
-        self, owner: NodeTunnels, policy: TunnelPolicy, on_change: TunnelHandler | None
+        self, owner: TunnelOwner, policy: TunnelPolicy, on_change: TunnelHandler | None
     ) -> None:
         self.policy = policy
         self.on_change = on_change
@@ -116,7 +114,7 @@ class Responding(TunnelEnd):
     """
 
     def __init__(
-        self, owner: NodeTunnels, responder: Responder, association: IkeAssociation
+        self, owner: TunnelOwner, responder: Responder, association: IkeAssociation
     ) -> None:
         super().__init__(owner, association)
         self.first_spi = association.side.initiator_spi
@@ -132,14 +130,16 @@ class Responding(TunnelEnd):
         if not (association.is_up and self._responder.policy.life.mobile):
             self._moved()
 
-    def _moved(self) -> None:
+    def _moved(self) -> bool:
+        """Follow the initiator to where it has asked from; whether that is another place."""
         association = self.association
         if association.asked_from in (None, association.remote):
-            return
+            return False
         assert association.asked_from is not None
         association.remote = association.asked_from
         if association.is_up:
             self._owner.told(self._responder.on_change, association, "moved")
+        return True
 
     def asked(self, message: IkeMessage) -> None:
         """A request of the initiator, opened."""
@@ -249,11 +249,17 @@ class Responding(TunnelEnd):
     def _inform(self, message: IkeMessage) -> None:
         answer = self.deleted(message)
         told = {each.number for each in message.every(Notify)}
-        if messages.UPDATE_ADDRESSES in told:
-            self._moved()
+        has_moved = messages.UPDATE_ADDRESSES in told and self._moved()
         if messages.NAT_SOURCE in told:
             answer += self._places()
         answer += [each for each in message.every(Notify) if each.number == messages.COOKIE2]
+        if has_moved:  # charon asks for other keys while it reads the request, and then answers
+            host = self._owner.host
+            host.spawn(self.rekey_moved(), "changes the keys of a tunnel that has moved")
+            host.call_at(
+                host.now(), partial(self.association.answer, message, answer, in_clear=False)
+            )
+            return
         self.association.answer(message, answer, in_clear=False)
         if self.end_old(message) or message.errors:
             self.down("deleted")

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Network
 from random import Random
-from typing import TYPE_CHECKING, Literal
 
 from testbed.engines.simulation.esp import Association, read_packet
 from testbed.engines.simulation.ike_messages import Side
 from testbed.engines.simulation.packets import ANY_ADDRESS, Packet
 from testbed.engines.simulation.tunnel_association import IkeAssociation
-from testbed.engines.simulation.tunnel_initiator import Initiator, OpenTunnel
-from testbed.engines.simulation.tunnel_rekey import TunnelEnd
+from testbed.engines.simulation.tunnel_initiator import Initiator
+from testbed.engines.simulation.tunnel_owner import End, OnKeys, TunnelNode
 from testbed.engines.simulation.tunnel_responder import Responder
 from testbed.engines.simulation.udp import UdpPort, require_address
 from testbed.errors import DecodeError
@@ -25,25 +24,21 @@ from testbed.host import (
     Tunnel,
     TunnelChange,
     TunnelHandler,
+    TunnelKind,
     TunnelLife,
     TunnelListener,
     TunnelPolicy,
     TunnelProfile,
 )
 from testbed.protocols import ike
-from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.ike.message import IkeMessage
 from testbed.protocols.ike.opening import open_message
 from testbed.protocols.wire import Endpoint
 
-if TYPE_CHECKING:
-    from testbed.engines.simulation.host import SimulatedHost
-
-LINK, INTERFACE = "ipsec", "ipsec0"
-"""The link that the insides of all tunnels are on, and each node's interface to it."""
-SPI_OCTETS = 8
-Kind = Literal["up", "rekeyed", "ike rekeyed", "moved", "readdressed", "down"]
-OnKeys = Callable[[IkeKeys | EspKeys], None]
+INTERFACE = "ipsec0"
+"""Each node's interface to the link that the insides of all tunnels are on."""
+ROAM_DELAY_S = 0.1
+"""charon gathers changes of addresses and routes for so long before it looks at them."""
 Inner = Callable[[str, bytes, bool], None]
 """Called with node, IP packet and whether it goes in (or came out): what the insides carry."""
 
@@ -58,15 +53,16 @@ class NodeTunnels:
         on_keys: told the keys of each association.
     """
 
-    def __init__(self, host: SimulatedHost, random: Random, inner: Inner, on_keys: OnKeys) -> None:
+    def __init__(self, host: TunnelNode, random: Random, inner: Inner, on_keys: OnKeys) -> None:
         self.host = host
         self.random = random
         self.on_keys = on_keys
-        self.ends: dict[bytes, TunnelEnd] = {}
+        self.ends: dict[bytes, End] = {}
         self.responder: Responder | None = None
         self._inner = inner
-        self._incoming: dict[int, IkeAssociation] = {}
+        self._incoming: dict[int, tuple[IkeAssociation, Association]] = {}
         self._ports: dict[int, UdpPort] = {}
+        self._roams = False
 
     # What the role asks for
 
@@ -159,16 +155,25 @@ class NodeTunnels:
 
     # ESP
 
-    def carry(self, association: IkeAssociation, spi_out: int, spi_in: int) -> None:
-        """From now on the tunnel carries by this pair."""
+    def carry(
+        self, association: IkeAssociation, spi_out: int, spi_in: int, is_asked: bool = False
+    ) -> None:
+        """From now on the tunnel takes what comes by this pair, and sends by it.
+
+        Who `is_asked` for new keys goes on by the old ones until the other end gives these up: by
+        then it has the new ones, and nothing that is under way is lost (RFC 7296, 2.8).
+        """
         secret, here = association.secret, self._asked(association.remote)
         there = association.remote.address
-        association.outgoing = Association(spi_out, secret, here, there)
-        association.incoming = Association(spi_in, secret, there, here)
-        self._incoming[spi_in] = association
+        outgoing = Association(spi_out, secret, here, there)
+        incoming = association.incoming = Association(spi_in, secret, there, here)
+        association.next_outgoing = outgoing if is_asked else None
+        if not is_asked:
+            association.outgoing = outgoing
+        self._incoming[spi_in] = (association, incoming)
         if association.side.is_initiator:
-            self.on_keys(association.outgoing.keys)
-            self.on_keys(association.incoming.keys)
+            self.on_keys(outgoing.keys)
+            self.on_keys(incoming.keys)
 
     def forget_incoming(self, spi: int) -> None:
         """Nothing comes by that SPI any more."""
@@ -184,11 +189,11 @@ class NodeTunnels:
         self.send(association.outgoing.seal(octets, self.random), association.remote)
 
     def _take_esp(self, packet: ike.EspPacket) -> None:
-        association = self._incoming.get(packet.spi)
-        if association is None or association.incoming is None or not association.is_up:
+        association, incoming = self._incoming.get(packet.spi, (None, None))
+        if association is None or incoming is None or not association.is_up:
             return
         try:
-            octets = association.incoming.open(packet)
+            octets = incoming.open(packet)
         except DecodeError:
             return
         association.heard_s = self.host.now()
@@ -201,7 +206,7 @@ class NodeTunnels:
         self,
         on_change: TunnelHandler | None,
         association: IkeAssociation,
-        kind: Kind,
+        kind: TunnelKind,
         cause: str = "",
     ) -> None:
         """Tell a role's handler of a change."""
@@ -211,7 +216,7 @@ class NodeTunnels:
             )
             self.host.guard(on_change, change)
 
-    def opened(self, tunnel: OpenTunnel, association: IkeAssociation) -> str:
+    def opened(self, association: IkeAssociation) -> str:
         """An initiator's tunnel is up: what has its inner address goes through it.
 
         Returns:
@@ -222,12 +227,18 @@ class NodeTunnels:
         return f"{INTERFACE}:{number}" if number else INTERFACE
 
     def outer_changed(self) -> None:
-        """An outer address is another one: tunnels that may move do."""
+        """An outer address or route is another one; charon, where it runs, looks a little later."""
+        if self._ports and not self._roams:
+            self._roams = True
+            self.host.call_at(self.host.now() + ROAM_DELAY_S, self._roam)
+
+    def _roam(self) -> None:
+        self._roams = False
         for each in list(self.ends.values()):
             if isinstance(each, Initiator):
-                each.outer_changed()
+                each.roam()
 
-    def stop_accepting(self, responder: Responder) -> None:
+    def stop_accepting(self, responder: TunnelListener) -> None:
         """The responder ends as a process that dies."""
         if self.responder is responder:
             self.end()
@@ -240,6 +251,7 @@ class NodeTunnels:
             each.association.is_up = False
         self.ends.clear()
         self.responder = None
+        self._roams = False
         self._incoming.clear()
         ways = self.host.stack.tunnels
         ways.own.clear()

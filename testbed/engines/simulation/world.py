@@ -15,8 +15,9 @@ from testbed.engines.simulation.host import SimulatedHost
 from testbed.engines.simulation.links import Judge, Link, Station
 from testbed.engines.simulation.packets import Packet, frame
 from testbed.engines.simulation.security import ModelledSecurity, RealSecurity, Security
-from testbed.engines.simulation.tunnels import INTERFACE, LINK
+from testbed.engines.simulation.tunnels import INTERFACE
 from testbed.engines.tls import Tap
+from testbed.engines.tunnel_inside import LINK
 from testbed.host import Interface, World
 from testbed.protocols.ike.keys import EspKeys, IkeKeys
 from testbed.protocols.wire import Endpoint

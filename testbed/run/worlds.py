@@ -10,20 +10,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from testbed.convert import convert
+from testbed.engines import SIMULATION
 from testbed.errors import BadInput, unknown
 from testbed.scenario import SETTLED_S
 from testbed.settings import asks_for_nat, engine_settings
-from testbed.topology import Nat, Topology
+from testbed.settings.convert import convert
+from testbed.topology import Esp, Nat, Topology
 from testbed.trace.trace import Trace
 
 if TYPE_CHECKING:
     from testbed.engines.emulation.carriage import Wanted
     from testbed.engines.emulation.device import Wires
-    from testbed.run import Plan
+    from testbed.run.plan import Plan
 
-EMULATION, SIMULATION = "emulation", "simulation"
-ENGINES = (EMULATION, SIMULATION)
 TLS_SETTING = "tls"
 _TLS_KINDS = ("modelled", "real")
 LINKS_SETTING = "links"
@@ -59,6 +58,11 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
     for name in ALWAYS:
         asked.pop(name, None)
     if engine == SIMULATION:
+        if topology.esp is Esp.KERNEL:
+            raise BadInput(
+                "--set esp=kernel: the simulation has no kernel, its ESP is modelled; "
+                "use --engine emulation"
+            )
         for name, value in asked.items():
             if name == LINKS_SETTING:
                 raise BadInput(

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from testbed.convert import convert
 from testbed.errors import BadInput, unknown
-from testbed.nat_file import SUFFIX, read_nat
+from testbed.settings.convert import convert
+from testbed.settings.nat_file import SUFFIX, read_nat
 from testbed.topology import (
     KNOBS,
     QUALITIES,

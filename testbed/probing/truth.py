@@ -16,12 +16,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.engines import SIMULATION
 from testbed.errors import LocalError, TestbedError
 from testbed.nat.behaviour import Behaviour, declared, differences
 from testbed.nat.times import wait_s
-from testbed.nat_measuring import measure_kernel_at_once, measure_kernels, measure_table, merged
+from testbed.probing.measuring import measure_kernel_at_once, measure_kernels, measure_table, merged
 from testbed.topology import KINDS, Nat, Topology
-from testbed.worlds import SIMULATION
 
 AT_ONCE_S = 10.0
 """A full probe that takes so long at most is made before the first run that needs it."""
@@ -194,7 +194,7 @@ def keep(rules: str, measured: Behaviour) -> Path:
     file = kept_file(rules)
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(f".{secrets.token_hex(4)}")
-    fresh.write_text(json.dumps(measured.told(), indent=2) + "\n")
+    fresh.write_text(json.dumps(measured.told(), indent=2) + "\n", encoding="utf-8")
     fresh.replace(file)
     return file
 
@@ -202,7 +202,7 @@ def keep(rules: str, measured: Behaviour) -> Path:
 def recall(rules: str) -> Behaviour | None:
     """What is known of these rules in this kernel; None: nothing that can be read."""
     try:
-        told = json.loads(kept_file(rules).read_text())
+        told = json.loads(kept_file(rules).read_text(encoding="utf-8"))
         return Behaviour.from_told(told)
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -8,6 +8,7 @@ from functools import cache
 from importlib import metadata
 
 from testbed import __version__
+from testbed.engines import EMULATION, SIMULATION
 
 LIBRARIES = ("pyroute2", "dnslib", "h11", "cryptography", "lxml")
 
@@ -15,7 +16,7 @@ _OF_EMULATION = ("pyroute2",)
 
 
 @cache
-def versions(engine: str = "emulation") -> dict[str, str]:
+def versions(engine: str = EMULATION) -> dict[str, str]:
     """Name to version, of what runs of that engine rest on; what is not there is left out."""
     found = {
         "testbed": __version__,
@@ -23,7 +24,7 @@ def versions(engine: str = "emulation") -> dict[str, str]:
         "kernel": platform.release(),
         "machine": platform.machine(),
     }
-    is_simulation = engine == "simulation"
+    is_simulation = engine == SIMULATION
     for library in LIBRARIES:
         if is_simulation and library in _OF_EMULATION:
             continue

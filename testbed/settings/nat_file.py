@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
-from testbed.convert import convert
 from testbed.errors import BadInput, unknown
+from testbed.settings.convert import convert
 from testbed.topology import KNOBS, Nat
 
 SUFFIX = ".toml"

@@ -15,8 +15,8 @@ from testbed.engines.interrupts import Interrupts
 from testbed.errors import EXIT_OK, LocalError
 from testbed.nat.behaviour import Behaviour, declared, differences
 from testbed.nat.times import wait_s
-from testbed.nat_measuring import measure_kernels
-from testbed.nat_truth import keep, recall
+from testbed.probing.measuring import measure_kernels
+from testbed.probing.truth import keep, recall
 from testbed.topology import Nat
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from testbed.engines import SIMULATION
 from testbed.errors import TestbedError
 from testbed.nat.behaviour import Behaviour
 from testbed.nat.ground import Ground, TableGround
@@ -15,7 +16,6 @@ from testbed.nat.portrait import Portrait, portray
 from testbed.nat.probe import probe_at_once
 from testbed.nat.times import Steps, drive, probe_fully, probe_rebinding, steady
 from testbed.topology import Nat, Rebinding
-from testbed.worlds import SIMULATION
 
 if TYPE_CHECKING:
     from testbed.engines.emulation.nat_ground import KernelGround

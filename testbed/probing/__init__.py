@@ -1,0 +1,1 @@
+"""NATs under the probe, in a world or in the field: whether each does what its kind says."""
