@@ -316,7 +316,7 @@ async def second_address(at: Stage) -> None:
 async def second_hnb_gw(at: Stage) -> None:
     """Nobody is at the first of two HNB-GWs: the HNB turns to the second."""
     hnb = at.hnb
-    hnb.set_registration(knock_tries=2, knock_wait_s=0.1)
+    hnb.set_registration(knock_tries=2)
     hnb.power_on()
     await at.tells(hnb, "SERVED")
     await at.tells(hnb, "HNB_GW_CONTACTED", hnb_gw=SOUTH_HNB_GW)

@@ -195,7 +195,7 @@ async def _hms_unknown(at: Stage, misbehaviour: str) -> None:
     """Steps 1 to 2.4, and no address: no connection follows."""
     hnb, name = at.hnb, at.initial_hms.node.names[0]
     at.inner_dns.misbehave(name, misbehaviour)
-    hnb.set_resolver(timeout_s=0.2, attempts=2)
+    hnb.set_resolver(timeout_s=1.0, attempts=2)  # the outer one is to be heard
     at.never(hnb, "->", at.initial_hms, Request)
     at.never(hnb, "->", at.outer_dns, dns.Query, name=name)
     hnb.power_on()

@@ -153,7 +153,7 @@ async def dm_server_dead(at: Stage) -> None:
     """The package is installed, and the DM server that it names is dead: failure is reported, the
     account stays."""
     at.dm_server.power_off()
-    at.device.set_bootstrap(connect_within_s=0.3)
+    at.device.set_bootstrap(connect_within_s=2.0)  # its bootstrap server is to be reached
     at.device.power_on()
     await at.sees(at.device, "<-", at.bootstrap_server, Response, status=200)  # 7
     await at.tells(at.device, "INSTALLED")  # 8

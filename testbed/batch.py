@@ -14,18 +14,18 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed.conformance import judge, load_checks
+from testbed.conformance import load_checks
 from testbed.engines import EMULATION, SIMULATION
 from testbed.engines.interrupts import Interrupts
 from testbed.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from testbed.external import find_program
 from testbed.faults import find_fault
 from testbed.report.result import Outcome, Result, save_crash
 from testbed.roles import OTHERWISE, ROLES
-from testbed.run import Plan
+from testbed.run import Plan, topology_of
+from testbed.run.folder import clear
+from testbed.run.judged import judge_sub_runs
 from testbed.run.perform import perform
 from testbed.scenario import Scenario
-from testbed.settings import build_topology
 
 if TYPE_CHECKING:  # each engine is imported when one of its runs is started
     from testbed.engines.emulation.device import Wires
@@ -134,6 +134,7 @@ class Batch:
         return seconds
 
     def _launch(self, plan: Plan) -> _Running:
+        clear(plan.folder)
         process = self._simulate(plan) if plan.engine == SIMULATION else self._emulate(plan)
         self.progress.started(plan)
         return _Running(plan, process)
@@ -160,9 +161,7 @@ class Batch:
             return {}
         from testbed.engines.emulation.device import open_wires
 
-        variant = self.scenarios[plan.scenario].find(plan.variant)
-        topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
-        return open_wires(plan.devices, topology)
+        return open_wires(plan.devices, topology_of(plan, self.scenarios[plan.scenario]))
 
     def _work(self, plan: Plan, lab: Lab, wires: Wires) -> int:
         """What the lab does, in its own process."""
@@ -219,15 +218,9 @@ class Batch:
             }
             if not ended:
                 continue
-            not_run = [v for v in self.scenarios[name].variants if v not in ended]
-            judgements = judge(
-                self.scenarios[name].judged_as,
-                {variant: outcome.found for variant, outcome in ended.items()},
-                sum(outcome.drops for outcome in ended.values()),
-                not_run,
-                [v for v, outcome in ended.items() if outcome.kind == "unsupported"],
-                unmet({node: each for plan in plans for node, each in plan.cast.items()}),
-            )
+            scenario = self.scenarios[name]
+            cast = {node: each for plan in plans for node, each in plan.cast.items()}
+            judgements = judge_sub_runs(scenario.judged_as, scenario.variants, ended, cast)
             folder = plans[0].folder if not plans[0].variant else plans[0].folder.parent
             not_begun = {plan.variant: NOT_BEGUN for plan in plans if self.interrupted}
             results.append(
@@ -282,15 +275,6 @@ def keep_files(source: Path, target: Path) -> None:
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-
-
-def unmet(cast: Mapping[str, str]) -> dict[str, str]:
-    """What the programs of a cast cannot do, by what it is: abilities, ids of requirements."""
-    return {
-        ability: f"{node}={program}: {reason}"
-        for node, program in cast.items()
-        for ability, reason in find_program(program).about.cannot.items()
-    }
 
 
 def write_results(results: Sequence[Result], out: Path, scenarios: Mapping[str, Scenario]) -> None:

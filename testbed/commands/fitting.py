@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from testbed.engines import SIMULATION
 from testbed.errors import BadInput
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
@@ -34,7 +35,7 @@ def refuse_in_simulation(
 
 
 def check_faults(plans: list[Plan], faults: tuple[str, ...]) -> None:
-    """Every fault exists, and some node of these runs can show it.
+    """Every fault exists, and some node of these runs can show it, on their engine.
 
     Raises:
         BadInput: one does not.
@@ -43,16 +44,18 @@ def check_faults(plans: list[Plan], faults: tuple[str, ...]) -> None:
         return
     from testbed.faults import find_fault
     from testbed.registry import find_scenario
-    from testbed.settings import build_topology
+    from testbed.run import topology_of
 
     found = [find_fault(word) for word in faults]
     roles: set[str] = set()
     for plan in plans:
-        scenario = find_scenario(plan.scenario)
-        variant = scenario.find(plan.variant)
-        topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
+        topology = topology_of(plan, find_scenario(plan.scenario))
         roles |= {node.role for node in topology.nodes.values()}
     for each in found:
+        if each.emulation_only and any(plan.engine == SIMULATION for plan in plans):
+            raise BadInput(
+                f"--fault {each.role}:{each.name}: {each.emulation_only}; use --engine emulation"
+            )
         if each.role not in roles:
             raise BadInput(
                 f"--fault {each.role}:{each.name}: no {each.role} plays in "
@@ -72,15 +75,9 @@ def check_players(plans: list[Plan]) -> None:
     from testbed.external.device import check_devices
     from testbed.faults import find_fault
     from testbed.registry import find_scenario
-    from testbed.settings import build_topology
+    from testbed.run import topology_of
 
-    topologies = []
-    for plan in plans:
-        scenario = find_scenario(plan.scenario)
-        variant = scenario.find(plan.variant)
-        topologies.append(
-            build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
-        )
+    topologies = [topology_of(plan, find_scenario(plan.scenario)) for plan in plans]
     cast = {node: program for plan in plans for node, program in plan.cast.items()}
     check_cast(cast, topologies)
     devices = plans[0].devices

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from testbed.commands.own_folders import with_option
 from testbed.errors import EXIT_FAILED, EXIT_OK, BadInput
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
@@ -34,6 +35,7 @@ Examples:
 @click.option("--strict", is_flag=True, help="A SHOULD that is not followed fails like a MUST.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write verdicts.json there.")
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON on standard output.")
+@with_option
 def judge(
     source: Path,
     scenario: str | None,
@@ -60,7 +62,7 @@ def judge(
             f"{source} is a run's folder and knows its nodes; --names and --keys are not for it"
         )
     if runs:
-        name, judgements = _judge_runs(runs, scenario)
+        name, judgements = _judge_runs(source, runs, scenario)
     else:
         name, judgements = scenario or "", _judge_one(source, scenario, names, keys)
     if out is not None:
@@ -88,48 +90,90 @@ def _judge_one(
     from testbed.conformance import judge as sum_up
     from testbed.conformance.suppositions import FACTS
     from testbed.errors import unknown
+    from testbed.registry import find_scenario
 
     trace = read_trace(source, names, keys)
     for fact in sorted(trace.facts - set(FACTS)):
         raise unknown("fact", fact, FACTS)
-    return sum_up(scenario, {"": examine(scenario, trace)})
+    judged_as = find_scenario(scenario).judged_as if scenario else None
+    return sum_up(judged_as, {"": examine(judged_as, trace)})
 
 
-def _judge_runs(files: list[Path], scenario: str | None) -> tuple[str, list[Judgement]]:
+class _Told(NamedTuple):
+    """What a run.json says, as far as judging goes."""
+
+    scenario: str
+    variant: str
+    asked: tuple[str, ...]
+    kind: str
+    drops: int
+    cast: dict[str, str]
+    own: tuple[Path, ...]
+
+
+def _judge_runs(
+    source: Path, files: list[Path], scenario: str | None
+) -> tuple[str, list[Judgement]]:
     """A run and its sub-runs, as their run.json files tell them."""
+    from testbed.commands.unfinished import SubRun, tell_unfinished
     from testbed.conformance import examine
-    from testbed.conformance import judge as sum_up
+    from testbed.own import load_own
     from testbed.registry import find_scenario
+    from testbed.report.result import Outcome
+    from testbed.run.judged import UNEXAMINED, judge_sub_runs
     from testbed.trace.folder import load
 
     told = {file: _description(file) for file in files}
-    names = sorted({each["scenario"] for each in told.values()})
+    names = sorted({each.scenario for each in told.values()})
     if len(names) > 1:
         raise BadInput(
             f"these are runs of {len(names)} scenarios ({', '.join(names)}): judge one at a time"
         )
+    for folder in dict.fromkeys(folder for each in told.values() for folder in each.own):
+        load_own(folder)
+    tell_unfinished(
+        source,
+        (
+            SubRun(file, each.scenario, each.variant, each.asked)
+            for file, each in told.items()
+            if each.kind != "interrupted"
+        ),
+    )
     name = scenario or names[0]
-    folders = {each["variant"]: file.parent for file, each in told.items()}
+    judged_as = find_scenario(name).judged_as
     known = list(find_scenario(names[0]).variants)
-    variants = [each for each in known if each in folders]
-    variants += [each for each in folders if each not in known]
-    found = {each: examine(name, load(folders[each]), each) for each in variants}
-    not_run = [each for each in known if each not in folders]
-    drops = sum(each["drops"] for each in told.values())
-    return name, sum_up(name, found, drops, not_run)
+    outcomes = {}
+    for file, each in sorted(told.items(), key=lambda item: _place(known, item[1].variant)):
+        outcomes[each.variant] = outcome = Outcome(each.kind, drops=each.drops)
+        if each.kind not in UNEXAMINED:
+            outcome.found = examine(judged_as, load(file.parent), each.variant)
+    cast = {node: program for each in told.values() for node, program in each.cast.items()}
+    return name, judge_sub_runs(judged_as, known, outcomes, cast)
 
 
-def _description(file: Path) -> dict[str, Any]:
+def _place(known: list[str], variant: str) -> int:
+    """Where a variant stands among those of its scenario; one that is no more, behind them."""
+    return known.index(variant) if variant in known else len(known)
+
+
+def _description(file: Path) -> _Told:
+    from testbed.external import PROGRAMS
+
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        return {
-            "scenario": str(told["scenario"]),
-            "variant": str(told["variant"]),
-            "drops": int(told["drops"]),
-        }
+        players = {node: player["program"] for node, player in told["cast"].items()}
+        return _Told(
+            str(told["scenario"]),
+            str(told["variant"]),
+            tuple(told.get("asked", ())),
+            str(told["outcome"]),
+            int(told["drops"]),
+            {node: program for node, program in players.items() if program in PROGRAMS},
+            tuple(Path(each) for each in told["with"]),
+        )
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{file} is not a run's description: {error!r}") from error
 
 

@@ -233,18 +233,17 @@ def plans_of(
     out: Path,
 ) -> list[Plan]:
     """One plan a variant; settings are tried on the topology before any lab is built."""
-    from testbed.run import Plan
+    from testbed.run import Plan, topology_of
     from testbed.run.worlds import check_settings
-    from testbed.settings import build_topology
 
     plans = []
     for scenario, variants in wanted:
+        asked = tuple(variants)
         for name in variants:
-            variant = scenario.find(name)
-            topology = build_topology(variant.topology, variant.settings, given, nat)
-            check_settings(engine, topology, given)
             folder = out / scenario.name / name if name else out / scenario.name
-            plans.append(Plan(scenario.name, name, engine, seed, given, nat, folder))
+            plan = Plan(scenario.name, name, engine, seed, given, nat, folder, asked=asked)
+            check_settings(engine, topology_of(plan, scenario), given)
+            plans.append(plan)
     return plans
 
 
@@ -254,9 +253,9 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     Raises:
         BadInput: it holds no run, or one that this testbed does not know.
     """
+    from testbed.commands.unfinished import SubRun, tell_unfinished
     from testbed.registry import find_scenario
-    from testbed.run import Plan
-    from testbed.settings import build_topology
+    from testbed.run import Plan, topology_of
 
     files = sorted(folder.rglob("run.json"), key=lambda file: file.parent)
     if not files:
@@ -264,7 +263,7 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
     from testbed.external import OURS
     from testbed.own import load_own
 
-    plans = []
+    plans, found = [], []
     for file in files:
         try:
             told = json.loads(file.read_text(encoding="utf-8"))
@@ -276,21 +275,25 @@ def _plans_again(folder: Path, out: Path) -> list[Plan]:
                 load_own(Path(own))
             programs = {node: player["program"] for node, player in told["cast"].items()}
             devices = {node: tuple(each) for node, each in told.get("devices", {}).items()}
+            found.append(SubRun(file, name, variant, tuple(told.get("asked", ()))))
         except OSError as error:
             raise BadInput(f"{file} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{file} is not a run's description: {error!r}") from error
-        scenario = find_scenario(name)
-        found = scenario.find(variant)
-        build_topology(found.topology, found.settings, settings, nat)
         place = out / name / variant if variant else out / name
         cast = {
             node: program
             for node, program in programs.items()
             if program != OURS and node not in devices
         }
-        plans.append(Plan(name, variant, engine, seed, settings, nat, place, faults, cast, devices))
-    return plans
+        plan = Plan(name, variant, engine, seed, settings, nat, place, faults, cast, devices)
+        topology_of(plan, find_scenario(name))  # it may be one that is no more
+        plans.append(plan)
+    tell_unfinished(folder, found)
+    together: dict[str, tuple[str, ...]] = {}
+    for plan in plans:
+        together[plan.scenario] = (*together.get(plan.scenario, ()), plan.variant)
+    return [dataclasses.replace(plan, asked=together[plan.scenario]) for plan in plans]
 
 
 def make_folder(out: Path, named: bool) -> Path:

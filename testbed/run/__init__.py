@@ -3,6 +3,6 @@
 A run is one variant of one scenario.  Many runs, and what they come to together, are `batch.py`.
 """
 
-from testbed.run.plan import Plan
+from testbed.run.plan import Plan, topology_of
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "topology_of"]

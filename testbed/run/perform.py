@@ -22,7 +22,8 @@ from testbed.report.result import Outcome
 from testbed.roles import make_role
 from testbed.roles.role import Part
 from testbed.run.credentials import equip, write_credentials
-from testbed.run.plan import Plan
+from testbed.run.judged import UNEXAMINED
+from testbed.run.plan import Plan, topology_of
 from testbed.run.play import last_step, play
 from testbed.run.ports import register_ports
 from testbed.run.run_json import notes, write_run_json
@@ -36,7 +37,7 @@ from testbed.run.worlds import (
     versions_of,
 )
 from testbed.scenario import Scenario, Stage
-from testbed.settings import asks_for_nat, build_topology
+from testbed.settings import asks_for_nat
 from testbed.topology import Topology, ladder_order, places, static_addresses
 from testbed.trace.folder import RunWriter
 from testbed.trace.ladder import LadderPrinter, Line
@@ -72,8 +73,7 @@ def perform(
         on_fail: called in the world that failed, before it is taken down (`--shell-on-fail`).
         wires: sockets on interfaces of this machine, by the node that a device plays there.
     """
-    variant = scenario.find(plan.variant)
-    topology = build_topology(variant.topology, variant.settings, plan.settings, plan.nat)
+    topology = topology_of(plan, scenario)
     run_here, moment = runner(plan.engine)
     equip(topology, plan.seed, moment)
     try:
@@ -154,7 +154,7 @@ async def _perform(
     if trace.records:
         first, last = trace.records[0].time_ns, trace.records[-1].time_ns
         outcome.seconds = (last - first) / 1e9
-    if outcome.kind not in ("interrupted", "unsupported"):
+    if outcome.kind not in UNEXAMINED:
         outcome.found = examine(scenario.judged_as, trace, plan.variant)
     drawn = draw_svg(trace, ladder_order(topology), plan.title)
     (plan.folder / "ladder.svg").write_text(drawn, encoding="utf-8")

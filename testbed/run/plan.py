@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from testbed.scenario import Scenario
+from testbed.settings import build_topology
+from testbed.topology import Topology
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -25,6 +29,7 @@ class Plan:
         own: folders of the user's own scenarios and so on that were loaded.
         width: columns of the terminal that shows the ladder; 0: no terminal.
         keep: the files of the lab itself go into the folder too.
+        asked: the scenario's variants that are to be run with this one, itself too.
     """
 
     scenario: str
@@ -40,8 +45,19 @@ class Plan:
     own: tuple[str, ...] = ()
     width: int = 0
     keep: bool = False
+    asked: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
         """Scenario and variant, as the command line takes them."""
         return f"{self.scenario}/{self.variant}" if self.variant else self.scenario
+
+
+def topology_of(plan: Plan, scenario: Scenario) -> Topology:
+    """What a plan runs on: as the scenario's variant has it, and over that the user's settings.
+
+    Raises:
+        BadInput: the scenario has no such variant, or its topology cannot be as the user wants it.
+    """
+    variant = scenario.find(plan.variant)
+    return build_topology(variant.topology, variant.settings, plan.settings, plan.nat)

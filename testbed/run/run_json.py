@@ -51,6 +51,7 @@ def write_run_json(
         {
             "scenario": plan.scenario,
             "variant": plan.variant,
+            "asked": list(plan.asked),
             "engine": plan.engine,
             "modelled": dict(modelled),
             "seed": plan.seed,

@@ -63,6 +63,7 @@ class Decoders:
 
     Attributes:
         web_ports: where HTTP is spoken, in clear or by TLS.
+        stun_ports: where STUN is.
     """
 
     def __init__(self, usual: bool = True) -> None:
@@ -70,6 +71,7 @@ class Decoders:
         self._streams: dict[int, StreamFactory] = {}
         self._protocols: dict[int, DatagramDecoder] = {}
         self.web_ports: set[int] = set()
+        self.stun_ports: set[int] = set()
         if usual:
             self.register_datagram(53, _dns)
             self.register_datagram(67, _dhcp)
@@ -93,6 +95,7 @@ class Decoders:
     def register_stun(self, *ports: int) -> None:
         """Decode UDP payloads to or from those ports as STUN."""
         for port in ports:
+            self.stun_ports.add(port)
             self.register_datagram(port, _stun)
 
     def register_stream(self, port: int, factory: StreamFactory) -> None:

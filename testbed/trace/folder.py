@@ -42,7 +42,8 @@ _COPIES = re.compile(r"arrived (\d+) times")
 
 
 class ToldEvent(NamedTuple):
-    """One line of events.jsonl; `record` is its number in the trace, where that is known."""
+    """One line of events.jsonl; `record` is its number in the trace, where that is known, or of the
+    first record that it gives."""
 
     time_ns: int
     node: str
@@ -138,6 +139,7 @@ class RunWriter:
                     "outgoing": clear.outgoing,
                     "data": b64encode(clear.data).decode("ascii"),
                 },
+                len(self._trace.records),  # a frame may be of the same moment
             )
         )
 
@@ -199,6 +201,7 @@ def _places(trace: Trace) -> dict[str, Any]:
     return {
         "roles": trace.roles,
         "web_ports": sorted(trace.decoders.web_ports),
+        "stun_ports": sorted(trace.decoders.stun_ports),
         "places": {mac: list(place) for mac, place in addresses.places.items()},
         "addresses": [[h.node, h.interface, h.address] for h in addresses.holdings_at_start()],
     }
@@ -310,5 +313,9 @@ def _set_places(trace: Trace, told: list[ToldEvent]) -> None:
             raise BadInput(f"{EVENTS}: its {PLACES_EVENT} line does not say who is where") from None
         trace.set_nodes(places, static)
         trace.set_roles(event.fields.get("roles", {}))
-        ports = event.fields.get("web_ports", [])
-        trace.decoders.register_web(*(each for each in ports if isinstance(each, int)))
+        trace.decoders.register_web(*_ports(event.fields.get("web_ports", ())))
+        trace.decoders.register_stun(*_ports(event.fields.get("stun_ports", ())))
+
+
+def _ports(told: Any) -> list[int]:
+    return [each for each in told if isinstance(each, int)] if isinstance(told, list) else []

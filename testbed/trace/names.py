@@ -29,7 +29,8 @@ from testbed.trace.packets import decode_arp
 from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
 
-KEYS = ("addresses", "role", "web_ports")
+PORTS = ("web_ports", "stun_ports")
+KEYS = ("addresses", "role", *PORTS)
 FACTS = "facts"
 ROUTERS = ("gateway", "segw")
 _NODE = re.compile(r"^[a-z][a-z_]*[0-9]*$")
@@ -52,14 +53,14 @@ class Names:
         roles: who plays each node.
         hardware_addresses: link-layer address to node.
         addresses: IP addresses by node.
-        web_ports: where HTTP is spoken, beside the usual ones.
+        ports: where HTTP and STUN are spoken, beside the usual ones, by the key that says so.
         facts: what else holds of the capture, for checks to go by.
     """
 
     roles: dict[str, str] = field(default_factory=dict)
     hardware_addresses: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, list[str]] = field(default_factory=dict)
-    web_ports: set[int] = field(default_factory=set)
+    ports: dict[str, set[int]] = field(default_factory=lambda: {key: set() for key in PORTS})
     facts: set[str] = field(default_factory=set)
 
     def trace(self, frames: list[Frame]) -> Trace:
@@ -77,7 +78,8 @@ class Names:
             if frame.node and frame.link_type != ETHERNET:  # who else may be meant there
                 trace.addresses.join(frame.node, frame.interface, frame.link)
         trace.set_roles(self.roles)
-        trace.decoders.register_web(*sorted(self.web_ports))
+        trace.decoders.register_web(*sorted(self.ports["web_ports"]))
+        trace.decoders.register_stun(*sorted(self.ports["stun_ports"]))
         return trace
 
     def _told_by_arp(self, frames: list[Frame]) -> dict[str, str]:
@@ -138,10 +140,11 @@ def _add(names: Names, node: str, table: Any, subject: str) -> None:
     if not isinstance(role, str):
         raise BadInput(f"{subject}: role is {role!r}; a text is expected")
     names.roles[node] = role
-    for port in _list(table, "web_ports", int, subject):
-        if not 0 < port < 1 << 16:
-            raise BadInput(f"{subject}: web_ports holds {port}; a port is 1 to 65535")
-        names.web_ports.add(port)
+    for key, known in names.ports.items():
+        for port in _list(table, key, int, subject):
+            if not 0 < port < 1 << 16:
+                raise BadInput(f"{subject}: {key} holds {port}; a port is 1 to 65535")
+            known.add(port)
     addresses = _list(table, "addresses", str, subject)
     if not addresses:
         raise BadInput(f'{subject}: has no addresses; addresses = ["192.168.1.10"] is expected')

@@ -24,7 +24,7 @@ from typing import NoReturn
 from testbed.engines.emulation import nesting
 
 NOBODY = 65534
-WATCHDOG_S = 20
+WATCHDOG_S = 60
 VARIANTS = ["root", "root_without_capabilities", "nobody"]
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_DUMPABLE = 4

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 _INSIDE = "TESTBED_TEST_INSIDE"
-_WITHIN_S = 60
+_WITHIN_S = 120
 
 
 def command_in_namespaces(command: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from testbed.trace.folder import load
 
 pytestmark = pytest.mark.emulation
 
-STEP_S = 2.0
+STEP_S = 5.0
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -112,7 +112,7 @@ async def main(zone_file: str, asked: list[list[str]]) -> None:
     told = []
     for arguments in asked:
         process = await asyncio.create_subprocess_exec(
-            "dig", "+tries=1", "+time=1", *arguments, stdout=asyncio.subprocess.PIPE
+            "dig", "+tries=1", "+time=20", *arguments, stdout=asyncio.subprocess.PIPE
         )
         octets, _ = await process.communicate()
         told.append(octets.decode())

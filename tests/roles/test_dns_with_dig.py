@@ -22,7 +22,7 @@ ASKED = {
     "not ours": [SERVER, "other.test", "A"],
     "too long": [SERVER, "+noedns", "+ignore", "big.operator.example", "A"],
     "too long, by tcp": [SERVER, "+short", "big.operator.example", "A"],
-    "silent": [SERVER, "silent.operator.example", "A"],
+    "silent": [SERVER, "+time=1", "silent.operator.example", "A"],
     "servfail": [SERVER, "servfail.operator.example", "A"],
     "malformed": [SERVER, "malformed.operator.example", "A"],
     "edns 1": [SERVER, "+edns=1", "+noednsneg", "segw.operator.example", "A"],

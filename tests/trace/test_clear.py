@@ -24,6 +24,19 @@ def clear(home, data, outgoing=True, connection=0, node="hnb", local=LAN, remote
     return home.trace.add_clear(Clear(time_ns, connection, node, local, remote, by, outgoing, data))
 
 
+def test_a_clear_message_between_frames_of_its_own_moment_keeps_its_number(home, tmp_path):
+    writer = RunWriter(tmp_path, home.trace)
+    home.connect()
+    home.segment(True, 1001, 24, HI, 5001)
+    time_ns = home.trace.records[-1].time_ns
+    home.trace.add_clear(Clear(time_ns, 0, "hnb", LAN, SEGW, True, True, HI))
+    writer.close()
+
+    assert [(each.number, each.payload) for each in load(tmp_path, words())] == [
+        (each.number, each.payload) for each in home.trace
+    ]
+
+
 def test_a_clear_message_is_between_its_ends_on_the_first_link(home):
     home.connect()
     (record,) = clear(home, HI)

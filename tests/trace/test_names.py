@@ -19,6 +19,7 @@ addresses = ["2001:DB8::1"]
 [initial_hms]
 addresses = ["203.0.113.20"]
 web_ports = [8443]
+stun_ports = [3479]
 
 [north_hms]
 role = "hms"
@@ -43,7 +44,10 @@ def test_nodes_have_roles_addresses_and_ports(tmp_path: Path) -> None:
         "initial_hms": ["203.0.113.20"],
         "north_hms": ["203.0.113.22", "203.0.113.23"],
     }
-    assert names.web_ports == {8443}
+    assert names.ports == {"web_ports": {8443}, "stun_ports": {3479}}
+    decoders = names.trace([]).decoders
+    assert decoders.knows_stream(50000, 8443)
+    assert decoders.datagram(50000, 3479) is decoders.datagram(50000, 3478)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_nodes_have_roles_addresses_and_ports(tmp_path: Path) -> None:
         ("[hnb]", "hnb: has no addresses"),
         ('[hnb]\naddresses = "10.0.0.1"', "addresses is '10.0.0.1'; a list of texts is expected"),
         ('[hnb]\naddresses = ["10.0.0.256"]', "'10.0.0.256' is neither an IP address nor"),
-        ('[hnb]\naddress = ["10.0.0.1"]', "hnb: address is no key; addresses, role, web_ports are"),
+        ('[hnb]\naddress = ["10.0.0.1"]', "address is no key; addresses, role, web_ports, stun_p"),
         ('[HNB]\naddresses = ["10.0.0.1"]', "HNB: a node's name has small letters"),
         ('[hnb]\nrole = 7\naddresses = ["10.0.0.1"]', "hnb: role is 7; a text is expected"),
         (

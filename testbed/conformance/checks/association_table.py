@@ -229,12 +229,13 @@ def identity_is_the_three_tuple(trace: Trace) -> Iterator[Finding]:
     Violation: one entry for two that share OUI and serial number.
     """
     for gateway, read, belongs in _reads(trace):
-        due = {each.identity for each in _due(read, belongs)}
+        due = list(dict.fromkeys(each.identity for each in _due(read, belongs)))
         for identity in due:
             twins = [
                 each
-                for each in due - {identity}
+                for each in due
                 if (each.oui, each.serial_number) == (identity.oui, identity.serial_number)
+                and each != identity
             ]
             if twins and identity in read.listed:
                 yield ok(read.record, f"{identity} beside {twins[0]}")
