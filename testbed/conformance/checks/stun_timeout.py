@@ -298,8 +298,10 @@ def bindings_do_not_die_unnoticed(trace: Trace) -> Iterator[Finding]:
             else:
                 continue
             minimum_s = value_at(trace, cpe, MINIMUM, each.began)
-            if died and minimum_s and each.idle_s <= int(minimum_s) + TOLERANCE_S:
+            if died and minimum_s and _idle_s(trace, each) <= int(minimum_s) + TOLERANCE_S:
                 continue
+            if died and each.idle_s - _idle_s(trace, each) > TOLERANCE_S:
+                continue  # it was the machine that was too late for it, or may have been
             if died:
                 yield fault(
                     each.request.first, f"the binding had died: {each.idle_s:.3f} s without traffic"
