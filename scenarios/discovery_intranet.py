@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scenarios.discovery_public import (
     STEP_S,
+    has_address,
     informed,
     provisioned,
     reads_back,
@@ -34,7 +35,7 @@ def deletes(message: ike.IkeMessage) -> bool:
 async def connected(at: Stage, hnb: Player, segw: Player) -> None:
     """Steps 1 to 2.3: connectivity, the SeGW's name at the outer DNS, IKE."""
     name = segw.node.names[0]
-    await at.tells(hnb, "CONNECTED")  # 1
+    await at.tells(hnb, has_address(hnb))  # 1
     await at.sees(hnb, "->", at.outer_dns, dns.Query, name=name)  # 2.1
     await at.sees(hnb, "<-", at.outer_dns, dns.Answer, address=segw.node.address)  # 2.2
     await tunnelled(at, hnb, segw)

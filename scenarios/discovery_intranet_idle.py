@@ -15,6 +15,8 @@ from testbed.scenario import Stage
 from testbed.topology import Nat
 
 BRIEF = Nat(name="brief", about="bindings die after three seconds", lifetime_s=3.0)
+WHOLE_FLOW_S = 30.0
+"""All steps of `discovery_intranet` are one here."""
 LIFETIMES = 1.5
 """For how many lifetimes of a binding nobody has anything to say."""
 
@@ -24,7 +26,7 @@ async def idle(at: Stage) -> None:
     """Registered, the HNB is silent but for NAT keep-alives, and can be reached all the same."""
     hnb, hms = at.hnb, at.serving_hms
     hnb.power_on()
-    await at.tells(hnb, "HNB_GW_CONTACTED")
+    await at.tells(hnb, "HNB_GW_CONTACTED", within_s=WHOLE_FLOW_S)
     nats = [node.nat for node in at.topology.nodes.values() if node.nat is not None]
     if any(each.translates for each in nats):
         await silent(at, max(each.confirmed_lifetime_s or each.lifetime_s for each in nats))

@@ -41,10 +41,15 @@ def sets(path: str, value: str) -> object:
     return holds
 
 
+def has_address(hnb: Player) -> str:
+    """What an HNB tells when it is on its LAN: it has a lease, or its fixed address is known."""
+    return "CONNECTED" if hnb.node.address is None else "INFORMED"
+
+
 async def secured(at: Stage, hnb: Player, hms: Player) -> None:
     """Steps 1 to 3: connectivity, the name at the outer DNS, TLS."""
     name = hms.node.names[0]
-    await at.tells(hnb, "CONNECTED")  # 1
+    await at.tells(hnb, has_address(hnb))  # 1
     await at.sees(hnb, "->", at.outer_dns, dns.Query, name=name)  # 2
     await at.sees(hnb, "<-", at.outer_dns, dns.Answer, address=hms.node.address)  # 2
     await at.sees(hnb, "->", hms, tls.ClientHello, server_name=name)  # 3

@@ -6,14 +6,20 @@ import asyncio
 import math
 from typing import Any
 
-from scenarios.association_steps import associated, gateway_ready, leased
+from scenarios.association_steps import (
+    associated,
+    gateway_ready,
+    leased,
+    names_a_device,
+    names_a_gateway,
+)
 from scenarios.discovery_intranet import connected, resolved_inside, tunnelled
 from scenarios.discovery_public import informed, provisioned, secured
 from scenarios.stun_steps import ACTIVE, ADDRESS, PASSWORD, TYPES, USERNAME, says
 from scenarios.stun_steps import server as management_server
 from scenarios.udp_request_steps import CONNECTION_REQUEST, CPE_NAME, KEY, asks_for
 from testbed.errors import PeerError, StepMissed, Unsupported
-from testbed.protocols import http, ike, stun
+from testbed.protocols import dhcp, http, ike, stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.cwmp.structs import AttributeChange
 from testbed.protocols.udp_connection_request import UdpConnectionRequest
@@ -75,12 +81,21 @@ def period_s(at: Stage) -> int:
     return max(1, math.floor(lifetime_s(at) / 3))
 
 
+async def introduced(at: Stage, hnb: Player, gateway: Player) -> None:
+    """HNB and gateway have told each other who they are, by whichever kind of DHCP exchange."""
+    if hnb.node.address is None:
+        await leased(at, hnb, gateway)
+        return
+    await at.sees(hnb, "->", gateway, dhcp.Inform, vendor_identity=names_a_device)
+    await at.sees(hnb, "<-", gateway, dhcp.Ack, vendor_identity=names_a_gateway)
+
+
 async def on_the_internet(at: Stage) -> None:
     """Power, DHCP with option 125, and the discovery of 5.1.2, until the HNB is registered."""
     hnb, serving = at.hnb, at.serving_hms
     await gateway_ready(at, at.gateway, serving)
     hnb.power_on()
-    await leased(at, hnb, at.gateway)
+    await introduced(at, hnb, at.gateway)
     await secured(at, hnb, at.initial_hms)  # 1 to 3
     await informed(at, hnb, at.initial_hms)  # 4, 5
     await provisioned(at, hnb, at.initial_hms, at.serving_segw.node.names[0])  # 6 to 8
@@ -93,7 +108,7 @@ async def through_tunnels(at: Stage) -> None:
     await gateway_ready(at, at.gateway, at.home_acs)
     at.home_acs.associations.couple(at.serving_hms.associations)
     hnb.power_on()
-    await leased(at, hnb, at.gateway)
+    await introduced(at, hnb, at.gateway)
     await connected(at, hnb, segw)  # 1 to 2.3
     await resolved_inside(at, hnb, at.inner_dns, at.initial_hms)  # 2.4, 2.5
     await informed(at, hnb, at.initial_hms)  # 4, 5

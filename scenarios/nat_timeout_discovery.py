@@ -103,6 +103,23 @@ async def nat_timeout_discovery(at: Stage) -> None:
     await kept(at)
 
 
+@nat_timeout_discovery.variant("shortened", nat=find_nat("rfc4787"))
+async def shortened(at: Stage) -> None:
+    """When the lifetime is known, the gateway's owner shortens it."""
+    await enabled(at, minimum_s=1)
+    await found(at)
+    shorter_s = lifetime_s(at) / 2
+    at.gateway.forget_after(shorter_s)
+    await at.tells(*(at.device, "STUN_PHASE"), phase="discovery", within_s=20 + 12 * lifetime_s(at))
+
+    def is_shorter(found_s: float) -> bool:
+        """less than the new lifetime"""
+        return found_s < shorter_s
+
+    await found(at, lifetime_s=is_shorter)
+    await kept(at)
+
+
 @nat_timeout_discovery.variant("outbound_refresh", nat=find_nat("short-lived"))
 async def outbound_refresh(at: Stage) -> None:
     """Only what leaves renews a binding: a test that is answered does not."""
@@ -122,7 +139,7 @@ async def two_stages(at: Stage) -> None:
         return found_s >= first_s
 
     await found(at, lifetime_s=is_the_second)
-    await kept(at)
+    await kept(at, times=1)
 
 
 @nat_timeout_discovery.variant("tr111_aware", nat=find_nat("tr111-aware"))
@@ -136,7 +153,7 @@ async def tr111_aware(at: Stage) -> None:
         return found_s >= others_s
 
     await found(at, lifetime_s=is_longer)
-    await kept(at)
+    await kept(at, times=1)
 
 
 @nat_timeout_discovery.variant("other_ports", nat=find_nat("symmetric"))
@@ -162,21 +179,4 @@ async def ladder(at: Stage) -> None:
     await at.tells(at.device, "STUN_LADDER", within_s=20 + 2 * lifetime_s(at))
     within_s = 20 + 8 * lifetime_s(at)  # where its own binding does not confirm it, it gallops
     await at.tells(at.device, "STUN_PHASE", phase="monitoring", within_s=within_s)
-    await kept(at)
-
-
-@nat_timeout_discovery.variant("shortened", nat=find_nat("rfc4787"))
-async def shortened(at: Stage) -> None:
-    """When the lifetime is known, the gateway's owner shortens it."""
-    await enabled(at, minimum_s=1)
-    await found(at)
-    shorter_s = lifetime_s(at) / 2
-    at.gateway.forget_after(shorter_s)
-    await at.tells(*(at.device, "STUN_PHASE"), phase="discovery", within_s=20 + 12 * lifetime_s(at))
-
-    def is_shorter(found_s: float) -> bool:
-        """less than the new lifetime"""
-        return found_s < shorter_s
-
-    await found(at, lifetime_s=is_shorter)
     await kept(at)

@@ -81,21 +81,26 @@ class LateGround(TableGround):
         self._random = Random(seed)
 
     def wait_until(self, when: float) -> None:
-        is_late = self._random.random() < self._chance
-        super().wait_until(when + is_late * self._random.uniform(0, self._late_s))
+        super().wait_until(when + self._late_by(self._chance))
 
     def outbound(self, *given: Any) -> Endpoint | None:
-        self.wait_until(self.now())
+        self._now += self._late_by(self._chance / 10)
         seen = super().outbound(*given)
-        self.wait_until(self.now())
+        self._now += self._late_by(self._chance / 10)
         return seen
+
+    def _late_by(self, chance: float) -> float:
+        return self._random.uniform(0, self._late_s) if self._random.random() < chance else 0.0
 
 
 TWO_STAGES = replace(find_nat("masquerade"), lifetime_s=2.0, confirmed_lifetime_s=4.0)
-TWO_REFRESHES = Nat(name="n", lifetime_s=2.0, refresh=Refresh.OUTBOUND)
+OUTBOUND = Nat(name="outbound", lifetime_s=2.0, refresh=Refresh.OUTBOUND)
+INBOUND = replace(
+    find_nat("symmetric-contiguous"), name="inbound", lifetime_s=1.5, refresh=Refresh.INBOUND
+)
 
 
-@pytest.mark.parametrize("kind", [TWO_STAGES, TWO_REFRESHES], ids=str)
+@pytest.mark.parametrize("kind", [TWO_STAGES, OUTBOUND, INBOUND], ids=str)
 @pytest.mark.parametrize("seed", range(10))
 def test_a_machine_that_is_late_now_and_then_finds_the_same(kind: Nat, seed: int) -> None:
     portrait = portray(LateGround(kind, 0.15, 0.3, seed), "found", longest_s=8.0)

@@ -51,6 +51,12 @@ def test_an_address_outside_the_subnet_is_refused(net, number):
         link.at(number)
 
 
+@pytest.mark.parametrize("subnet", ["300.1.1.0/24", "192.168.1.5/24", "fe80::/64", "home"])
+def test_what_is_no_subnet_is_refused(net, subnet):
+    with pytest.raises(BadInput, match=f"link home: '{subnet}' is no IPv4 subnet"):
+        net.link("home", subnet)
+
+
 def test_next_free_passes_over_what_is_taken(net):
     link = net.link("internet", "203.0.113.0/24")
     link.at(100)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from testbed.errors import BadInput, unknown
 from testbed.roles.associations import AssociationPolicy
 from testbed.roles.manageable import ProbePolicy
 from testbed.topology import Attachment, Link, Nat, Topology
 
 ACS, OTHER_ACS = "203.0.113.21", "203.0.113.22"
 DEVICE_CLASS, GATEWAY_CLASS = "Phone", "Gateway"
+WAYS = ("request", "notification")
+"""How an ACS learns a gateway's table."""
 
 
 def managed_home(
@@ -62,6 +65,11 @@ def managed_home(
         probe_interval_s: between the gateways' rounds of ARP requests; 0: none are sent.
         nat: what the gateway does to packets that leave the home.
     """
+    if learns_by not in WAYS:
+        raise unknown("value of the setting learns_by", learns_by, WAYS)
+    for name, value in (("devices", devices), ("gateways", gateways), ("lease_s", lease_s)):
+        if value < 1:
+            raise BadInput(f"setting {name} is {value}; it is 1 or more")
     net = Topology(managed_home.__doc__)
     internet = net.link("internet", "203.0.113.0/24")
     _acs(net, internet, uncoupled or other_acs, learns_by, validates, limit_s)

@@ -30,6 +30,7 @@ def first_day(
     mode: str = "public",
     nat: Nat = Nat.MASQUERADE,
     lifetime_s: float = 3.0,
+    static: bool = False,
 ) -> Topology:
     """An HNB, its home and its operator, as all three documents want them.
 
@@ -38,6 +39,7 @@ def first_day(
             behind IPsec, and coupled with an ACS on the Internet that manages the gateway.
         nat: what the gateway does to packets that leave the home; its lifetime is the next one.
         lifetime_s: how long its bindings live that nobody uses: real ones do for minutes.
+        static: whether the HNB has a fixed address, and tells of it by DHCPINFORM.
     """
     short = dataclasses.replace(
         nat,
@@ -48,9 +50,18 @@ def first_day(
     short = short if nat.translates else nat
     if mode not in MODES:
         raise unknown("mode", mode, MODES)
-    if mode == "intranet":
-        return _behind_ipsec(short, lifetime_s)
-    net = hms_on_internet(nat=short, managed_gateway=True)
+    net = _behind_ipsec(short, lifetime_s) if mode == "intranet" else _on_the_internet(short)
+    if static:
+        home = net.links["home"]
+        net.nodes["hnb"] = dataclasses.replace(
+            net.nodes["hnb"], attachments=(home.at(50),), router=str(home.subnet[1])
+        )
+    return net
+
+
+def _on_the_internet(nat: Nat) -> Topology:
+    """HMS and STUN server can be reached by everybody."""
+    net = hms_on_internet(nat=nat, managed_gateway=True)
     net.title = Topology(first_day.__doc__).title
     _name(net, "outer_dns", f"{STUN}. 300 IN A 203.0.113.30\n")
     internet = net.links["internet"]

@@ -12,15 +12,16 @@ from topologies.intranet import hms_on_intranet
 def tunnel_behind_nat(
     nat: Nat = find_nat("short-lived"),  # noqa: B008  # plain data that nobody changes
     lifetime_s: float = 2.0,
-    keepalive_s: float = 4.0,
-    dead_peer_s: float = 7.0,
+    keepalive_s: float = 5.0,
+    dead_peer_s: float = 10.0,
     retransmit_s: float = 0.5,
 ) -> Topology:
     """A home behind a NAT, an HMS behind SeGWs; only the HNB looks after its tunnel.
 
-    Lifetimes are scaled, so that a clock that nobody can hurry is waited for in seconds.  In the
-    simulation the true ones are played by lifetime_s=30, keepalive_s=180, dead_peer_s=300: a NAT
-    of RFC 4787's complaint, and TR-196's defaults of NATTKeepaliveTimer and DPDTimer.
+    Lifetimes are scaled, so that a clock that nobody can hurry is waited for in seconds; each lies
+    further from the next than charon's whole seconds may make it early or late.  In the simulation
+    the true ones are played by lifetime_s=30, keepalive_s=180, dead_peer_s=300: a NAT of RFC 4787's
+    complaint, and TR-196's defaults of NATTKeepaliveTimer and DPDTimer.
 
     Args:
         nat: what the gateway does.

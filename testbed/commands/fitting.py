@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from testbed.engines import SIMULATION
 from testbed.errors import BadInput
 
 if TYPE_CHECKING:  # the rest is imported when it is needed: `--help` answers at once
@@ -34,7 +35,7 @@ def refuse_in_simulation(
 
 
 def check_faults(plans: list[Plan], faults: tuple[str, ...]) -> None:
-    """Every fault exists, and some node of these runs can show it.
+    """Every fault exists, and some node of these runs can show it, on their engine.
 
     Raises:
         BadInput: one does not.
@@ -51,6 +52,10 @@ def check_faults(plans: list[Plan], faults: tuple[str, ...]) -> None:
         topology = topology_of(plan, find_scenario(plan.scenario))
         roles |= {node.role for node in topology.nodes.values()}
     for each in found:
+        if each.emulation_only and any(plan.engine == SIMULATION for plan in plans):
+            raise BadInput(
+                f"--fault {each.role}:{each.name}: {each.emulation_only}; use --engine emulation"
+            )
         if each.role not in roles:
             raise BadInput(
                 f"--fault {each.role}:{each.name}: no {each.role} plays in "

@@ -78,12 +78,12 @@ class Transaction:
         """The first Binding Response that reached the CPE."""
         return next((r for r in self.arrived if isinstance(r.message, stun.BindingResponse)), None)
 
-    @property
-    def repeated(self) -> Record | None:
+    def repeated(self, trace: Trace) -> Record | None:
         """A copy that was sent though the answer had come; None: there is none.
 
         When the answer came is not recorded, but when it was put on the last link: there it is
-        taken to be no longer under way than the request and it were before.
+        taken to be no longer under way than the request and it were before.  Time that the machine
+        did not have is left out.
         """
         success = self.success
         if success is None:
@@ -91,7 +91,7 @@ class Transaction:
         asked = [each for each in self.copies if each.number < success.number]
         under_way_s = max(ANSWER_TAKEN_S, seconds(asked[-1], success) if asked else 0.0)
         for each in self.copies:
-            if each.number > success.number and seconds(success, each) > under_way_s:
+            if each.number > success.number and trace.spent_s(success, each) > under_way_s:
                 return each
         return None
 

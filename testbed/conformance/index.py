@@ -56,9 +56,11 @@ def _take_further(said: list[tuple[Record, str, str | None]], trace: Trace, reco
     """What was lost on its way is repeated from its origin on, as a segment that says nothing new
     up to the place of the loss: that it has an end is known by what it says behind that place."""
     arrow = trace.arrow_of(record)
+    ends = (arrow.first.source, arrow.first.destination)
     for place in range(len(said) - 1, -1, -1):
         earlier, origin, _ = said[place]
-        if origin == arrow.origin and earlier.message == record.message:
+        is_of_it = (earlier.source, earlier.destination) == ends  # all answer 204 alike
+        if is_of_it and origin == arrow.origin and earlier.message == record.message:
             if not trace.arrow_of(earlier).reached:
                 said[place] = (earlier, origin, arrow.end)
             return

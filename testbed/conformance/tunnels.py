@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from testbed.conformance.index import index_of, remembered
 from testbed.conformance.reading import events_of, holder_of
 from testbed.protocols import ike
+from testbed.protocols.ike.names import IKE_PROTOCOL
 from testbed.trace.opened import INSIDE
 from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
@@ -95,11 +96,32 @@ class Attempt:
 
     @property
     def deleted(self) -> Record | None:
-        """Where one end says that it ends the tunnel; None: nobody has said so readably."""
+        """Where one end says that it ends the tunnel; None: nobody has said so readably.
+
+        An IKE association that another one has replaced ends, too (RFC 7296, 2.18): the tunnel ends
+        with the last of them.
+        """
+        if not self.is_up:
+            return None
+        alive = {self.begun.message.initiator_spi}
+        known = set(alive)
+        offered: dict[tuple[bytes, int, bool], bytes] = {}
         for each in self.said:
-            inner = each.message.inner or ()
-            if self.is_up and any(payload.label == "D(IKE)" for payload in inner):
-                return each
+            message = each.message
+            spi, by_initiator = message.initiator_spi, message.is_from_initiator
+            if isinstance(message, ike.CreateChild) and message.is_request:
+                for proposal in message.proposals[:1]:
+                    if proposal.protocol == IKE_PROTOCOL:
+                        offered[spi, message.message_id, by_initiator] = proposal.spi
+            elif isinstance(message, ike.CreateChild) and not message.errors:
+                new = offered.pop((spi, message.message_id, not by_initiator), None)
+                if new is not None:
+                    alive.add(new)
+                    known.add(new)
+            if any(payload.label == "D(IKE)" for payload in message.inner or ()):
+                alive.discard(spi)
+                if not alive or spi not in known:  # one whose beginning nobody has seen
+                    return each
         return None
 
     def may_have_ended_before(self, number: int) -> bool:

@@ -48,7 +48,14 @@ def contacts_serving_first(hnb: Hnb) -> None:
 @fault("hnb.asks-another-name", role="hnb", breaks=("32583-5.1-P4", "32583-5.1.2-P1"))
 def asks_another_name(hnb: Hnb) -> None:
     """The HNB makes up a name for its HMS and forgets the one from the factory."""
-    hnb.tree.assign(hnb.paths.hms_url, "https://acs.operator.example/acs")
+    assign, url = hnb.tree.assign, "https://acs.operator.example/acs"
+
+    def assign_made_up(path: str, text: str) -> bool:
+        is_factorys = path == hnb.paths.hms_url and text == hnb.factory.hms_url
+        return assign(path, url if is_factorys else text)
+
+    hnb.tree.assign = assign_made_up  # type: ignore[method-assign]  # when it begins anew, too
+    assign(hnb.paths.hms_url, url)
 
 
 @fault(

@@ -29,6 +29,7 @@ class Fault:
             among what it gives, the rest goes out later; with a `Finish` among the octets of a
             stream, nothing more is sent there.
         function: the deviation.
+        emulation_only: why the simulation cannot show it; "": it can.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Fault:
     acts_on: str
     shown_in: tuple[str, ...]
     function: Callable[..., Any]
+    emulation_only: str = ""
 
     @property
     def about(self) -> str:
@@ -56,6 +58,7 @@ def fault(
     acts_on: str = "rule",
     seen_in: str = "",
     shown_in: Sequence[str] = ("discovery_public/",),
+    emulation_only: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the function below as a fault."""
 
@@ -67,7 +70,8 @@ def fault(
                 f"the fault {name} acts on {acts_on!r}: 'rule', 'message PROTOCOL' or "
                 f"'octets PROTOCOL' is expected"
             )
-        FAULTS[name] = Fault(name, role, tuple(breaks), seen_in, acts_on, tuple(shown_in), function)
+        ids, runs = tuple(breaks), tuple(shown_in)
+        FAULTS[name] = Fault(name, role, ids, seen_in, acts_on, runs, function, emulation_only)
         return function
 
     return enter

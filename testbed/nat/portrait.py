@@ -25,6 +25,7 @@ from testbed.nat.times import (
     BINDING_REQUEST,
     CLOSE_S,
     CONFIRMED_S,
+    FORGOTTEN_S,
     REFRESHED_AT,
     tried_at_s,
 )
@@ -339,8 +340,9 @@ class _Painter:
         refreshed_from = ground.now()
         ground.outbound(by_outbound.inside, ground.places.one)
         self._is_alive(by_inbound)
-        was_late = ground.now() - by_outbound.begun > _IN_TIME * lifetime_s
-        ground.wait_until(by_inbound.since + tried_s)
+        refreshed_by = ground.now()
+        was_late = refreshed_by - by_outbound.begun > _IN_TIME * lifetime_s
+        ground.wait_until(max(by_inbound.since + tried_s, refreshed_by + FORGOTTEN_S))
         alive = []
         for rung in rungs:
             alive.append(self._is_alive(rung))

@@ -34,7 +34,9 @@ BINDING_REQUEST = (
     + b"\xc0\x02\x00\x00"
 )
 """A STUN Binding Request with TR-111's CONNECTION-REQUEST-BINDING, and the probe's number last."""
-_TRIED_AT, _TRIED_UNTIL, _FORGOTTEN_S = 1.3, 1.5, 1.05
+FORGOTTEN_S = 1.05
+"""A flow that has been silent for so long goes on only where its binding lives."""
+_TRIED_AT, _TRIED_UNTIL = 1.3, 1.5
 _LATE_AT = 0.95
 """A binding that nothing refreshed for this fraction of its lifetime, because this machine was
 late, tells nothing of what came after."""
@@ -50,7 +52,7 @@ def tried_at_s(lifetime_s: float) -> float | None:
     It is dead by then if the refreshing packet did not count, alive if it did, and that packet is
     longer ago than flows are remembered beside their bindings (see `mappings.RECENT_S`).
     """
-    at_s = max(_TRIED_AT * lifetime_s, REFRESHED_AT * lifetime_s + _FORGOTTEN_S)
+    at_s = max(_TRIED_AT * lifetime_s, REFRESHED_AT * lifetime_s + FORGOTTEN_S)
     return at_s if at_s <= _TRIED_UNTIL * lifetime_s else None
 
 
@@ -271,22 +273,23 @@ class _Watch:
         def out() -> None:
             ground.outbound(by_outbound.inside, ground.places.one)
 
-        for one, act in ((by_outbound, out), (by_inbound, lambda: self._attempt(by_inbound))):
-            self._at(one.ended + REFRESHED_AT * lifetime_s, self._in_time(one, act))
-            self._at(one.ended + tried_s, self._in_time(one, partial(self._attempt, one)))
+        def refresh(one: _Born, act: Callable[[], None]) -> None:
+            tried_at = one.ended + tried_s
+            self._in_time(one, act)
+            when = max(tried_at, one.ended + FORGOTTEN_S)  # it may have been late
+            self._at(when, lambda: self._in_time(one, partial(self._attempt, one)))
+
+        for one, act in ((by_outbound, out), (by_inbound, partial(self._attempt, by_inbound))):
+            self._at(one.ended + REFRESHED_AT * lifetime_s, partial(refresh, one, act))
         return by_outbound, by_inbound
 
-    def _in_time(self, one: _Born, act: Callable[[], None]) -> Callable[[], None]:
+    def _in_time(self, one: _Born, act: Callable[[], None]) -> None:
         """Do that, and spoil the binding if it was so late that it may have died before."""
-
-        def do() -> None:
-            begun = self._ground.now()
-            act()
-            ended = self._ground.now()
-            one.is_spoilt |= ended - one.begun > _LATE_AT * self._nat.lifetime_s
-            one.begun, one.ended = begun, ended
-
-        return do
+        begun = self._ground.now()
+        act()
+        ended = self._ground.now()
+        one.is_spoilt |= ended - one.begun > _LATE_AT * self._nat.lifetime_s
+        one.begun, one.ended = begun, ended
 
 
 def _interval(born: Sequence[_Born]) -> Interval:

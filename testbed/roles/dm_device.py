@@ -134,20 +134,20 @@ class DmDevice(Device):
         if not self.policy.uses_https:
             raise _Failed(NAME_STEP, "the device speaks no HTTPS")
         urls = await self._urls(lease)
-        cause = "no server"
+        causes = []
         for url in urls:
             try:
                 response = await self._get(url, lease)
             except OSError as error:
                 if isinstance(error, TlsRefused):
                     raise _Failed(HTTPS_STEP, f"{error.cause}: {error}") from error
-                cause = f"{url.authority}: {error}"  # RFC 2782: the next one
+                causes.append(f"{url.authority}: {error}")  # RFC 2782: the next one
                 continue
             except PeerError as error:
                 raise _Failed(PACKAGE_STEP, str(error)) from error
             self._received(response)
             return
-        raise _Failed(HTTPS_STEP, cause)
+        raise _Failed(HTTPS_STEP, "; ".join(causes))
 
     async def _urls(self, lease: dhcp.Lease) -> list[Url]:
         """The URLs to try, in order."""
@@ -164,7 +164,7 @@ class DmDevice(Device):
         if isinstance(found, dns.Failed) and policy.falls_back and found.cause == "NXDOMAIN":
             found = await self._ask(f"_{EXAMPLE_SERVICE}._tcp.{domain}", "SRV", lease)
         if isinstance(found, dns.Failed):
-            raise _Failed(QUERY_STEP, f"{found.name}: {found.cause}, {found.detail}")
+            raise _Failed(QUERY_STEP, f"{found.cause}: {found.detail}")
         services = dns.in_order(found.services, self.host.random)
         if not services:
             raise _Failed(QUERY_STEP, f"{found.name}: the service is decidedly not there")
@@ -205,7 +205,7 @@ class DmDevice(Device):
         kind = "AAAA" if of_card and scws is not None and ":" in scws.address else "A"
         found = await self._ask(url.host, kind, lease)
         if isinstance(found, dns.Failed):
-            raise OSError(f"{url.host}: {found.cause}, {found.detail}")
+            raise OSError(f"{found.cause}: {found.detail}")
         policy, profile = self.policy, None
         if url.scheme == "https":
             roots = self.node.settings.get("roots", ())

@@ -15,7 +15,7 @@ from testbed.errors import BadInput, unknown
 from testbed.scenario import SETTLED_S
 from testbed.settings import asks_for_nat, engine_settings
 from testbed.settings.convert import convert
-from testbed.topology import Nat, Topology
+from testbed.topology import Esp, Nat, Topology
 from testbed.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -58,6 +58,11 @@ def check_settings(engine: str, topology: Topology, settings: Mapping[str, str])
     for name in ALWAYS:
         asked.pop(name, None)
     if engine == SIMULATION:
+        if topology.esp is Esp.KERNEL:
+            raise BadInput(
+                "--set esp=kernel: the simulation has no kernel, its ESP is modelled; "
+                "use --engine emulation"
+            )
         for name, value in asked.items():
             if name == LINKS_SETTING:
                 raise BadInput(

@@ -89,11 +89,18 @@ class Link:
 
     Attributes:
         quality: how it carries frames.
+
+    Raises:
+        BadInput: that is no subnet.
     """
 
     def __init__(self, name: str, subnet: str, quality: Quality | None = None) -> None:
         self.name = name
-        self.subnet = IPv4Network(subnet)
+        try:
+            self.subnet = IPv4Network(subnet)
+        except ValueError as error:
+            what = f"{subnet!r} is no IPv4 subnet such as 192.168.1.0/24"
+            raise BadInput(f"link {name}: {what}: {error}") from error
         self.quality = quality or Quality()
         self._taken: set[int] = set()
         self._next = 100
@@ -185,7 +192,8 @@ class Topology:
             qualities: how it carries frames, by the names of `Quality`.
 
         Raises:
-            BadInput: the name is taken, or a quality is unknown or out of its range.
+            BadInput: the name is taken, that is no subnet, or a quality is unknown or out of its
+                range.
         """
         name += self._suffix
         if name in self.links:

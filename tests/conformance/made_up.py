@@ -43,13 +43,14 @@ class MadeUp:
         to: str | None = "hnb",
         routers: tuple[str, ...] = (ROUTER,),
         dns_servers: tuple[str, ...] = (DNS_SERVER,),
+        leased: str = LEASED,
     ) -> int:
-        """A DHCP ACK of the gateway."""
+        """A DHCP ACK of the gateway; that to an INFORM leases 0.0.0.0."""
         options = [seconds(dhcp.Code.LEASE_TIME, 600), subnet_mask(24)]
         options += [addresses(dhcp.Code.ROUTER, *routers)] if routers else []
         options += [addresses(dhcp.Code.DNS_SERVER, *dns_servers)] if dns_servers else []
         message = dhcp.Ack.build(
-            hardware_address=hardware_address, xid=7, options=options, yiaddr=LEASED
+            hardware_address=hardware_address, xid=7, options=options, yiaddr=leased
         )
         ends = ((ROUTER, 67), (LEASED if to else BROADCAST, 68))
         return self.put("gateway", "home", to, ends, message.encode())

@@ -42,6 +42,15 @@ def test_an_address_that_was_set_by_hand_needs_no_lease() -> None:
     assert judged(made).verdict is Verdict.PASS
 
 
+def test_an_address_that_was_set_by_hand_may_be_told_of_by_an_inform() -> None:
+    made = MadeUp()
+    made.trace.addresses.hold("hnb", "eth0", LEASED, made.now_ns)
+    made.ack(leased="0.0.0.0", routers=())
+    made.query()
+
+    assert judged(made).verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize(
     ("lease", "query", "reason"),
     [

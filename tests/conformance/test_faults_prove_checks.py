@@ -182,6 +182,24 @@ def test_a_fault_trips_the_same_in_real_time(
     trips(name, run, Together(tmp_path_factory, folder, alone, 4, STEP_S))
 
 
+@pytest.mark.soak
+def test_every_fault_trips_the_same_in_virtual_time(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """All that the simulation does not refuse; with the patience that a user's runs have."""
+    wanted = [each for each in SHOWS if not FAULTS[each[0]].emulation_only]
+    plans, jobs = under(wanted, "simulation"), os.cpu_count() or 1
+    played = Together(tmp_path_factory, "in_virtual_time", plans, jobs)
+    others = {}
+    for name, run in wanted:
+        failed, declared, odd = comes_to(name, run, played)
+        if odd or {*failed} != declared:
+            others[f"{name} in {run}"] = (failed, declared, odd)
+
+    assert len(wanted) > 300
+    assert others == {}
+
+
 @pytest.mark.emulation
 @pytest.mark.slow
 @pytest.mark.parametrize("name", load_scenarios())
@@ -193,7 +211,9 @@ def test_good_runs_fail_nothing(name: str, tmp_path: Path) -> None:
         for each in variants
     ]
 
-    (result,) = Batch(scenarios, plans, jobs=os.cpu_count() or 1).run()
+    # Whoever waits for lifetimes needs no processor meanwhile.
+    jobs = (2 if name in IN_VIRTUAL_TIME else 1) * (os.cpu_count() or 1)
+    (result,) = Batch(scenarios, plans, jobs=jobs).run()
 
     outcomes = {variant: each.text for variant, each in result.outcomes.items() if each.status}
     failed = [each.reason for each in result.judgements if each.verdict is Verdict.FAIL]

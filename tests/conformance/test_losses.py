@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 
 from testbed.conformance.reading import has_lost
+from testbed.conformance.sessions import all_discoveries
+from testbed.protocols import http
+from testbed.registry import find_scenario
+from testbed.simulate import simulate
 from tests.trace.trace_frames import Home, ipv4, tcp
 
 
@@ -35,3 +39,20 @@ def test_a_neighbours_segment_excuses_nobody() -> None:
 
     assert has_lost(home.trace, "outer_dns", first, last)
     assert not has_lost(home.trace, "hnb", first, last)
+
+
+def test_an_answer_that_is_repeated_is_taken_for_its_own_sessions() -> None:
+    """Four HNBs are answered 204 alike; one of these gets lost between HMS and HNB."""
+    lossy = {"link.loss": "0.03"}
+    scenario = find_scenario("discovery_intranet")
+    result = simulate(scenario, "at_once", seed="4", settings=lossy, step_s=300.0)
+    lost = [
+        arrow
+        for arrow in result.trace.arrows
+        if isinstance(arrow.message, http.Response) and not arrow.reached
+    ]
+    sessions = [each.session for each in all_discoveries(result.trace)]
+
+    assert result.is_completed, result.missed
+    assert [each.message.status for each in lost] == [204]
+    assert [each is not None and each.ended is not None for each in sessions] == [True] * 4

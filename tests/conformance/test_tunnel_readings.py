@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from testbed.conformance.tunnels import Attempt, attempts
+from testbed.registry import find_scenario
+from testbed.simulate import simulate
 from testbed.trace.record import Frame
 from testbed.trace.trace import Trace
 from tests.protocols.ike import charons
@@ -61,3 +63,22 @@ def test_without_keys_an_answer_is_there_and_says_nothing(name: str) -> None:
     assert attempt.answered is not None
     assert not attempt.answered.message.is_opened
     assert attempt.deleted is None
+
+
+def test_a_tunnel_lives_on_when_other_ike_keys_replace_its_own() -> None:
+    """The ladder takes long enough for that before the HNB leaves its first tunnel."""
+    slow = {"link.delay_ms": "80", "ike_rekey_s": "1"}
+    result = simulate(find_scenario("tunnel_life"), "ike_rekey", settings=slow)
+    first = attempts(result.trace, "hnb")[0]
+    ends = [
+        each
+        for each in first.said
+        if any(payload.label == "D(IKE)" for payload in each.message.inner or ())
+    ]
+
+    assert result.is_completed, result.missed
+    assert [each.message.initiator_spi == first.begun.message.initiator_spi for each in ends] == [
+        True,
+        False,
+    ]
+    assert first.deleted is ends[1]

@@ -110,6 +110,7 @@ class Twin:
     """The kernel's NAT and a NatTable under the same packets.
 
     Attributes:
+        nat: what both do.
         differences: where the two did not do the same, and what was before.
         history: what has happened since.
         began: when.
@@ -117,6 +118,7 @@ class Twin:
 
     def __init__(self, street: Street, nat: Nat) -> None:
         self.street = street
+        self.nat = nat
         self.table = NatTable(nat, OUTSIDE[: nat.addresses], Random(1), street.now())
         self.differences: list[str] = []
         self.history: list[str] = []

@@ -99,6 +99,43 @@ async def test_a_port_whose_binding_has_died_is_given_to_another_inside_at_once(
     assert first == second
 
 
+@pytest.mark.parametrize("refresh", [Refresh.OUTBOUND, Refresh.INBOUND])
+@on_wires
+async def test_what_keeps_no_binding_alive_lets_nobody_in_after_its_death(
+    wires: Wires, refresh: Refresh
+) -> None:
+    """Connection tracking knows the flow for a second more; each of the nine kinds."""
+    twins = await nine_twins(wires, refresh, Ports.CONTIGUOUS)
+
+    async def outlive(twin: Twin) -> None:
+        inside, remote = INSIDES[0], REMOTES[0]
+        began = twin.street.now()
+        outside = await twin.outbound(inside, remote)
+        assert outside is not None
+        await twin.street.until(began + 0.6)
+        if refresh is Refresh.OUTBOUND:
+            await twin.inbound(remote, outside)
+        else:
+            await twin.outbound(inside, remote)
+        await twin.street.until(began + 1.2)
+        await twin.inbound(remote, outside)
+
+    async with asyncio.TaskGroup() as players:
+        for twin in twins:
+            players.create_task(outlive(twin))
+
+    assert [each for twin in twins for each in twin.differences] == []
+
+
+async def nine_twins(wires: Wires, refresh: Refresh, ports: Ports) -> list[Twin]:
+    """The nine kinds with bindings of a second, each on a street of its own."""
+    nine = [brief(maps, filters, refresh, ports) for maps in Dependence for filters in Dependence]
+    streets = [wires, *(wires.beside() for _ in nine[1:])]
+    return [
+        Twin(await Street.build(each, kind), kind) for each, kind in zip(streets, nine, strict=True)
+    ]
+
+
 def brief(mapping: Dependence, filtering: Dependence, refresh: Refresh, ports: Ports) -> Nat:
     return Nat(
         name=f"{mapping.value},{filtering.value},{refresh.value}",
@@ -125,16 +162,13 @@ async def test_kernel_and_table_agree_while_bindings_come_and_go(
 ) -> None:
     """Packets to and fro at random, with pauses that let bindings of a second die; each of the nine
     kinds on a street of its own, all at the same time."""
-    nine = [brief(maps, filters, refresh, ports) for maps in Dependence for filters in Dependence]
-    streets = [wires, *(wires.beside() for _ in nine[1:])]
-    twins = [
-        Twin(await Street.build(each, kind), kind) for each, kind in zip(streets, nine, strict=True)
-    ]
+    twins = await nine_twins(wires, refresh, ports)
 
     async with asyncio.TaskGroup() as players:
-        for twin, kind in zip(twins, nine, strict=True):
+        for twin in twins:
             pauses_s = (0.0, 0.0, 0.4, 1.3)
-            players.create_task(play(twin, Random(kind.name), packets=24, pauses_s=pauses_s))
+            random = Random(twin.nat.name)
+            players.create_task(play(twin, random, packets=24, pauses_s=pauses_s))
 
     differences = [each for twin in twins for each in twin.differences]
     assert not differences, "\n".join(differences)

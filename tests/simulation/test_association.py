@@ -7,9 +7,11 @@ import pytest
 from testbed.conformance import Verdict, examine, judge
 from testbed.conformance.associations import owed_info
 from testbed.conformance.presences import presences
+from testbed.errors import BadInput
 from testbed.protocols.association import NOBODY
 from testbed.registry import find_scenario, load_scenarios
 from testbed.simulate import Simulated, simulate
+from topologies.association import managed_home
 
 PLAYED = [
     (name, variant)
@@ -33,6 +35,15 @@ def test_no_check_fails(name: str, variant: str) -> None:
 
     assert [each.reason for each in judged if each.verdict is Verdict.FAIL] == []
     assert any(each.verdict is Verdict.PASS for each in judged)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("learns_by", "guess"), ("devices", 0), ("gateways", 0), ("lease_s", -5)],
+)
+def test_a_setting_that_means_nothing_is_refused(setting: str, value: object) -> None:
+    with pytest.raises(BadInput, match=setting):
+        managed_home(**{setting: value})
 
 
 @pytest.mark.parametrize("name", OF_OTHERS)

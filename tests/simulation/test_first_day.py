@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from testbed.conformance import Verdict, examine, judge
+from testbed.protocols import dhcp
 from testbed.protocols.stun import BindingRequest
 from testbed.registry import find_scenario, load_scenarios
 from testbed.simulate import Simulated, simulate
@@ -13,8 +14,9 @@ from testbed.trace.record import Event
 VARIANTS = ("", "binding_lost", "intranet")
 
 
-def played(variant: str) -> Simulated:
-    return simulate(find_scenario("hnb_first_day"), variant, settings={"lifetime_s": "120"})
+def played(variant: str, **settings: str) -> Simulated:
+    wanted = {"lifetime_s": "120", **settings}
+    return simulate(find_scenario("hnb_first_day"), variant, settings=wanted)
 
 
 def told(result: Simulated, node: str, name: str) -> list[Event]:
@@ -42,6 +44,17 @@ def test_a_real_lifetime_is_outlasted_and_no_check_fails(variant: str) -> None:
     assert [each.reason for each in judged if each.verdict is Verdict.FAIL] == []
     assert sum(each.verdict is Verdict.PASS for each in judged) > 80
     assert result.seconds > 120
+
+
+def test_an_hnb_with_a_fixed_address_is_associated_by_its_inform() -> None:
+    result = played("", static="yes")
+    judged = judge(None, {"": examine(None, result.trace)})
+    passed = {each.requirement.id for each in judged if each.verdict is Verdict.PASS}
+
+    assert result.is_completed, result.missed or result.stuck or result.crashes or result.broken
+    assert [each.reason for each in judged if each.verdict is Verdict.FAIL] == []
+    assert {"TR111-1.2.4-1", "TR111-1.2.4-F2", "TR111-1.2.3-A2", "TR111-2.1-1"} <= passed
+    assert not any(isinstance(each.message, dhcp.Discover) for each in result.trace.records)
 
 
 def test_each_document_is_judged() -> None:

@@ -79,7 +79,9 @@ def test_a_run_is_repeated_in_the_same_engine(tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         (["--cast", "outer_dns=bind"], "programs need real namespaces"),
+        (["--fault", "segw:ike.wrong-idr"], "a crafted peer makes real keys"),
         (["--shell-on-fail"], "over before anyone could type"),
+        (["--set", "esp=kernel"], "no kernel, its ESP is modelled"),
         (["--set", "engine.tls=false"], "value for --set engine.tls"),
         (["--set", "engine.speed=9"], "setting of the simulation"),
         (["--set", "link.loss=2"], "loss is 2; it may be 0 to 1"),

@@ -74,10 +74,12 @@ class Talk:
 
 def test_a_question_more_on_the_same_way_is_left_out() -> None:
     talk = Talk()
-    for _ in range(3):
+    for _ in range(2):
         talk.asked(True, *QUESTION)
+    talk.asked(True, UPDATE)
+    talk.asked(True, *QUESTION)
 
-    assert talk.left_out == [2, 3, 4, 5]
+    assert talk.left_out == [2, 3, 6, 7]
 
 
 def test_a_question_from_another_place_and_one_of_the_other_end_count() -> None:

@@ -1,7 +1,7 @@
 """What the ends of a tunnel say to each other by the clock, or by who is first: not compared.
 
-- A question whether the other end lives, answered like the one before it on the same way: how many
-  there are depends on how long a run lasts.
+- A question whether the other end lives, answered like the last one before it, on the same way: how
+  many there are depends on how long a run lasts.
 - What addresses an end has, told once more (MOBIKE): charon does so 100 ms after the kernel has
   told it of a change, to whatever tunnel is up by then.
 - Of two changes of ESP keys that cross, that of the end which has opened the association: whether
@@ -136,7 +136,7 @@ class TunnelTalk:
                 yield each
                 if not each.response[0].message.errors:
                     yield from [later for later in asked[place:] if later.ends_esp][:1]
-            before = each
+            before = each if each.is_question else before
 
     def _is_crossed(self, side: Side, exchange: Exchange) -> bool:
         spi, is_by_initiator = side

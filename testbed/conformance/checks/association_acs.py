@@ -251,7 +251,8 @@ def table_is_fresh(trace: Trace) -> Iterator[Finding]:
         ]
         codes = event_codes(read.session)
         if newer:
-            yield fault(record, f"record {newer[0].number} tells of a change after the reading")
+            told = f"goes by the table of record {read.record.number}"
+            yield fault(record, f"{acs} {told}; record {newer[0].number} tells of a change since")
         else:
             yield ok(record, f"read in a session of {', '.join(codes)}")
 

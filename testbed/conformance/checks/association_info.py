@@ -57,7 +57,7 @@ def _compared(trace: Trace, *names: str) -> Iterator[Finding]:
             else:
                 yield fault(
                     seen.record,
-                    f"{device}: {name} is {info[name]!r}, {owed.cause}: {wanted[name]!r} "
+                    f"{device}: {name} is {info[name]!r}, {wanted[name]!r} is due: {owed.cause} "
                     f"(record {owed.record.number})",
                 )
 
@@ -278,7 +278,8 @@ def _all_active(told: Attributes) -> Finding:
     off = [name for name, each in found.items() if each != ACTIVE]
     missing = [name for name in ELEMENTS if f"{INFO}{name}" not in found]
     if off:
-        return fault(answer, f"{device}: notification of {off[0]} is {found[off[0]]}, not {ACTIVE}")
+        said = f"notification of {off[0]} is {found[off[0]]}, {ACTIVE} (active) is due"
+        return fault(answer, f"{device}: {said}")
     if missing and told.is_whole:
         return fault(answer, f"{device} has no GatewayInfo.{missing[0]}")
     return ok(answer)
@@ -412,7 +413,9 @@ def identity_goes_all_the_way(trace: Trace) -> Iterator[Finding]:
                 wrong = [name for name, value in info.items() if value != wanted[name]]
                 codes = event_codes(seen.session)
                 if wrong:
-                    yield fault(seen.record, f"{wrong[0]} is {info[wrong[0]]!r} in the Inform")
+                    name = wrong[0]
+                    said = f"{name} is {info[name]!r} in the Inform, {wanted[name]!r} in option 125"
+                    yield fault(seen.record, f"{said} of record {owed.record.number}")
                 elif not {VALUE_CHANGE, BOOTSTRAP} & set(codes):
                     yield fault(seen.record, f"the events are {codes}")
                 else:

@@ -168,7 +168,13 @@ def package_is_handed_over(trace: Trace) -> Iterator[Finding]:
             if digest in earlier:
                 yield ok(event, f"{event.message.fields.get('octets')} octets")
             else:
-                yield fault(event, "hands over octets that no answer 200 has brought")
+                handed = f"hands over {event.message.fields.get('octets')} octets"
+                if bodies:
+                    answer = bodies[-1][0]
+                    sent = f"record {answer.number} has brought {len(answer.message.body)} others"
+                else:
+                    sent = "no answer 200 has brought any"
+                yield fault(event, f"{handed}; {sent}")
 
 
 @check("OMA-5.4.7-B4", observed="told", supposes=("telling",))
@@ -245,7 +251,7 @@ def _at_target(fetch: Fetch, targets: set[tuple[str, int]]) -> Iterator[Finding]
         if port not in [each for _, each in targets]:
             yield fault(fetch.syn, f"connects to port {port}; SRV says {told}")
         elif clear:
-            yield fault(clear[0], f"asks {told} without TLS")
+            yield fault(clear[0], f"asks port {port} without TLS; SRV says {told}, for HTTPS")
         return
     name = plain_name(hello.message.server_name or "")
     hosts = [_host(request) for request, _ in fetch.requests]
@@ -303,7 +309,8 @@ def known_device_gets_its_package(trace: Trace) -> Iterator[Finding]:
         if response.message.status != 200:
             yield fault(response, f"{response.message.status} for {address}, which is known")
         elif digest != packages[address] and not staged(trace, server_of(trace, fetch), "package"):
-            yield fault(response, f"the package is not that of {address}")
+            octets = len(response.message.body)
+            yield fault(response, f"{octets} octets, which are not the package of {address}")
         else:
             yield ok(response, f"the package of {address}")
 

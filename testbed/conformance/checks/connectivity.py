@@ -17,7 +17,7 @@ def connectivity_before_the_first_query(trace: Trace) -> Iterator[Finding]:
     """Address, default route and DNS server by a DHCP ACK, and used, before the first DNS query.
 
     AMB-3G-09: step 1 is link up, address, default route, outer DNS known.  All of it may be set by
-    hand: an HNB that holds an address and never asks by DHCP.
+    hand: an HNB that holds an address and never asks for one by DHCP, but by an INFORM.
     """
     for hnb in trace.nodes_with_role("hnb"):
         acknowledged: Record | None = None
@@ -31,7 +31,8 @@ def connectivity_before_the_first_query(trace: Trace) -> Iterator[Finding]:
                 if message.hardware_address in trace.hardware_addresses(hnb):
                     acknowledged = record
             elif isinstance(message, dns.Query) and record.sender == hnb and not is_inside(record):
-                if acknowledged is None and not asks and _is_held(trace, hnb, record):
+                leased = acknowledged is not None and acknowledged.message.address is not None
+                if not leased and not asks and _is_held(trace, hnb, record):
                     yield ok(record, f"{hnb} has its address by other means than DHCP")
                 else:
                     yield _judge_query(hnb, record, acknowledged)

@@ -345,8 +345,8 @@ def plain_answers_suffice(trace: Trace) -> Iterator[Finding]:
             continue
         if not value_at(trace, each.cpe, USERNAME, each.first):
             continue
-        if each.repeated is not None:
-            yield fault(each.repeated, f"it is sent again, though {success.summary()!r} has come")
+        if (repeated := each.repeated(trace)) is not None:
+            yield fault(repeated, f"it is sent again, though {success.summary()!r} has come")
         else:
             yield ok(success)
 

@@ -150,7 +150,7 @@ def clients_need_no_optional_addresses(trace: Trace) -> Iterator[Finding]:
         success = each.success
         if success is None or each.is_probe:
             continue
-        if each.repeated is not None:
-            yield fault(each.repeated, f"it is sent again, though {success.summary()!r} has come")
+        if (repeated := each.repeated(trace)) is not None:
+            yield fault(repeated, f"it is sent again, though {success.summary()!r} has come")
         else:
             yield ok(success)

@@ -200,6 +200,12 @@ class _Table:
             for number, address in enumerate(self.addresses)
             for suffix in self.lifetimes
         ]
+        # Connection tracking would bring in what comes within a second of a flow's last packet,
+        # whether or not that packet kept the binding alive.
+        at_gate += [
+            f"{self.outer_in} meta l4proto udp ct status {way} goto refused"
+            for way in ("snat", "dnat")
+        ]
         key = "ip daddr . udp dport" + _value_of(self.nat.filtering, Ends.SOURCE)
         lets_in = [f"{key} @permitted{suffix} goto admitted" for suffix in self.lifetimes]
         mapped = [*lets_in, "goto refused"] if self.permits else ["goto admitted"]

@@ -167,7 +167,8 @@ class BindingClient:
             self._take_error(transaction, message, now)
         elif self._is_believed(transaction, message, source):
             self._take_response(transaction, message, source, now, side)
-        self.tick(now)
+        # No copies are due: an answer may have come to the other port, and is heard first.
+        self._go_on(now)
 
     def tick(self, now: float) -> None:
         """Let time pass."""
@@ -178,6 +179,10 @@ class BindingClient:
                 self._transmit(transaction, now)
             elif transaction.has_failed(now):
                 self._fail(transaction, now)
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        """Begin what is to be done by now."""
         if self._change_at <= now:
             self._request_change(now)
         planned = self._planned()

@@ -119,7 +119,8 @@ class Ladder:
             return
         if side == rung.number and message.transaction_id == rung.waits.request.transaction_id:
             self._answered(rung, message, now)
-        self.tick(now)
+        # What is due is for `tick`: the answers of other rungs may have come, and are heard first.
+        self._decide()
 
     def tick(self, now: float) -> None:
         """Let time pass."""

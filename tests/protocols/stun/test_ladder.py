@@ -221,3 +221,21 @@ def test_a_range_that_needs_too_many_rungs_has_longer_steps():
 
     assert len(rungs) == 11
     assert (rungs[0], rungs[-1]) == (5.0, 900.0)
+
+
+def test_a_late_machine_hears_all_rungs_before_it_asks_again() -> None:
+    """Answers wait at every port when it wakes; each is another datagram to it."""
+    street = Street(120.0)
+    street.ladder.begin(0.0)
+    waiting = []
+    for out in street.ladder.to_send():
+        source = Endpoint(OUTSIDE, 50000 + out.side)
+        street.server.receive(out.message.encode(), source, 0.0, stun.ServerSide.MAIN)
+        waiting += [(out.side, each.message.encode()) for each in street.server.to_send()]
+
+    for side, data in waiting:
+        street.ladder.receive(data, SERVER, 0.15, side)  # the first copy was due at 0.1 s
+    street.ladder.tick(0.15)
+
+    assert len(waiting) == len(PERIODS_S)
+    assert list(street.ladder.to_send()) == []
