@@ -14,7 +14,6 @@ from testbed.conformance.bindings import (
     Reading,
     cpes,
     is_on,
-    lasts,
     readings,
     seconds,
     settings,
@@ -243,25 +242,35 @@ def nat_detected_is_observed(trace: Trace) -> Iterator[Finding]:
             if inform is None or each.value == before:
                 continue
             before = each.value
-            later = [r for r in reads if 0 <= trace.spent_s(each.record, r) <= READ_WITHIN_S]
+            over = _over(trace, cpe, each)
+            later = [
+                r
+                for r in reads
+                if each.record.number <= r.number
+                and (
+                    trace.spent_s(each.record, r) <= READ_WITHIN_S
+                    or (over is not None and r.number < over.number)
+                )
+            ]
             names = [value.name for value in inform.parameters]
             if is_active(trace, cpe, NAT_DETECTED, each.record) or later:
                 yield ok(later[0] if later else each.record, each.value)
             elif any(name.endswith(f".{NAT_DETECTED}") for name in names):
                 yield ok(each.record, "it is in the Inform")
-            elif lasts(trace, each.record, READ_WITHIN_S) or _is_over(trace, each):
+            elif over is not None:
                 yield fault(each.record, f"{each.value} is new, and nobody reads {NAT_DETECTED}")
 
 
-def _is_over(trace: Trace, reading: Reading) -> bool:
-    """Whether the session in which it was told has ended in good order."""
-    return any(
-        each.inform is reading.record
-        and each.turns[-1].find(rpc.Inform) is None
-        and getattr(each.turns[-1].message, "status", None) == 204
-        for cpe in cpes(trace)
+def _over(trace: Trace, cpe: str, reading: Reading) -> Record | None:
+    """The end of the session in which it was told; where that was cut, of the next one that ends in
+    good order."""
+    ends = [
+        each.turns[-1]
         for each in sessions(trace, cpe)
-    )
+        if each.turns[-1].number > reading.record.number
+        and getattr(each.turns[-1].message, "status", None) == 204
+    ]
+    return next(iter(ends), None)
 
 
 def _by_tcp(trace: Trace, cpe: str) -> Iterator[tuple[Record, Record | None]]:
