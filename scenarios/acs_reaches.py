@@ -115,7 +115,7 @@ async def tcp_by_notification(at: Stage) -> None:
     at.initial_hms.reach.uses(at.stun_server.role)
     await managed(at, at.device, Approach.NOTIFICATION_BASED, **INFORMS)
     await at.sees(at.device, "<-", at.stun_server, stun.BindingResponse)
-    await reads(at, at.device, "NATDetected", ADDRESS)
+    await at.answered(reads(at, at.device, "NATDetected", ADDRESS))
     await asked(at, at.device)
 
 

@@ -42,8 +42,8 @@ async def association_discover(at: Stage) -> None:
     await at.sees(acs, "->", gateway, rpc.GetParameterValues, names=TABLE)  # 11
     await at.sees(gateway, "->", acs, rpc.GetParameterValuesResponse)
     await associated(at, device, gateway, acs)  # 12
-    await attributes
-    await values
+    await at.answered(attributes)
+    await at.answered(values)
 
 
 @association_discover.variant("dhcp_only")

@@ -33,7 +33,7 @@ async def association_inform(at: Stage) -> None:
     await listed
     await notified(at, device, acs)  # 7
     await associated(at, device, gateway, acs)  # 12
-    await reading
+    await at.answered(reading)
 
 
 @association_inform.variant("unanswered", abroad=True)
@@ -52,7 +52,7 @@ async def unanswered(at: Stage) -> None:
     await at.sees(device, "->", acs, rpc.Inform)
     empty = names(f"{INFO}SerialNumber", "")
     await at.sees(device, "->", acs, rpc.GetParameterValuesResponse, parameters=empty)
-    await reading
+    await at.answered(reading)
 
 
 @association_inform.variant("late_server", static=True)

@@ -107,5 +107,5 @@ async def table_read(at: Stage, gateway: Player, acs: Player) -> None:
     known = acs.associations.gateways[gateway.devices.gateway]
     reading = acs.call_cpe(known.device_id, rpc.GetParameterValues((TABLE, COUNT)))
     await request_connection(acs.host, known.url, known.username, known.password)
-    await reading
+    await at.answered(reading)
     await at.sees(gateway, "->", acs, rpc.GetParameterValuesResponse)

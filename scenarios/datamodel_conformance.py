@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from scenarios.association_steps import COUNT, INFO, TABLE, gateway_ready, settled
 from testbed.protocols.cwmp import rpc
 from testbed.roles.connection_request import request_connection
@@ -29,8 +27,8 @@ async def _called(at: Stage, gateway: Player, acs: Player, *calls: rpc.Rpc) -> N
     known = acs.associations.gateways[gateway.devices.gateway]
     answers = [acs.call_cpe(known.device_id, call) for call in calls]
     await request_connection(acs.host, known.url, known.username, known.password)
-    async with asyncio.timeout(at.step_s):
-        await asyncio.gather(*answers)
+    for answer in answers:
+        await at.answered(answer)
 
 
 @scenario(managed_home, step_s=10, devices=2)
@@ -84,4 +82,4 @@ async def association_device(at: Stage) -> None:
     reading = other.call(serial, rpc.GetParameterAttributes((INFO,)))
     device.power_on()
     await at.sees(device, "->", other, rpc.GetParameterAttributesResponse)
-    await reading
+    await at.answered(reading)

@@ -78,7 +78,7 @@ async def _walked(at: Stage, cpe: Player) -> None:
     enabled = at.cursor
     for _ in TABLE_6:
         await at.sees(cpe, "->", acs, Request)
-    await last
+    await at.answered(last)
     at.cursor = enabled
     await at.sees(cpe, "->", at.stun_server, stun.BindingRequest, is_marked=True, port=OTHER_PORT)
     await at.sees(cpe, "<-", at.stun_server, stun.BindingResponse)
@@ -154,7 +154,7 @@ async def association_alone(at: Stage) -> None:
     await _until_informed(at, 2)
     await at.sees(cpe, "<-", acs, Response, status=204)  # what is asked now is asked in the next
     reading = rpc.GetParameterValues((INFO,))
-    await acs.call(cpe.label.serial_number, reading)
-    await sets(at, cpe, STUNEnable=1)
+    await at.answered(acs.call(cpe.label.serial_number, reading))
+    await at.answered(sets(at, cpe, STUNEnable=1))
     await at.sees(cpe, "->", at.stun_server, stun.BindingRequest)
-    await acs.call(cpe.label.serial_number, reading)
+    await at.answered(acs.call(cpe.label.serial_number, reading))

@@ -111,7 +111,7 @@ async def discovery_intranet(at: Stage) -> None:
     hnb.power_on()
     await discovered(at, hnb, at.serving_segw.node.names[0])
     await registered(at, hnb, in_the_south(at), reads=True)
-    await reading
+    await at.answered(reading)
 
 
 @discovery_intranet.variant("two_locations", homes=2)
@@ -273,7 +273,7 @@ async def factory_reset(at: Stage) -> None:
     await at.tells(hnb, "FACTORY_RESET")
     await discovered(at, hnb, at.serving_segw.node.names[0])
     await at.tells(hnb, "HNB_GW_CONTACTED")
-    await answer
+    await at.answered(answer)
 
 
 @discovery_intranet.variant("connection_request")

@@ -256,7 +256,7 @@ async def intranet(at: Stage) -> None:
     unchanged = sets(hnb.paths.hms_url, hms.url)
     await at.sees(hnb, "->", hms, rpc.GetParameterValuesResponse, parameters=unchanged)
     await at.tells(hnb, "FAILED", step="7")
-    await reading
+    await at.answered(reading)
 
 
 @discovery_provisioning_fault.variant("intranet_location_refused", topology=hms_on_intranet)

@@ -67,7 +67,7 @@ async def hnb_gw_later(at: Stage) -> None:
     await at.sees(hnb, "<-", hms, rpc.SetParameterValues, parameters=given)  # 6, note
     await at.tells(hnb, "SERVED", hnb_gw=SOUTH_HNB_GW)
     await at.sees(hnb, "->", at.hnb_gw, sctp.Init)  # 10
-    await answer
+    await at.answered(answer)
 
 
 @discovery_intranet_shared_hms.variant("separate_hms", shared_hms=False)

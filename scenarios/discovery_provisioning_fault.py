@@ -54,7 +54,7 @@ async def _refused(at: Stage, wrong: rpc.ParameterValue, code: int) -> None:
     unchanged = sets(hnb.paths.hms_url, hms.url)
     await at.sees(hnb, "->", hms, rpc.GetParameterValuesResponse, parameters=unchanged)
     await at.tells(hnb, "FAILED", step="7")
-    await reading
+    await at.answered(reading)
 
 
 def _blames(blamed: rpc.ParameterFault) -> object:

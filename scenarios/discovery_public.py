@@ -90,7 +90,7 @@ async def discovery_public(at: Stage) -> None:
     await at.sees(hnb, "->", at.serving_hms, rpc.Inform, events=told(BOOTSTRAP))  # 9
     await at.sees(hnb, "->", at.serving_hms, rpc.GetParameterValuesResponse)  # what 6 has set
     await at.tells(hnb, "SERVED")
-    await reading
+    await at.answered(reading)
 
 
 def reads_back(hms: Player, hnb: Player) -> asyncio.Future[rpc.Rpc]:
@@ -202,7 +202,7 @@ async def reboot_by_acs(at: Stage) -> None:
     await at.tells(hnb, "REBOOT")
     await at.sees(hnb, "->", serving, rpc.Inform, events=told("M Reboot"))
     await at.tells(hnb, "SERVED")
-    await answer
+    await at.answered(answer)
 
 
 @discovery_public.variant("factory_reset")
@@ -215,7 +215,7 @@ async def factory_reset(at: Stage) -> None:
     await at.tells(hnb, "FACTORY_RESET")
     await discovered(at, hnb, at.initial_hms, at.serving_segw.node.names[0])
     await at.tells(hnb, "SERVED")
-    await answer
+    await at.answered(answer)
 
 
 @discovery_public.variant("wrong_root", certificate=Certificate.WRONG_ROOT)

@@ -209,7 +209,8 @@ async def hnb_first_day(at: Stage) -> None:
 
 @hnb_first_day.variant("binding_lost", nat=NEW_PORTS)
 async def binding_lost(at: Stage) -> None:
-    """Keep-alives are too rare: the binding dies, is found again elsewhere, and is used."""
+    """Keep-alives are too rare: the binding dies, and is found again elsewhere; the ACS wants them
+    more often from then on, and uses it."""
     server, nat = at.stun_server, nat_of(at)
     if not nat.translates or nat.ports not in (Ports.RANDOM, Ports.CONTIGUOUS):
         raise Unsupported(f"NAT {nat} gives the same port again: no other binding is ever found")
@@ -218,12 +219,15 @@ async def binding_lost(at: Stage) -> None:
     await registered(at, at.serving_hms)
     old = await bound(at)
     await told(at, old)
+    often = period_s(at)  # from the session on that tells of the change
+    sets(at, STUNMinimumKeepAlivePeriod=often, STUNMaximumKeepAlivePeriod=often)
     await keeps_alive(at, 2 * lifetime_s(at), is_change=True)
     await is_lost(at, old)
     await at.tells(server, "BINDING_STORED", username=USERNAME)
-    new = server.bindings[USERNAME]
-    await told(at, new)
-    await asked_by_udp(at, new)
+    await told(at, server.bindings[USERNAME])
+    await keeps_alive(at, often)
+    await at.sees(at.hnb, "<-", server, stun.BindingResponse)
+    await asked_by_udp(at, server.bindings[USERNAME])  # another one, where that took too long
 
 
 async def is_lost(at: Stage, binding: Endpoint) -> None:
@@ -268,4 +272,4 @@ async def asked_by_tcp(at: Stage, own: str) -> None:
     await at.sees(hnb, "->", serving, rpc.Inform, events=asks_for(CONNECTION_REQUEST))
     untranslated = says("NATDetected", "0")
     await at.sees(*(hnb, "->", serving, rpc.GetParameterValuesResponse), parameters=untranslated)
-    await reading
+    await at.answered(reading)

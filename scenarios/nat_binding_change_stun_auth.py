@@ -45,19 +45,20 @@ async def nat_binding_change_stun_auth(at: Stage) -> None:
         STUNMaximumKeepAlivePeriod=PERIOD_S,
     )
     cpe.power_on()
+    await at.sees(cpe, "<-", acs, rpc.InformResponse)
+    reading = reads(at, cpe, "NATDetected", ADDRESS)  # of the next session
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "1"))
-    reading = reads(at, cpe, "NATDetected", ADDRESS)
     enabled = at.cursor
     await told(at)
-    await reading
+    await at.answered(reading)
     stored, at.cursor = at.cursor, enabled  # nothing joins the two
     await at.sees(cpe, "->", acs, rpc.GetParameterValuesResponse)
     await at.sees(cpe, "<-", acs, Response, status=204)
     at.cursor = max(at.cursor, stored)
+    reading = reads(at, cpe, "NATDetected", ADDRESS)  # of the session that the change brings
     at.gateway.renumber(OTHER_OUTSIDE)
     await at.sees(cpe, "->", server, stun.BindingRequest, is_change=False)
-    reading = reads(at, cpe, "NATDetected", ADDRESS)
     await told(at)
-    await reading
+    await at.answered(reading)
     await at.sees(cpe, "->", server, stun.BindingRequest, is_change=False, is_signed=False)
     await at.sees(cpe, "<-", server, stun.BindingResponse, is_signed=False)

@@ -33,7 +33,7 @@ async def discovered(at: Stage, cpe: Player | None = None, /, **settings: object
     await at.sees(cpe, "->", server, stun.BindingRequest, is_change=True)  # 5
     reading = reads(at, cpe, "NATDetected", ADDRESS, "STUNServerPort")
     await at.sees(cpe, "->", acs, rpc.GetParameterValuesResponse)
-    await reading
+    await at.answered(reading)
     at.cursor = known  # either server may be told first
     await at.sees(cpe, "->", acs, rpc.Inform, parameters=says(ADDRESS))  # 5
 

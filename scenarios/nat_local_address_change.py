@@ -34,4 +34,4 @@ async def nat_local_address_change(at: Stage) -> None:
     await at.tells(cpe, "CONNECTED", address=OTHER_ADDRESS)
     await at.sees(cpe, "->", server, stun.BindingRequest, is_marked=True, is_change=False)
     await at.sees(cpe, "<-", server, stun.BindingResponse)
-    await reads(at, cpe, "NATDetected", ADDRESS)
+    await at.answered(reads(at, cpe, "NATDetected", ADDRESS))

@@ -46,4 +46,4 @@ async def nat_no_translation(at: Stage) -> None:
     await at.sees(acs, "->", cpe, http.Request, method="GET")
     await at.sees(cpe, "->", acs, rpc.Inform, events=is_requested)
     await at.sees(cpe, "->", acs, rpc.GetParameterValuesResponse)
-    await reading
+    await at.answered(reading)

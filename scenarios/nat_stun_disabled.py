@@ -23,10 +23,10 @@ async def nat_stun_disabled(at: Stage) -> None:
     sets(at, cpe, STUNEnable=1, STUNServerAddress=STUN, **period, **informs)
     cpe.power_on()
     await at.sees(cpe, "->", server, stun.BindingRequest, is_change=True)
-    await reads(at, cpe, "NATDetected", ADDRESS)
-    await sets(at, cpe, STUNEnable=0)
+    await at.answered(reads(at, cpe, "NATDetected", ADDRESS))
+    await at.answered(sets(at, cpe, STUNEnable=0))
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("STUNEnable", "0"))
     await at.sees(cpe, "->", acs, rpc.SetParameterValuesResponse)
     at.never(cpe, "->", server, stun.BindingRequest)
     for _ in range(2):
-        await reads(at, cpe, "NATDetected", ADDRESS)
+        await at.answered(reads(at, cpe, "NATDetected", ADDRESS))

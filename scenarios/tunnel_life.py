@@ -94,7 +94,7 @@ async def reboot(at: Stage) -> None:
     await at.tells(segw, "TUNNEL_DOWN", cause="deleted")
     await at.tells(hnb, "TUNNEL_UP")
     await at.sees(hnb, "->", hms, rpc.Inform, events=told("M Reboot"))
-    await answer
+    await at.answered(answer)
 
 
 @tunnel_life.variant("moved")

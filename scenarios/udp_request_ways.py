@@ -40,7 +40,7 @@ async def told_its_address(at: Stage, **settings: Any) -> Endpoint:
     await at.sees(cpe, "<-", acs, rpc.SetParameterValues, parameters=says("PeriodicInformEnable"))
     if settings:
         await at.sees(cpe, "<-", at.stun_server, stun.BindingResponse)
-    answer = await reads(at, cpe, ADDRESS, "NATDetected")
+    answer = await at.answered(reads(at, cpe, ADDRESS, "NATDetected"))
     await released(at)
     assert isinstance(answer, rpc.GetParameterValuesResponse)
     host, _, port = answer.parameters[0].value.partition(":")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,3 +69,16 @@ def _shown(value: object) -> str:
     if callable(value):
         return (getattr(value, "__doc__", None) or "(a condition)").strip().split("\n")[0]
     return str(value)
+
+
+_COMMENT = re.compile(r"\s#\s+(\S.*?)\s*$")
+
+
+def calling_step() -> str:
+    """The comment at the end of the scenario's line ("2.1"), else "at line N"."""
+    frame = sys._getframe(2)
+    positions = list(frame.f_code.co_positions())
+    last = positions[frame.f_lasti // 2][1] or frame.f_lineno
+    line = linecache.getline(frame.f_code.co_filename, last)
+    comment = _COMMENT.search(line)
+    return comment[1] if comment else f"at line {frame.f_lineno}"

@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import linecache
-import re
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from testbed.errors import BadInput, StepMissed, unknown
-from testbed.expectation import Expectation
+from testbed.expectation import Expectation, calling_step
 from testbed.host import Host, World
 from testbed.roles.role import Part
 from testbed.topology import Links, Topology, TopologyFunction, link_settings
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
+T = TypeVar("T")
 SETTLED_S = 5.0
 """So long nothing is on any wire when a device that tells nothing is taken to have done its part.
 """
@@ -35,7 +33,6 @@ ScenarioFunction = Callable[["Stage"], Awaitable[None]]
 SCENARIOS: dict[str, Scenario] = {}
 ALL_CHECKS = "all checks"
 """What judges a scenario that joins several documents; see `scenario`."""
-_COMMENT = re.compile(r"\s#\s+(\S.*?)\s*$")
 
 
 @dataclass
@@ -281,7 +278,7 @@ class Stage:
         """
         origin, end = _directed(left, direction, right)
         wanted = Expectation(
-            step_name or _calling_step(), origin.name, end.name, message_type, fields, self.cursor
+            step_name or calling_step(), origin.name, end.name, message_type, fields, self.cursor
         )
         return self._wait(wanted, within_s)
 
@@ -307,9 +304,25 @@ class Stage:
             player.host.tell("NOT_TOLD", awaited=event)
             return self._settled(within_s)
         wanted = Expectation(
-            step_name or _calling_step(), player.name, None, event, fields, self.cursor
+            step_name or calling_step(), player.name, None, event, fields, self.cursor
         )
         return self._wait(wanted, within_s)
+
+    async def answered(self, call: asyncio.Future[T], within_s: float | None = None) -> T:
+        """Wait for the answer to what an ACS was given to call, as long as a step may take.
+
+        Raises:
+            StepMissed: no session has brought it.
+        """
+        step, within_s = calling_step(), self._seconds(within_s)
+        left_s, lost_s = within_s, self.trace.lateness.total_s
+        while not call.done():
+            if left_s <= 0:
+                raise StepMissed(f"step {step}: an ACS's call has no answer within {within_s:g} s")
+            await asyncio.wait((call,), timeout=left_s)
+            lost_before_s, lost_s = lost_s, self.trace.lateness.total_s
+            left_s = lost_s - lost_before_s
+        return call.result()
 
     def never(
         self, left: Player, direction: str, right: Player, message_type: type, **fields: Any
@@ -318,7 +331,7 @@ class Stage:
         origin, end = _directed(left, direction, right)
         self.prohibitions.append(
             Expectation(
-                _calling_step(),
+                calling_step(),
                 origin.name,
                 end.name,
                 message_type,
@@ -432,13 +445,3 @@ def _directed(left: Player, direction: str, right: Player) -> tuple[Player, Play
     if direction == "<-":
         return right, left
     raise BadInput(f"a step's direction is '->' or '<-', not {direction!r}")
-
-
-def _calling_step() -> str:
-    """The comment at the end of the scenario's line ("2.1"), else "at line N"."""
-    frame = sys._getframe(2)
-    positions = list(frame.f_code.co_positions())
-    last = positions[frame.f_lasti // 2][1] or frame.f_lineno
-    line = linecache.getline(frame.f_code.co_filename, last)
-    comment = _COMMENT.search(line)
-    return comment[1] if comment else f"at line {frame.f_lineno}"

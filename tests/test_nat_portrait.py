@@ -13,6 +13,7 @@ import pytest
 from testbed.errors import BadInput
 from testbed.nat.ground import TableGround
 from testbed.nat.portrait import LIFETIMES_S, portray
+from testbed.nat.times import drive, probe_fully
 from testbed.protocols.wire import Endpoint
 from testbed.settings import named_nat
 from testbed.settings.nat_file import nat_text, read_nat, write_nat
@@ -109,6 +110,14 @@ def test_a_machine_that_is_late_now_and_then_finds_the_same(kind: Nat, seed: int
         each: getattr(kind, each) for each in KNOBS
     }
     assert portrait.notes == ()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_late_machine_finds_what_refreshes_where_the_rest_is_declared(seed: int) -> None:
+    ground = LateGround(INBOUND, 0.3, 0.5, seed)
+    found = drive(ground, probe_fully(ground, INBOUND))
+
+    assert found.refresh == "inbound"
 
 
 def test_a_machine_that_is_always_late_says_so() -> None:

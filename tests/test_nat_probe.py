@@ -106,6 +106,17 @@ def test_which_address_an_inside_gets_is_told_apart(pooling: Pooling) -> None:
 MOVING = replace(PLAIN, rebinding=Rebinding.ADDRESS, addresses=2)
 
 
+@pytest.mark.parametrize("addresses", [2, 3, 16])
+def test_how_many_addresses_mappings_get_in_turn_is_told(addresses: int) -> None:
+    pool = find_nat("pool-arbitrary")
+    found = measure_table(replace(pool, addresses=addresses))
+
+    assert found.addresses == addresses
+    assert differences(declared(replace(pool, addresses=4)), found) == [
+        f"addresses is {addresses}, declared 4"
+    ]
+
+
 @pytest.mark.parametrize(
     ("other", "told"),
     [

@@ -87,6 +87,24 @@ async def test_sees_waits_for_what_is_still_to_come() -> None:
 
 
 @virtual_time
+async def test_an_acs_s_call_gives_its_answer() -> None:
+    scene = Scene(step_s=30)
+    call = asyncio.get_running_loop().create_future()
+    scene.after(29, lambda: call.set_result("its answer"))
+
+    assert await scene.at.answered(call) == "its answer"
+
+
+@virtual_time
+async def test_an_acs_s_call_that_nobody_answers_is_a_missed_step() -> None:
+    scene = Scene(step_s=30)
+    call = asyncio.get_running_loop().create_future()
+
+    with pytest.raises(StepMissed, match="an ACS's call has no answer within 30 s"):
+        await scene.at.answered(call)
+
+
+@virtual_time
 async def test_sees_takes_what_has_come_since_the_last_step() -> None:
     scene = Scene()
     at = scene.at

@@ -67,13 +67,10 @@ def managed_home(
     """
     if learns_by not in WAYS:
         raise unknown("value of the setting learns_by", learns_by, WAYS)
-    for name, value in (("devices", devices), ("gateways", gateways), ("lease_s", lease_s)):
-        if value < 1:
-            raise BadInput(f"setting {name} is {value}; it is 1 or more")
+    _require_positive(devices=devices, gateways=gateways, lease_s=lease_s)
     net = Topology(managed_home.__doc__)
-    internet = net.link("internet", "203.0.113.0/24")
+    internet, home = net.link("internet", "203.0.113.0/24"), net.link("home", lan)
     _acs(net, internet, uncoupled or other_acs, learns_by, validates, limit_s)
-    home = net.link("home", lan)
     for number in range(gateways):
         suffix = str(number + 1) if number else ""
         net.node(
@@ -101,6 +98,17 @@ def managed_home(
         if wanted:
             net.node(name, home.by_dhcp(), role="device")
     return net
+
+
+def _require_positive(**settings: int) -> None:
+    """Refuse what nobody can have less than one of.
+
+    Raises:
+        BadInput: one of them is.
+    """
+    for name, value in settings.items():
+        if value < 1:
+            raise BadInput(f"setting {name} is {value}; it is 1 or more")
 
 
 def _place(number: int, home: Link, internet: Link, static: bool, abroad: bool) -> Attachment:

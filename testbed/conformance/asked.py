@@ -23,7 +23,7 @@ from testbed.trace.trace import Trace
 
 CONNECTION_REQUEST, BOOT = "6 CONNECTION REQUEST", "1 BOOT"
 REQUEST_NAME, REQUEST_KEY = "ConnectionRequestUsername", "ConnectionRequestPassword"
-SETTLED_NS = 1_000_000_000
+SETTLED_S = 1.0
 """An Inform that follows sooner may have been written before the request came."""
 REQUEST_PORT = 7547
 STUN_OCTETS = (b"\0", b"\1")
@@ -106,7 +106,7 @@ def asked(trace: Trace, cpe: str) -> list[Asked]:
     now = _Cpe(cpe, [])
     for record in index_of(trace).of_node.get(cpe, ()):
         if record.number in informs:
-            _settle(now, record)
+            _settle(trace, now, record)
         elif _is_for(record, cpe, ports):
             known = next((e for e in now.waiting if e.record.payload == record.payload), None)
             if known is None:
@@ -197,14 +197,14 @@ def _new(trace: Trace, now: _Cpe, record: Record) -> Asked:
     return each
 
 
-def _settle(now: _Cpe, record: Record) -> None:
+def _settle(trace: Trace, now: _Cpe, record: Record) -> None:
     """An Inform says what became of what is waiting."""
     inform = record.find(rpc.Inform)
     if inform is None or inform.retry_count:
         return
     codes = {event.code for event in inform.events}
     is_told = CONNECTION_REQUEST in codes
-    settled = [e for e in now.waiting if is_told or _is_old(e, record)]
+    settled = [e for e in now.waiting if is_told or trace.spent_s(e.record, record) >= SETTLED_S]
     now.waiting = [e for e in now.waiting if e not in settled]
     taken = _taken(settled) if is_told and not now.is_asked_by_tcp else None
     for each in settled:
@@ -221,10 +221,6 @@ def _settle(now: _Cpe, record: Record) -> None:
     date = _date(inform.current_time)
     if date is not None:
         now.clock = (record.time_ns, date)
-
-
-def _is_old(each: Asked, inform: Record) -> bool:
-    return inform.time_ns - each.record.time_ns >= SETTLED_NS
 
 
 def _taken(settled: list[Asked]) -> Asked | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from testbed.protocols import http
-from testbed.trace.record import Record
+from testbed.trace.record import Event, Record
 from testbed.trace.trace import Trace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,6 +20,7 @@ class Index:
 
     Attributes:
         of_node: all that a node sent on a link or was sent, by node, in order.
+        events: what a node tells of itself, by node, in order.
         to_all: what has no known receiver: broadcasts.
         of_stream: of a TCP connection on a link, by link and ordinal.
         web: HTTP messages where they were sent first, by their two ends; with the ends.
@@ -28,6 +29,7 @@ class Index:
     def __init__(self, trace: Trace) -> None:
         self.size = len(trace.records)
         self.of_node: dict[str, list[Record]] = defaultdict(list)
+        self.events: dict[str, list[Record]] = defaultdict(list)
         self.to_all: list[Record] = []
         self.of_stream: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self.web: dict[str, list[tuple[Record, str, str | None]]] = defaultdict(list)
@@ -35,6 +37,8 @@ class Index:
         said: list[tuple[Record, str, str | None]] = []
         for record in trace.records:
             self.of_node[record.sender].append(record)
+            if isinstance(record.message, Event):
+                self.events[record.sender].append(record)
             if record.receiver is not None and record.receiver != record.sender:
                 self.of_node[record.receiver].append(record)
             elif record.receiver is None and not record.is_event:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from testbed.conformance.index import index_of, remembered
 from testbed.protocols import dns, http, ike, tls
-from testbed.trace.record import Event, Record
+from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
 INITIAL_HMS = "initial_hms"
@@ -59,9 +59,8 @@ def holder_of(trace: Trace, record: Record) -> str | None:
 
 def events_of(trace: Trace, node: str, *names: str) -> Iterator[Record]:
     """What a node tells of itself under one of these names, in order."""
-    for record in index_of(trace).of_node.get(node, ()):
-        message = record.message
-        if isinstance(message, Event) and message.name in names:
+    for record in index_of(trace).events.get(node, ()):
+        if record.message.name in names:
             yield record
 
 

@@ -59,8 +59,6 @@ class _Driving(Generic[M, E]):
             while True:
                 outgoing = self._driven.to_send()
                 events = self._driven.events()
-                if not outgoing and not events:
-                    break
                 for each in outgoing:
                     self._send(each)
                 if not events:
@@ -79,11 +77,11 @@ class _Driving(Generic[M, E]):
             self._timer = self.host.call_at(deadline, self._ticked)
 
     def _send(self, outgoing: Outgoing[M]) -> None:
-        port, destination = self._port_for(outgoing), outgoing.destination
-        if self.mend.is_idle:
+        port, mend, destination = self._port_for(outgoing), self.mend, outgoing.destination
+        if not (mend.message or mend.octets):  # no fault: every datagram passes here
             port.send(outgoing.message.encode(), destination, outgoing.hardware_address)
             return
-        for after_s, data in self.mend.datagrams(outgoing.message, destination):
+        for after_s, data in mend.datagrams(outgoing.message, destination):
             send = partial(self._send_now, port, data, destination, outgoing.hardware_address)
             if after_s > 0:
                 self.host.call_at(self.host.now() + after_s, send)

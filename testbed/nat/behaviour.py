@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from testbed.topology import Nat, Rebinding, Udp
+from testbed.topology import Nat, Pooling, Rebinding, Udp
 
 LIFETIME_TOLERANCE = 0.05
 ONE_ADDRESS = "one address"
@@ -29,6 +29,7 @@ class Behaviour:
         filtering: likewise; "none" lets everybody in.
         ports: a value of `Ports`.
         pooling: a value of `Pooling`, or `ONE_ADDRESS`.
+        addresses: how many outside addresses mappings get that choose one arbitrarily.
         hairpinning: a value of `Hairpinning`.
         refresh: a value of `Refresh`.
         lifetime_s: when a binding ends that nothing refreshes.
@@ -46,6 +47,7 @@ class Behaviour:
     filtering: str | None = None
     ports: str | None = None
     pooling: str | None = None
+    addresses: int | None = None
     hairpinning: str | None = None
     refresh: str | None = None
     lifetime_s: Interval | None = None
@@ -111,6 +113,8 @@ def declared(nat: Nat) -> Behaviour:
             "pooling": nat.pooling.value if _chooses_addresses(nat) else ONE_ADDRESS,
             "hairpinning": nat.hairpinning.value,
         }
+        if _chooses_addresses(nat) and nat.pooling is Pooling.ARBITRARY:
+            found["addresses"] = nat.addresses
     for name, value_s in (
         ("lifetime_s", nat.lifetime_s),
         ("confirmed_lifetime_s", nat.confirmed_lifetime_s or nat.lifetime_s),

@@ -11,7 +11,7 @@ from enum import Enum
 from testbed.nat.behaviour import ONE_ADDRESS, Behaviour
 from testbed.nat.ground import Ground
 from testbed.protocols.wire import Endpoint
-from testbed.topology import Dependence, Hairpinning, Pooling, Ports
+from testbed.topology import MOST_ADDRESSES, Dependence, Hairpinning, Pooling, Ports
 
 
 def probe_quickly(ground: Ground) -> Behaviour:
@@ -63,6 +63,8 @@ def probe_at_once(ground: Ground) -> Behaviour:
     found["ports"] = probe_ports(ground)
     found["hairpinning"] = probe_hairpinning(ground)
     found["pooling"] = probe_pooling(ground)
+    if found["pooling"] == Pooling.ARBITRARY.value:
+        found["addresses"] = probe_addresses(ground)
     return Behaviour(**found)
 
 
@@ -114,3 +116,10 @@ def probe_pooling(ground: Ground) -> str:
     if len(addresses) > 1:
         return _word(Pooling.ARBITRARY)
     return ONE_ADDRESS if other is None or other.address in addresses else _word(Pooling.PAIRED)
+
+
+def probe_addresses(ground: Ground) -> int:
+    """How many outside addresses mappings get that choose one arbitrarily."""
+    asked = (ground.places.at(100 + number) for number in range(2 * MOST_ADDRESSES))
+    given = [ground.outbound(each, ground.places.one) for each in asked]
+    return len({each.address for each in given if each is not None})

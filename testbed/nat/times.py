@@ -41,6 +41,8 @@ _LATE_AT = 0.95
 """A binding that nothing refreshed for this fraction of its lifetime, because this machine was
 late, tells nothing of what came after."""
 _OFTEN_AT = 0.4
+_AGAIN = 5
+"""How often that is tried again which this machine was late with."""
 
 Steps = Generator[float, None, Behaviour]
 """Yields when it wants to go on, by its ground's clock; returns what it found."""
@@ -191,10 +193,12 @@ class _Watch:
             self._speak(one)
             self._confirm(one, fraction * confirmed_s)
         refreshed = self._refreshed()
-        while self._agenda:
-            when, _, act = heapq.heappop(self._agenda)
-            yield when
-            act()
+        yield from self._act()
+        for _ in range(_AGAIN):
+            if refreshed is None or not any(each.is_spoilt for each in refreshed):
+                break
+            refreshed = self._refreshed()
+            yield from self._act()
         found: dict[str, Any] = {
             "lifetime_s": _interval(plain),
             "confirmed_lifetime_s": _interval(confirmed),
@@ -209,6 +213,13 @@ class _Watch:
             by_outbound, by_inbound = refreshed
             found["refresh"] = words.get((by_outbound.alive, by_inbound.alive), "by nothing")
         return found
+
+    def _act(self) -> Generator[float, None, None]:
+        """Do all that is to be done, at its time."""
+        while self._agenda:
+            when, _, act = heapq.heappop(self._agenda)
+            yield when
+            act()
 
     def _at(self, when: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (when, next(self._order), act))

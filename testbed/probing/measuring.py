@@ -20,7 +20,7 @@ from testbed.topology import Nat, Rebinding
 if TYPE_CHECKING:
     from testbed.engines.emulation.nat_ground import KernelGround
 
-_DESCRIPTORS_EACH = 96
+_DESCRIPTORS_EACH = 128
 """What a ground under a full probe holds open: a socket for each binding, its namespaces."""
 
 Found = Behaviour | TestbedError

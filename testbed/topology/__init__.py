@@ -7,6 +7,7 @@ from testbed.topology.carriers import furnish
 from testbed.topology.kinds import KINDS, find_nat
 from testbed.topology.nat import (
     KNOBS,
+    MOST_ADDRESSES,
     Dependence,
     Hairpinning,
     Nat,
@@ -49,6 +50,7 @@ __all__ = [
     "KNOBS",
     "LOOPBACK",
     "LOOPBACK_ADDRESSES",
+    "MOST_ADDRESSES",
     "QUALITIES",
     "Algorithms",
     "Attachment",

@@ -46,11 +46,8 @@ IN_THE_KERNEL = [
 
 
 def differences(testbed, engine: str, names: list[str]) -> list[str]:
-    """Where cells are not what is written here: another verdict, another reason, a reason more.
-
-    Most of the runs wait for what never comes, so that several go at a time.
-    """
-    words = ("--nat", ",".join(TRUTH), "--engine", engine, "--seed", "1", "--jobs", "4")
+    """Where cells are not what is written here: another verdict, another reason, a reason more."""
+    words = ("--nat", ",".join(TRUTH), "--engine", engine, "--seed", "1", "--jobs", "2")
     settings = ("--set", "nat.lifetime_s=2")
     said = testbed("grid", *names, *words, *settings, "--no-probe", "--json")
     cells = {(each["nat"], each["scenario"]): each for each in json.loads(said.out)}

@@ -45,7 +45,7 @@ class FieldCapture:
 
     def _take_places(self, fields) -> None:
         self.names.roles.update(fields["roles"])
-        self.names.web_ports.update(fields["web_ports"])
+        self.names.ports["web_ports"].update(fields["web_ports"])
         for node, _, address in fields["addresses"]:
             self._take_address(node, address)
         for mac, (node, _, _) in fields["places"].items():

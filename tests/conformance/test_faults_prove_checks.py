@@ -29,6 +29,8 @@ IN_VIRTUAL_TIME = {
 }
 """Scenarios that wait for lifetimes and periods, and judge them to fractions of a second: beside
 sixteen others on two cores that would judge the machine.  `make soak` proves them in emulation."""
+WAITING = {"nat_keepalive", "nat_timeout_discovery"}
+"""Scenarios whose runs need no processor for most of their time."""
 FAULTS = load_faults()
 ENDS = ("completed", "missed", "violated")
 SHOWS = [(name, run) for name, fault in FAULTS.items() for run in fault.shown_in]
@@ -211,8 +213,7 @@ def test_good_runs_fail_nothing(name: str, tmp_path: Path) -> None:
         for each in variants
     ]
 
-    # Whoever waits for lifetimes needs no processor meanwhile.
-    jobs = (2 if name in IN_VIRTUAL_TIME else 1) * (os.cpu_count() or 1)
+    jobs = (2 if name in WAITING else 1) * (os.cpu_count() or 1)
     (result,) = Batch(scenarios, plans, jobs=jobs).run()
 
     outcomes = {variant: each.text for variant, each in result.outcomes.items() if each.status}

@@ -166,6 +166,15 @@ def test_switched_on_again_the_binding_is_a_first_one_again() -> None:
     assert len(story.faults("TR111-2.2.1.3-C6")) == 1
 
 
+@pytest.mark.parametrize(("after_s", "blamed"), [(0.1, 0), (0.5, 1)])
+def test_a_keep_alive_that_was_just_due_crosses_the_response(after_s: float, blamed: int) -> None:
+    outside = OUTSIDE + 1
+    story = switched_on().waits(5).binds(MARK, outside=outside)
+    story.waits(after_s).binds(MARK, outside=outside).binds(MARK, CHANGE, outside=outside)
+
+    assert len(story.faults("TR111-2.2.1.3-C6")) == blamed
+
+
 def test_who_tells_a_first_binding_again_is_not_blamed() -> None:
     story = switched_on().is_set(STUNEnable=0).waits(5).is_set(STUNEnable=1)
     story.binds(MARK).binds(MARK, CHANGE)

@@ -14,10 +14,12 @@ from testbed.conformance.bindings import (
     credentials_of,
     of_every_client,
     readings,
+    seconds,
     transactions,
     value_at,
 )
 from testbed.conformance.check import check
+from testbed.conformance.checks.stun_change import SCHEDULE_S, TOLERANCE_S
 from testbed.conformance.reading import Connection, connections, events_of, is_one_of, staged
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import http, stun
@@ -29,8 +31,6 @@ from testbed.trace.trace import Trace
 RESENT_S = 1.0
 UNAUTHORIZED = 401
 REFUSALS = (400, 430, 431, 432)
-SENT_AGAIN_S = 0.2
-"""Within which a request whose answer does not count is sent again: RFC 3489 9.3, with room."""
 SERVERS_WORDS = ("BINDING_STORED", "TENTATIVE", "STUN_REFUSED")
 """What our STUN server tells of itself."""
 STRONG_CHARACTERS = 22
@@ -154,8 +154,14 @@ def unproven_responses_do_not_count(trace: Trace) -> Iterator[Finding]:
             yield ok(success, "one that proves itself follows")
         elif later:
             yield ok(later[0], "it asks again")
-        elif trace.spent_s(success, trace.records[-1]) > SENT_AGAIN_S:
+        elif trace.spent_s(success, trace.records[-1]) > _next_copy_s(each, success) + TOLERANCE_S:
             yield fault(success, "its MESSAGE-INTEGRITY proves nothing, and it was believed")
+
+
+def _next_copy_s(transaction: Transaction, moment: Record) -> float:
+    """How long after a moment the next copy of a request is due (RFC 3489 9.3)."""
+    passed_s = seconds(transaction.first, moment)
+    return next((each for each in SCHEDULE_S if each > passed_s), passed_s) - passed_s
 
 
 def _told_later(trace: Trace, transaction: Transaction, forged: Record, lie: str) -> Record | None:

@@ -28,6 +28,8 @@ from testbed.trace.trace import Trace
 
 AT_ONCE_S = 1.0
 """What "immediately" means (AMB-P2-30)."""
+READ_WITHIN_S = 0.25
+"""For how long a busy CPE may leave a response unread."""
 
 
 def _marks(trace: Trace) -> Iterator[tuple[Record, stun.Attribute]]:
@@ -106,7 +108,8 @@ def changes_are_told_at_once(trace: Trace) -> Iterator[Finding]:
     after STUN was off is a first one again.
 
     Responses to BINDING-CHANGE itself that show nothing new ask for nothing.  A copy of a request
-    that was under way already is no next one: it may cross the response.
+    that was under way already is no next one, nor is a keep-alive that was just due: either may
+    cross the response.
     """
     for cpe in cpes(trace):
         known, since = None, -1
@@ -123,7 +126,11 @@ def changes_are_told_at_once(trace: Trace) -> Iterator[Finding]:
             is_first, known = known is None, mapped
             if is_first and mapped == transaction.source:
                 continue  # AMB-P2-09: without translation it is left to the CPE
-            later = [each.first for each in primary if each.first.number > success.number]
+            later = [
+                each.first
+                for each in primary
+                if each.first.number > success.number and not _crosses(trace, success, each)
+            ]
             following = min(later, key=lambda record: record.number, default=None)
             if following is None:
                 if lasts(trace, success, AT_ONCE_S):
@@ -139,6 +146,11 @@ def changes_are_told_at_once(trace: Trace) -> Iterator[Finding]:
                     f"{mapped} was learnt {passed_s:.3f} s before; the next request is "
                     f"{message.summary()!r}",
                 )
+
+
+def _crosses(trace: Trace, success: Record, other: Transaction) -> bool:
+    """Whether a keep-alive may have been sent before the CPE had read a response."""
+    return other.is_keep_alive and trace.spent_s(success, other.first) < READ_WITHIN_S
 
 
 @check("TR111-2.2.1-C4", supposes=("whole",))

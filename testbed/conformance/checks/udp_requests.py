@@ -4,6 +4,7 @@ CPE does about them (2.2.1.4)."""
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -11,7 +12,8 @@ from urllib.parse import urlsplit
 from testbed.conformance.asked import (
     CONNECTION_REQUEST,
     REQUEST_NAME,
-    SETTLED_NS,
+    SETTLED_S,
+    STUN_OCTETS,
     all_due,
     asked,
     asked_by_tcp,
@@ -24,6 +26,7 @@ from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import stun
 from testbed.protocols.cwmp import rpc
 from testbed.protocols.udp_connection_request import NAMES, UdpConnectionRequest
+from testbed.protocols.wire import Endpoint
 from testbed.trace.record import Record
 from testbed.trace.trace import Trace
 
@@ -353,7 +356,7 @@ def _opened_for_another_reason(trace: Trace, taken: Record) -> Iterator[Finding]
         if any(event.code == CONNECTION_REQUEST for event in inform.events):
             return
         other = other or record
-        if record.time_ns - taken.time_ns >= SETTLED_NS:
+        if trace.spent_s(taken, record) >= SETTLED_S:
             break
     if other is not None:
         yield fault(other, f"the next session tells {_events(other)}, not {CONNECTION_REQUEST}")
@@ -392,21 +395,17 @@ def figure_7_is_kept(trace: Trace) -> Iterator[Finding]:
 def nobody_answers(trace: Trace) -> Iterator[Finding]:
     """There is no response, to a wrong request neither: what the CPE sends to where one came from
     is STUN."""
+    sent: dict[tuple[str, Endpoint | None], list[Record]] = defaultdict(list)
+    for each in trace.records:
+        if each.transport == "udp" and each.payload[:1] not in STUN_OCTETS:
+            sent[each.sender, each.destination].append(each)
     for record in trace.all(UdpConnectionRequest):
-        if trace.arrow_of(record).first is not record:
-            continue
         arrow = trace.arrow_of(record)
-        if arrow.end is None or record.source is None:
+        if arrow.first is not record or arrow.end is None or record.source is None:
             continue
-        answered = [
-            each
-            for each in trace.records[record.number :]
-            if each.sender == arrow.end
-            and each.transport == "udp"
-            and each.destination == record.source
-            and each.payload[:1] not in (b"\0", b"\1")
-        ]
-        if answered:
-            yield fault(answered[0], f"{len(answered[0].payload)} octets in answer to a request")
+        to_it = sent.get((arrow.end, record.source), ())
+        answer = next((each for each in to_it if each.number > record.number), None)
+        if answer is not None:
+            yield fault(answer, f"{len(answer.payload)} octets in answer to a request")
         else:
             yield ok(record)

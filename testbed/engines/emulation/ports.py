@@ -108,6 +108,10 @@ def require_address(address: str) -> str:
     return address
 
 
+endpoint_of = lru_cache(maxsize=65536)(Endpoint)
+"""The endpoint of an address and a port: the same one each time that it is heard of."""
+
+
 def enlarge_receive_buffer(receiver: socket.socket, octets: int) -> None:
     """As much as the kernel allows: the whole to root, up to `net.core.rmem_max` to others."""
     try:
@@ -167,14 +171,15 @@ class UdpPort:
             self._learned = {}
         self._loop = asyncio.get_running_loop()
         learns = self._learned is not None
-        self._loop.add_reader(bound, self._drain_learning if learns else self._drain)
+        drain = self._drain_learning if learns else self._drain
+        self._loop.add_reader(bound, owner.guard, drain)
         if self._bare is not None:
             self._loop.add_reader(self._bare, self._drain_bare, self._bare)
 
-    # Receiving
+    # Receiving, all of it under the owner's guard: what a handler has left is read at once again.
 
     def _drain(self) -> None:
-        receive = self._socket.recvfrom
+        receive, handler = self._socket.recvfrom, self._handler
         for _ in range(AT_A_TIME):
             try:
                 data, source = receive(65535)
@@ -182,7 +187,7 @@ class UdpPort:
                 return
             except OSError:
                 continue  # an ICMP error about something sent earlier: not this datagram's
-            self._owner.guard(self._handler, data, Endpoint(*source))
+            handler(data, endpoint_of(*source))
             if self._closed:
                 return
 
@@ -194,11 +199,11 @@ class UdpPort:
                 return
             except OSError:
                 continue
-            source = Endpoint(*address)
+            source = endpoint_of(*address)
             for level, kind, value in ancillary:
                 if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
                     self._learn(source, value[4:8])
-            self._owner.guard(self._handler, data, source)
+            self._handler(data, source)
             if self._closed:
                 return
 

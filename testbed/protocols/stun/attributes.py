@@ -256,6 +256,7 @@ def username(name: str, padding: UsernamePadding = "nul") -> Attribute:
     return Attribute(Kind.USERNAME, octets + filler * (-len(octets) % 4))
 
 
+@lru_cache(maxsize=65536)
 def username_of(value: bytes) -> str:
     """The name without the NULs and spaces that fill it up."""
     return value.decode("utf-8", "replace").rstrip(" \0")

@@ -1,8 +1,8 @@
 """How long a NAT keeps an idle binding: the search for it, and what is to be done next for it.
 
 TR-111 Part 2, 2.2.1.2 leaves the procedure to the vendor.  Here it gallops (each period twice the
-last) until the binding has expired once, then halves what is left; or it is told by a ladder of
-other bindings (`ladder`) and holds that against its own.  `LifetimeSearch` only counts;
+last) until the binding has expired once, then halves the steps that are left; or it is told by a
+ladder of other bindings (`ladder`) and holds that against its own.  `LifetimeSearch` only counts;
 `LifetimeTester` says when to send what.  Neither sends.
 """
 
@@ -17,7 +17,7 @@ class Search(Enum):
     """How periods are chosen."""
 
     GALLOP = "gallop"
-    """Each twice the last, until one is too long; then halves of what is left."""
+    """Each twice the last, until one is too long; then halves of the steps that are left."""
     BISECTION = "bisection"
     """Halves of what is left from the start on, as RFC 3489 10.2 sketches it."""
     LADDER = "ladder"
@@ -48,7 +48,7 @@ class LifetimePolicy:
     search: Search = Search.GALLOP
     rung_s: float = 5.0
     rungs: int = 180
-    first_s: float = 15.0
+    first_s: float = 20.0
     factor: float = 2.0
     longest_s: float = 900.0
     tolerance: float = 0.1
@@ -104,10 +104,14 @@ class LifetimeSearch:
         elif self.alive_s == 0:
             wanted = self.dead_s / policy.factor
         else:
-            left = self.dead_s - max(self.alive_s, self.shortest_s)
-            if left <= max(policy.resolution_s, policy.tolerance * self.alive_s):
+            longest_alive_s = max(self.alive_s, self.shortest_s)
+            left_s = self.dead_s - longest_alive_s
+            step_s = max(policy.resolution_s, policy.tolerance * self.alive_s)
+            if left_s <= step_s:
                 return None
-            wanted = (self.alive_s + self.dead_s) / 2
+            # Whole steps, and the lesser half of them: nothing finer than is asked for is tested,
+            # and what is tested takes less time.
+            wanted = longest_alive_s + step_s * (math.ceil(left_s / step_s) // 2)
         period = min(max(wanted, self.shortest_s), self.longest_s)
         return None if period >= self.dead_s else period
 

@@ -71,7 +71,8 @@ class Message:
                 for kind, value, padding in self.attributes
             ]
         )
-        return _HEADER.pack(self.type, len(body), self.transaction_id) + body + self.trailing
+        number = self.TYPE or self.type  # a property costs a call, and here every response passes
+        return _HEADER.pack(number, len(body), self.transaction_id) + body + self.trailing
 
     def replacing(self, attributes: Sequence[Attribute]) -> Self:
         """The same message with other attributes."""

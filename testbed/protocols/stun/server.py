@@ -63,6 +63,7 @@ _MARK = int(Kind.CONNECTION_REQUEST_BINDING)
 _CHANGE = int(Kind.BINDING_CHANGE)
 _UNDERSTOOD = frozenset(range(Kind.MAPPED_ADDRESS, Kind.REFLECTED_FROM + 1))
 """RFC 3489's own: what else has a type of up to 0x7FFF is answered 420."""
+_new = tuple.__new__  # what Attribute(...) comes to, without its detour
 _PLAIN = frozenset({_MARK, _CHANGE, _USERNAME})
 """Attributes of which none can be malformed."""
 
@@ -174,9 +175,8 @@ class StunServer:
     # Binding Requests (RFC 3489 8.1)
 
     def _bind(self, request: BindingRequest, source: Endpoint, now: float, side: Side) -> None:
-        held: dict[int, bytes] = {}
-        for kind, value, _ in request.attributes:
-            held.setdefault(kind, value)
+        # The first of a kind counts: the last that is put in.
+        held = {kind: value for kind, value, _ in reversed(request.attributes)}
         name = held.get(_USERNAME)
         username = None if name is None else username_of(name)
         key, how = b"", None
@@ -195,7 +195,11 @@ class StunServer:
             return
         is_plain = _PLAIN.issuperset(held)
         if not is_plain:
-            unknown = [each for each in held if each <= MANDATORY_MOST and each not in _UNDERSTOOD]
+            unknown = [
+                each
+                for each in reversed(held)
+                if each <= MANDATORY_MOST and each not in _UNDERSTOOD
+            ]
             if unknown:
                 self._error(420, request, source, side, unknown, key, how)
                 return
@@ -208,7 +212,7 @@ class StunServer:
         if username and _MARK in held:
             if how is not None:
                 self._prove(username, request, source, now, answer)
-            elif self._seen_at.get(username) != source:
+            elif (seen := self._seen_at.get(username)) is not source and seen != source:
                 self._seen_at[username] = source
                 self._events.append(Sighted(username, source))
 
@@ -248,20 +252,21 @@ class StunServer:
         destination = source
         if _CHANGE_REQUEST in held:
             side = self._changed(request, side)
-        attributes = [Attribute(_MAPPED_ADDRESS, mapped), *self._addresses[side]]
+        seen = _new(Attribute, (_MAPPED_ADDRESS, mapped, b""))
+        attributes: tuple[Attribute, ...] = (seen, *self._addresses[side])
         if _RESPONSE_ADDRESS in held:
             wanted = request.response_address
             if wanted is not None and self._reflects(wanted, source):
                 destination = wanted
-                attributes.append(Attribute(Kind.REFLECTED_FROM, mapped))
+                attributes += (Attribute(Kind.REFLECTED_FROM, mapped),)
         if request.has_cookie:
             attributes += self._modern(request, source)
-        response = BindingResponse(request.transaction_id, tuple(attributes))
+        response = BindingResponse(request.transaction_id, attributes)
         if how is not None:
             response = sign(response, key, how)
         return Outgoing(response, destination, None, side)
 
-    def _modern(self, request: BindingRequest, source: Endpoint) -> list[Attribute]:
+    def _modern(self, request: BindingRequest, source: Endpoint) -> tuple[Attribute, ...]:
         """What RFC 5389 adds for those who speak it."""
         added = []
         if self.policy.xor_mapped_address:
@@ -269,7 +274,7 @@ class StunServer:
             added.append(Attribute(Kind.XOR_MAPPED_ADDRESS, hidden))
         if self.policy.software:
             added.append(Attribute(Kind.SOFTWARE, self.policy.software.encode()).aligned())
-        return added
+        return tuple(added)
 
     def _changed(self, request: BindingRequest, side: Side) -> Side:
         """The socket that CHANGE-REQUEST chooses, where we have it."""

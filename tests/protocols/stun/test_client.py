@@ -405,7 +405,7 @@ def test_probes_carry_response_address_and_nothing_of_tr_111():
 
 
 def test_a_probe_s_mapped_address_is_not_taken_for_ours():
-    pair = behind(Nat(300)).enable().run(60)
+    pair = behind(Nat(300)).enable().run(80)
 
     assert len(pair.events(stun.Probed)) > 2
     assert pair.client.mapped == Endpoint(OUTSIDE, 50001)
@@ -484,13 +484,13 @@ def test_a_lifetime_that_shrinks_is_found_again():
 
 def test_one_lost_probe_is_repeated_before_it_counts():
     pair = behind(Nat(60))
-    pair.lose = lambda data: 17 < pair.now < 21
-    pair.enable().run(60)
+    pair.lose = lambda data: 22 < pair.now < 26
+    pair.enable().run(80)
 
     assert [(round(each.idle_s), each.alive) for each in pair.events(stun.Probed)][:3] == [
         (0, True),
-        (15, True),
-        (30, True),
+        (20, True),
+        (40, True),
     ]
 
 
