@@ -72,6 +72,7 @@ FOUND = [
     ("stun_server_conformance/copies", 5, "lost", RECOVERED),  # the second answer
     ("stun_server_conformance/computations", 27, "lost", RECOVERED),  # an answer
     ("discovery_intranet/factory_reset", 189, "lost", RECOVERED),  # an answer of who leaves at once
+    ("tunnel_life/reboot", 183, "lost", RECOVERED),  # likewise
 ]
 
 
