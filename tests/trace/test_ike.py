@@ -112,6 +112,12 @@ def test_wrong_keys_are_told_at_the_record() -> None:
     assert str(request.error) == "IKE_AUTH: its integrity check value is of other keys"
 
 
+class Wires:
+    """All that a scenario asks of a world that switches nothing."""
+
+    async def flush(self) -> None: ...
+
+
 def stage(trace: Trace) -> Stage:
     net = Topology("the golden capture's")
     home, internet = net.link("home", "192.168.1.0/24"), net.link("internet", "203.0.113.0/24")
@@ -119,7 +125,7 @@ def stage(trace: Trace) -> Stage:
     net.node("segw", internet.at(50))
     network = FakeNetwork()
     roles = {name: Role(network.host(node), node) for name, node in net.nodes.items()}
-    return Stage(None, net, trace, roles)  # type: ignore[arg-type]  # nobody switches anything
+    return Stage(Wires(), net, trace, roles)  # type: ignore[arg-type]  # nobody switches anything
 
 
 @virtual_time
