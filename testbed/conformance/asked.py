@@ -13,7 +13,7 @@ from datetime import datetime
 
 from testbed.conformance.bindings import cpes, transactions, value_at
 from testbed.conformance.index import index_of, remembered
-from testbed.conformance.reading import events_of
+from testbed.conformance.reading import begun, events_of
 from testbed.conformance.sessions import sessions
 from testbed.protocols import http
 from testbed.protocols.cwmp import rpc
@@ -24,7 +24,7 @@ from testbed.trace.trace import Trace
 CONNECTION_REQUEST, BOOT = "6 CONNECTION REQUEST", "1 BOOT"
 REQUEST_NAME, REQUEST_KEY = "ConnectionRequestUsername", "ConnectionRequestPassword"
 SETTLED_S = 1.0
-"""An Inform that follows sooner may have been written before the request came."""
+"""A session that begins sooner may have been on its way before the request came."""
 REQUEST_PORT = 7547
 STUN_OCTETS = (b"\0", b"\1")
 MALFORMED = "it cannot be cut into a request"
@@ -107,7 +107,7 @@ def asked(trace: Trace, cpe: str) -> list[Asked]:
     for record in index_of(trace).of_node.get(cpe, ()):
         if record.number in informs:
             _settle(trace, now, record)
-        elif _is_for(record, cpe, ports):
+        elif _is_for(record, cpe, ports) and trace.arrow_of(record).copies:
             known = next((e for e in now.waiting if e.record.payload == record.payload), None)
             if known is None:
                 found.append(_new(trace, now, record))
@@ -204,7 +204,8 @@ def _settle(trace: Trace, now: _Cpe, record: Record) -> None:
         return
     codes = {event.code for event in inform.events}
     is_told = CONNECTION_REQUEST in codes
-    settled = [e for e in now.waiting if is_told or trace.spent_s(e.record, record) >= SETTLED_S]
+    opened = begun(trace, now.name, record)
+    settled = [e for e in now.waiting if is_told or trace.spent_s(e.record, opened) >= SETTLED_S]
     now.waiting = [e for e in now.waiting if e not in settled]
     taken = _taken(settled) if is_told and not now.is_asked_by_tcp else None
     for each in settled:

@@ -28,7 +28,7 @@ NO_MAXIMUM = -1
 BOOT = "1 BOOT"
 _OBJECT = ".ManagementServer."
 _SECOND_NS = 1_000_000_000
-ANSWER_ON_ITS_WAY_S = 0.05
+ANSWER_ON_ITS_WAY_S = 0.25
 ANSWER_TAKEN_S = 0.5
 """Copies of a request that leave so long after its answer was there do not cross it on its way, nor
 in a busy CPE."""

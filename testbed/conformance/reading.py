@@ -370,3 +370,30 @@ def connection_of(trace: Trace, client: str, record: Record) -> Connection | Non
         if any(said is record for said in connection.said):
             return connection
     return None
+
+
+NAMED_S = 1.0
+"""How long after an answer of the DNS the connection follows that it was for, at most."""
+
+
+def begun(trace: Trace, cpe: str, inform: Record) -> Record:
+    """What a session begins with: its connection's first packet, or the question for a name just
+    before that.  How long DNS, TCP and TLS take until the Inform is not the CPE's choice."""
+    connection = connection_of(trace, cpe, inform)
+    if connection is None:
+        return inform
+    syn = connection.syn
+    asked = [each for each in lookups(trace, cpe) if each.query.number < syn.number]
+    if not asked or asked[-1].answer is None or trace.spent_s(asked[-1].answer, syn) > NAMED_S:
+        return syn
+    first = asked[-1]
+    for lookup in reversed(asked[:-1]):
+        if lookup.name != first.name or _answered(trace, lookup):
+            break
+        first = lookup
+    return first.query
+
+
+def _answered(trace: Trace, lookup: Lookup) -> bool:
+    """Whether an answer has come, and not been lost."""
+    return lookup.answer is not None and trace.arrow_of(lookup.answer).delivered is not False

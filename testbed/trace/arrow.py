@@ -92,6 +92,14 @@ class Arrow:
         return None if receipt is None else self._deliveries.delivered(receipt, self.end)
 
     @property
+    def copies(self) -> int:
+        """How often the last hop arrived at its end; once where the trace does not say."""
+        receipt = self.receipts[-1]
+        if receipt is None or self.delivered is None:
+            return 1
+        return receipt.arrivals.get(self.end, 0) if self.end else len(receipt.arrivals)
+
+    @property
     def is_group(self) -> bool:
         """Whether the last hop went to everyone on its link, or to a group of them."""
         return self.end is None and _is_group(self.last)

@@ -36,7 +36,7 @@ def test_results_tell_strongswan_s_version(run: Path) -> None:
     told = json.loads((run / "run.json").read_text())["versions"]["strongSwan"]
 
     assert re.match(r"\d+\.\d+\.\d+", told)
-    assert f"strongSwan <b>{told}</b>" in (run / "report.html").read_text()
+    assert f"<td>strongSwan</td> <td>{told}</td>" in (run / "report.html").read_text()
 
 
 @pytest.mark.parametrize("has_keys", [False, True], ids=["closed", "opened"])

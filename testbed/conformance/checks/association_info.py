@@ -319,6 +319,7 @@ def changes_are_notified(trace: Trace) -> Iterator[Finding]:
         if any(_is_off(each) for each in read if each.answer.number > since):
             continue  # whether that is right, others judge
         told = dict.fromkeys(ELEMENTS, "")
+        came_back = False
         owed_all = owed_info(trace, device)
         for place, owed in enumerate(owed_all):
             following = owed_all[place + 1].record if place + 1 < len(owed_all) else None
@@ -326,9 +327,10 @@ def changes_are_notified(trace: Trace) -> Iterator[Finding]:
             if not isinstance(owed.record.message, dhcp.Ack):
                 continue  # without an address it can tell nobody
             seen = _change_told(trace, device, owed.record, following)
-            came_back = place > 0 and not owed_all[place - 1].identity
+            came_back |= place > 0 and not owed_all[place - 1].identity
             if seen is not None:
                 yield _judge_change(device, seen, changed, came_back)
+                came_back = False
                 told |= info_in(seen.values)
             elif changed and _had_session(trace, device, owed.record, following):
                 yield fault(owed.record, f"{device} does not notify that {changed[0]} has changed")

@@ -307,18 +307,24 @@ def what_is_stored_is_the_source(trace: Trace) -> Iterator[Finding]:
         endpoint = str(event.fields["endpoint"])
         if request is None or not request.request.is_signed:
             yield fault(record, f"{endpoint} was taken, and nobody has proved it")
-        elif str(request.outer) == endpoint:
+        elif endpoint in _sources(trace, request):
             yield ok(record, endpoint)
         else:
             yield fault(record, f"{endpoint} was taken, the request came from {request.outer}")
 
 
+def _sources(trace: Trace, request: Transaction) -> set[str]:
+    """Where a request's copies came from; the NAT may have got another address between two."""
+    return {str(trace.arrow_of(copy).last.source) for copy in request.copies}
+
+
 @check("TR111-2.2.2.2.1-S5", observed="told")
 def copies_are_taken_once(trace: Trace) -> Iterator[Finding]:
-    """Copies of a signed request under one transaction ID change the binding once."""
-    count: dict[str, int] = {}
+    """Copies of a signed request under one transaction ID, and from one source, change the binding
+    once."""
+    count: dict[tuple[str, str], int] = {}
     for record, event, request in _proofs(trace):
-        identifier = str(event.fields["transaction_id"])
+        identifier = (str(event.fields["transaction_id"]), str(event.fields["endpoint"]))
         count[identifier] = count.get(identifier, 0) + 1
         if count[identifier] > 1:
             yield fault(record, f"taken {count[identifier]} times from the same request")

@@ -85,12 +85,22 @@ def _form(trace: Trace, transaction: Transaction, reply: Record) -> Iterator[Fin
         yield ok(reply)
 
 
+def _is_lost(trace: Trace, each: Transaction) -> bool:
+    """Whether a link has lost the request, or what was said to it."""
+    identifier = each.request.transaction_id
+    return any(
+        getattr(record.message, "transaction_id", None) == identifier
+        and trace.arrow_of(record).delivered is False
+        for record in trace.records[each.first.number :]
+    )
+
+
 def _answered(trace: Trace, each: Transaction) -> Iterator[Finding]:
     """What a tester's request deserves, and what it got."""
     request, replies = each.request, each.replies
     if not replies:
         is_over = trace.spent_s(each.first, trace.records[-1]) > ANSWERED_S
-        if is_over and not _is_malformed(request):
+        if is_over and not _is_lost(trace, each) and not _is_malformed(request):
             yield fault(each.first, "it is not answered")
         return
     reply = replies[0]
@@ -210,7 +220,8 @@ def change_request_may_be_ignored(trace: Trace) -> Iterator[Finding]:
         for each in transactions(trace, tester):
             if not _may_be_ignored(trace, each):
                 continue
-            if not each.replies and trace.spent_s(each.first, trace.records[-1]) > ANSWERED_S:
+            is_over = trace.spent_s(each.first, trace.records[-1]) > ANSWERED_S
+            if not each.replies and is_over and not _is_lost(trace, each):
                 yield fault(each.first, "CHANGE-REQUEST is not answered")
             for reply in each.replies:
                 is_success = isinstance(reply.message, stun.BindingResponse)

@@ -16,7 +16,7 @@ from testbed.conformance.bindings import (
 )
 from testbed.conformance.check import check
 from testbed.conformance.probes import probes
-from testbed.conformance.reading import connection_of, events_of, has_lost
+from testbed.conformance.reading import begun, events_of, has_lost
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols.cwmp import rpc
@@ -85,7 +85,7 @@ def _is_notified(trace: Trace, cpe: str) -> Iterator[Finding]:
         said = [(r, v) for r, v in _notified(trace, cpe) if r.number > success.number]
         right = [record for record, value in said if value in wanted]
         free = _free(trace, cpe, success)
-        if right and trace.spent_s(free, _begun(trace, cpe, right[0])) <= within_s:
+        if right and trace.spent_s(free, begun(trace, cpe, right[0])) <= within_s:
             yield ok(right[0], mapped)
         elif has_lost(trace, cpe, success, said[0][0] if said else trace.records[-1]):
             continue  # the Inform, or what had to come before it, has to be sent again
@@ -100,16 +100,10 @@ def _is_notified(trace: Trace, cpe: str) -> Iterator[Finding]:
 def _free(trace: Trace, cpe: str, moment: Record) -> Record:
     """When a CPE can open a session: at once, or when the one that it has is over."""
     for session in sessions(trace, cpe):
-        first, last = session.turns[0], session.turns[-1]
+        first, last = begun(trace, cpe, session.turns[0]), session.turns[-1]
         if first.number < moment.number < last.number:
             return last
     return moment
-
-
-def _begun(trace: Trace, cpe: str, inform: Record) -> Record:
-    """What a session begins with: how long TLS takes until the Inform is not the CPE's choice."""
-    connection = connection_of(trace, cpe, inform)
-    return inform if connection is None else connection.syn
 
 
 def _forms(endpoint: str) -> tuple[str, ...]:
@@ -128,9 +122,9 @@ def notifications_wait_for_a_cause_only(trace: Trace) -> Iterator[Finding]:
             said = next((record for record in told if record.number > success.number), None)
             if said is None:
                 continue  # whether it is told at all is judged elsewhere
-            free, begun = _free(trace, cpe, success), _begun(trace, cpe, said)
-            delay_s = seconds(free, begun)
-            over_s = trace.spent_s(free, begun) - max(limit_s(trace, cpe, success), NOTIFIED_S)
+            free, opened = _free(trace, cpe, success), begun(trace, cpe, said)
+            delay_s = seconds(free, opened)
+            over_s = trace.spent_s(free, opened) - max(limit_s(trace, cpe, success), NOTIFIED_S)
             if over_s <= 0 or (over_s <= LONGEST_DELAY_S and _has_cause(trace, cpe, said)):
                 yield ok(said, f"{mapped}, after {delay_s:.3f} s")
             elif not has_lost(trace, cpe, success, said):

@@ -61,7 +61,8 @@ def _answers(trace: Trace) -> list[Answered]:
         letters = record.transport == "udp" and record.payload[:1].isalpha()
         is_request = isinstance(record.message, UdpConnectionRequest) or bool(record.error)
         if letters and is_request and record.receiver in known:
-            waiting.setdefault(str(record.receiver), []).append(record)
+            copies = [record] * trace.arrow_of(record).copies
+            waiting.setdefault(str(record.receiver), []).extend(copies)
         inform = record.find(rpc.Inform)
         if inform is not None and any(each.code == BOOT for each in inform.events):
             # What it holds from before is judged elsewhere: the text leaves it free.

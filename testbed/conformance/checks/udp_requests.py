@@ -20,7 +20,7 @@ from testbed.conformance.asked import (
 )
 from testbed.conformance.bindings import ADDRESS, cpes, readings, seconds, value_at
 from testbed.conformance.check import check
-from testbed.conformance.reading import staged
+from testbed.conformance.reading import begun, staged
 from testbed.conformance.sessions import sessions
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import stun
@@ -355,8 +355,10 @@ def _opened_for_another_reason(trace: Trace, taken: Record) -> Iterator[Finding]
             continue
         if any(event.code == CONNECTION_REQUEST for event in inform.events):
             return
-        other = other or record
-        if trace.spent_s(taken, record) >= SETTLED_S:
+        opened = begun(trace, taken.sender, record)
+        if opened.number > taken.number:
+            other = other or record
+        if trace.spent_s(taken, opened) >= SETTLED_S:
             break
     if other is not None:
         yield fault(other, f"the next session tells {_events(other)}, not {CONNECTION_REQUEST}")
