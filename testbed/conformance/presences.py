@@ -79,10 +79,10 @@ def presences(trace: Trace, gateway: str) -> list[Presence]:
                 told[message.hardware_address] = identity
         elif record.number in own and isinstance(message, dhcp.Ack):
             _acked(record, own[record.number], told, held, due, found)
-        elif isinstance(message, dhcp.Release):
-            _end(held, due, message.hardware_address, record, "released")
-        elif isinstance(message, dhcp.Decline):
-            _end(held, due, message.hardware_address, record, "declined")
+        elif isinstance(message, (dhcp.Release, dhcp.Decline)):
+            if trace.arrow_of(record).delivered is not False:  # nothing is sent for it again
+                word = "released" if isinstance(message, dhcp.Release) else "declined"
+                _end(held, due, message.hardware_address, record, word)
         elif isinstance(message, dhcp.Nak) and record.sender == gateway:
             _end(held, due, message.hardware_address, record, "refused")
         elif record.is_event and getattr(message, "name", "") == "LINK":

@@ -70,7 +70,8 @@ class Attempt:
     def refused(self) -> Record | None:
         """The initiator's refusal: an error that it notifies, as AUTHENTICATION_FAILED."""
         for each in self.said:
-            if each.sender == self.initiator and each.message.errors:
+            is_rekey = isinstance(each.message, ike.CreateChild)
+            if each.sender == self.initiator and each.message.errors and not is_rekey:
                 return each
         return None
 

@@ -20,7 +20,14 @@ from testbed.conformance.bindings import (
 )
 from testbed.conformance.check import check
 from testbed.conformance.checks.stun_change import SCHEDULE_S, TOLERANCE_S
-from testbed.conformance.reading import Connection, connections, events_of, is_one_of, staged
+from testbed.conformance.reading import (
+    Connection,
+    connections,
+    events_of,
+    has_lost,
+    is_one_of,
+    staged,
+)
 from testbed.conformance.verdict import Finding, fault, ok
 from testbed.protocols import http, stun
 from testbed.protocols.stun import Kind
@@ -379,6 +386,8 @@ def figure_5_is_kept(trace: Trace) -> Iterator[Finding]:
         if not each.request.is_change:
             continue
         if again is None or again.success is None:
+            if again is not None and has_lost(trace, each.cpe, again.first, trace.records[-1]):
+                continue  # it, or the answer, and nothing has come of the next copy yet
             said = "no signed request follows that is answered"
             yield fault(refusal, said, ("challenges",))
         elif not again.success.message.is_signed:

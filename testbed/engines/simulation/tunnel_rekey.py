@@ -187,6 +187,8 @@ class TunnelEnd(ABC):
         Where both ends ask at once, the one that has opened the association has its way.
         """
         owner, association = self._owner, self.association
+        if not association.is_up:  # the answer to IKE_AUTH is still being read; it is asked again
+            return
         offered = next(iter(message.proposals), None)
         theirs = next(message.every(Nonce), None)
         refusal = messages.NO_PROPOSAL_CHOSEN
