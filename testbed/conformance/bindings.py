@@ -28,7 +28,7 @@ NO_MAXIMUM = -1
 BOOT = "1 BOOT"
 _OBJECT = ".ManagementServer."
 _SECOND_NS = 1_000_000_000
-ANSWER_ON_ITS_WAY_S = 0.25
+ANSWER_ON_ITS_WAY_S = 0.05
 ANSWER_TAKEN_S = 0.5
 """Copies of a request that leave so long after its answer was there do not cross it on its way, nor
 in a busy CPE."""
@@ -302,8 +302,21 @@ def known_at(trace: Trace, cpe: str, moment: Record) -> list[Transaction]:
         if each.is_primary and not each.is_probe and each.success is not None
     ]
     before = [(s, each) for s, each in answered if s.number < moment.number]
-    settled = [e for s, e in before if trace.spent_s(s, moment) >= ANSWER_ON_ITS_WAY_S]
+    settled = [each for _, each in before if not is_on_its_way(trace, each, moment)]
     return settled[-1:] + [each for _, each in before if each not in settled]
+
+
+def is_on_its_way(
+    trace: Trace, answered: Transaction, moment: Record, at_least_s: float = ANSWER_ON_ITS_WAY_S
+) -> bool:
+    """Whether an answer may have come too late for what the CPE says at a moment: it takes no
+    longer than twice what the question and itself took (a link may hold it back), or than
+    `at_least_s`."""
+    success = answered.success
+    assert success is not None
+    sent = [copy for copy in answered.copies if copy.number < success.number][-1:]
+    way_s = max([at_least_s, *(2 * seconds(copy, success) for copy in sent)])
+    return 0 <= trace.spent_s(success, moment) < way_s
 
 
 def was_on(trace: Trace, cpe: str, moment: Record) -> bool:

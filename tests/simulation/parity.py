@@ -18,7 +18,7 @@ every session asks counts once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -175,12 +175,16 @@ def told(trace: Trace, until: int | None = None) -> list[Conversation]:
             inform = first.find(rpc.Inform)
             if inform is not None:
                 conversation.events = frozenset(each.code for each in inform.events)
-    return joined_by_period(list(found.values()))
+    return list(found.values())
 
 
-def joined_by_period(found: list[Conversation]) -> list[Conversation]:
+def periodic_of(found: Iterable[Conversation]) -> set[Between]:
+    """Between whom one sends Informs by a period."""
+    return {each.between for each in found if each.is_periodic}
+
+
+def joined_by_period(found: list[Conversation], periodic: set[Between]) -> list[Conversation]:
     """What is asked between two nodes, one of which sends Informs by a period, in one piece."""
-    periodic = {each.between for each in found if each.is_periodic}
     asked: dict[Between, Conversation] = {}
     for session in found:
         if session.events and session.between in periodic:
@@ -268,6 +272,8 @@ def first_difference(
         until_other: likewise in the other one.
     """
     ours, theirs = told(one, until), told(other, until_other)
+    periodic = periodic_of((*ours, *theirs))  # one of them may have ended before its first period
+    ours, theirs = joined_by_period(ours, periodic), joined_by_period(theirs, periodic)
     for between in dict.fromkeys(each.between for each in (*ours, *theirs)):
         left, right = (
             [each for each in all_ if each.between == between] for all_ in (ours, theirs)

@@ -19,7 +19,13 @@ from testbed.trace.folder import load
 from testbed.trace.record import Record
 from tests.simulation.copies import superfluous
 from tests.simulation.labels import Labels
-from tests.simulation.parity import Conversation, first_difference, joined_by_period, told
+from tests.simulation.parity import (
+    Conversation,
+    first_difference,
+    joined_by_period,
+    periodic_of,
+    told,
+)
 
 RACES = {
     "association_notification_limit/read_at_once": "the ACS asks while it is told, or after",
@@ -176,7 +182,7 @@ def session(*words: str, due: int = 99, events: str = "2 PERIODIC", **more: Any)
 
 def parted(*sessions: Conversation) -> tuple[str, ...]:
     """All that is asked in them."""
-    *_, asked = joined_by_period(list(sessions))
+    *_, asked = joined_by_period(list(sessions), {session().between})
     assert asked.between[-1] == "asked"
     return tuple(str(word) for (word, *_) in asked.arrows)
 
@@ -194,16 +200,17 @@ def test_a_name_for_which_each_session_of_a_period_asks_counts_once() -> None:
     def query(name: str) -> Conversation:
         return Conversation(("cpe", "dns", "udp 53"), [(name,)])  # type: ignore[list-item]
 
-    found = joined_by_period([session(*INFORM, *END), query("acs"), query("acs"), query("stun")])
+    conversations = [session(*INFORM, *END), query("acs"), query("acs"), query("stun")]
+    found = joined_by_period(conversations, periodic_of(conversations))
 
     assert [each.arrows for each in found[1:]] == [[("acs",)], [("stun",)]]
-    assert len(joined_by_period([query("acs"), query("acs")])) == 2
+    assert len(joined_by_period([query("acs"), query("acs")], set())) == 2
 
 
 def test_where_nothing_is_periodic_the_session_counts() -> None:
     bootstrap = session(*INFORM, *ASK, *ANSWER, *END, events="0 BOOTSTRAP")
 
-    assert joined_by_period([bootstrap]) == [bootstrap]
+    assert joined_by_period([bootstrap], periodic_of([bootstrap])) == [bootstrap]
     assert len(bootstrap.arrows) == 6
 
 

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from testbed.conformance.asked import BOOT
 from testbed.conformance.bindings import (
     ADDRESS,
-    ANSWER_ON_ITS_WAY_S,
     NAT_DETECTED,
     PORT,
     Reading,
     Transaction,
     cpes,
     is_on,
+    is_on_its_way,
     known_at,
     readings,
     seconds,
@@ -71,12 +71,6 @@ def _is_translated(transaction: Transaction) -> bool:
     return _mapped(transaction) != transaction.source
 
 
-def _is_on_its_way(trace: Trace, first: Transaction, reading: Reading) -> bool:
-    """Whether the first that a CPE could go by may have come too late for what it said."""
-    assert first.success is not None
-    return trace.spent_s(first.success, reading.record) < ANSWER_ON_ITS_WAY_S
-
-
 def _agrees(
     trace: Trace, part: Callable[[Endpoint], object], translated: bool | None
 ) -> Iterator[Finding]:
@@ -94,7 +88,7 @@ def _agrees(
         wanted = [mapped for each in known if (mapped := _mapped(each)) is not None]
         if said is not None and part(said) in [part(each) for each in wanted]:
             yield ok(reading.record, reading.value)
-        elif not _is_on_its_way(trace, known[0], reading):
+        elif not is_on_its_way(trace, known[0], reading.record, 0.0):
             is_name = said is not None and not is_address(said.address)
             yield fault(
                 reading.record,
@@ -154,7 +148,7 @@ def _detects(trace: Trace, reading: Reading, known: list[Transaction]) -> Iterat
     truth = {_is_translated(each) for each in known}
     if is_on(reading.value) in truth:
         yield ok(reading.record, f"{NAT_DETECTED} = {reading.value}")
-    elif not _is_on_its_way(trace, known[0], reading):
+    elif not is_on_its_way(trace, known[0], reading.record, 0.0):
         last = known[-1]
         yield fault(
             reading.record,
