@@ -309,13 +309,11 @@ def known_at(trace: Trace, cpe: str, moment: Record) -> list[Transaction]:
 def is_on_its_way(
     trace: Trace, answered: Transaction, moment: Record, at_least_s: float = ANSWER_ON_ITS_WAY_S
 ) -> bool:
-    """Whether an answer may have come too late for what the CPE says at a moment: it takes no
-    longer than twice what the question and itself took (a link may hold it back), or than
-    `at_least_s`."""
+    """Whether an answer may have come too late for what the CPE says at a moment: it is on its way
+    for no longer than it took since the first copy of its question, or than `at_least_s`."""
     success = answered.success
     assert success is not None
-    sent = [copy for copy in answered.copies if copy.number < success.number][-1:]
-    way_s = max([at_least_s, *(2 * seconds(copy, success) for copy in sent)])
+    way_s = max(at_least_s, seconds(answered.copies[0], success))
     return 0 <= trace.spent_s(success, moment) < way_s
 
 
