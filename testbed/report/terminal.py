@@ -58,7 +58,8 @@ def print_unbroken(console: Console, table: Table, columns: Sequence[Column]) ->
         cells = (column.header, *column.cells)
         column.no_wrap = True
         column.min_width = max(Measurement.get(console, options, each).maximum for each in cells)
-    console.width = max(console.width, Measurement.get(console, options, table).minimum)
+    seen = UNSEEN_COLUMNS if _is_unseen(console) else console.width
+    console.width = max(seen, Measurement.get(console, options, table).minimum)
     console.print(table)
 
 
