@@ -154,7 +154,7 @@ def _names(parts: list[tuple[str, int | None]]) -> list[str]:
     return [host for host, _ in parts if not is_address(host)]
 
 
-@check("TR111-2.2.2.2.2-A4", needs=("host_name",))
+@check("TR111-2.2.2.2.2-A4", needs=("host_name",), supposes=("whole",))
 def host_names_are_resolved(trace: Trace) -> Iterator[Finding]:
     """Where the host is a name, the ACS asks DNS for it, and the request goes to the answer."""
     for cpe in cpes(trace):

@@ -35,6 +35,7 @@ USUAL_PORT = 80
 _AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _UNESCAPED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%+&=._~*!$'(),;:@/?-]")
 """What the query of a URI cannot hold (RFC 3986 3.4)."""
+COPIES_WITHIN_S = 1.0
 LONGEST_OFF_S = 1800.0
 """How wrong a clock may be: by less than the hour that a time zone makes."""
 
@@ -104,7 +105,9 @@ def several_copies_are_sent(trace: Trace) -> Iterator[Finding]:
         if len(records) > 1:
             yield ok(records[-1], f"{len(records)} copies")
         else:
-            yield fault(records[0], "one copy only")
+            # Of a capture that begins here the other copies may have come before it.
+            is_cut = trace.spent_s(trace.records[0], records[0]) < COPIES_WITHIN_S
+            yield fault(records[0], "one copy only", ("whole",) if is_cut else ())
 
 
 @check("TR111-2.2.2.3-U4")
@@ -388,7 +391,8 @@ def figure_7_is_kept(trace: Trace) -> Iterator[Finding]:
             is_asked = any(since < each.number < inform.number for each in asking)
             if answered is not None and not is_asked and not asked_by_tcp(trace, cpe, answered):
                 first = f"the one of record {answered.number}"
-                yield fault(inform, f"a second session after {first}, and nobody has asked again")
+                said = f"a second session after {first}, and nobody has asked again"
+                yield fault(inform, said, ("whole",))
             if is_asked:
                 answered = inform
 
