@@ -290,8 +290,6 @@ async def test_a_silent_peer_is_given_up(server: TlsProfile, real_tls: bool) -> 
 async def test_a_half_closed_stream_still_receives(
     client: TlsProfile, server: TlsProfile, real_tls: bool
 ) -> None:
-    if real_tls:
-        pytest.skip("the half-close of OpenSSL streams is on its way")
     _, hnb, hms = pair(real_tls=real_tls)
 
     async def answers_late(stream: Stream) -> None:

@@ -36,6 +36,7 @@ _AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _UNESCAPED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%+&=._~*!$'(),;:@/?-]")
 """What the query of a URI cannot hold (RFC 3986 3.4)."""
 COPIES_WITHIN_S = 1.0
+"""All copies of one request follow each other within that time."""
 LONGEST_OFF_S = 1800.0
 """How wrong a clock may be: by less than the hour that a time zone makes."""
 
